@@ -1,1 +1,79 @@
-//! smbgw-api
+//! The contract: what a gateway is ([`GatewaySpec`]), and what host and agent say to each other ([`v1`]).
+//!
+//! No I/O happens here, and no unchecked string passes: every name, path, size and address is a newtype that
+//! refuses bad input when it is made.
+//!
+//! * [`names`]: [`GatewayName`], [`ShareName`], [`UserName`], [`TemplateName`]
+//! * [`size`]: [`ByteSize`]
+//! * [`path`]: [`HostPath`]
+//! * [`network`]: [`Network`], [`Address`], [`BridgeName`]
+//! * [`spec`]: [`GatewaySpec`], [`Share`], [`User`]
+//! * [`manifest`]: the YAML file of `apply -f`
+//! * [`v1`]: wire types of the agent
+
+pub mod manifest;
+pub mod names;
+pub mod network;
+pub mod path;
+pub mod size;
+pub mod spec;
+pub mod v1;
+
+pub use manifest::{Intent, Manifest, ManifestEntry};
+pub use names::{GatewayName, ShareName, TemplateName, UserName};
+pub use network::{Address, BridgeName, Network};
+pub use path::HostPath;
+pub use size::ByteSize;
+pub use spec::{GatewaySpec, Mode, SecurityProfile, Share, User};
+
+/// A value that breaks a rule; the message says which one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} {value:?}: {rule}")]
+pub struct Invalid {
+    /// The kind of value, as "share name".
+    pub what: &'static str,
+    /// The value as given.
+    pub value: String,
+    /// The rule it breaks.
+    pub rule: String,
+}
+
+impl Invalid {
+    pub(crate) fn new(what: &'static str, value: &str, rule: impl Into<String>) -> Self {
+        // a hostile value must not flood a terminal
+        Self { what, value: value.chars().take(120).collect(), rule: rule.into() }
+    }
+}
+
+/// Implements what every text newtype has: parsing, display, serde by its text, JSON schema as a string.
+macro_rules! text_newtype {
+    ($type:ident) => {
+        impl std::str::FromStr for $type {
+            type Err = $crate::Invalid;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Self::parse(text)
+            }
+        }
+        impl TryFrom<String> for $type {
+            type Error = $crate::Invalid;
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                Self::parse(&text)
+            }
+        }
+        impl From<$type> for String {
+            fn from(value: $type) -> Self {
+                value.to_string()
+            }
+        }
+        #[cfg(feature = "schema")]
+        impl schemars::JsonSchema for $type {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($type).into()
+            }
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string" })
+            }
+        }
+    };
+}
+pub(crate) use text_newtype;

@@ -1,0 +1,255 @@
+//! The desired state of one gateway. Flags, the manifest and the record on the node are this one schema.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ByteSize, GatewayName, HostPath, Invalid, Network, ShareName, TemplateName, UserName};
+
+/// Lowest uid of a share user: above Debian's system accounts, inside every container's map.
+pub const MIN_UID: u32 = 1000;
+/// Highest uid of a share user: the default map of an unprivileged container ends at 65535, and 65534 is `nobody`.
+pub const MAX_UID: u32 = 65_533;
+/// First uid that is given to a user who has none: clear of people's accounts on the node.
+pub const FIRST_AUTO_UID: u32 = 10_000;
+
+/// Where a gateway runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// An unprivileged container.
+    #[default]
+    Lxc,
+    /// A virtual machine.
+    Vm,
+    /// The node itself.
+    Native,
+}
+
+impl std::fmt::Display for Mode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Lxc => "lxc",
+            Self::Vm => "vm",
+            Self::Native => "native",
+        })
+    }
+}
+
+/// How strict a gateway is with its clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum SecurityProfile {
+    /// SMB 2.1 as the floor (SMB 3.1.1 is negotiated where the client can), signing mandatory, no guests.
+    #[default]
+    Standard,
+    /// SMB 3.1.1 only, with required encryption.
+    High,
+}
+
+impl std::fmt::Display for SecurityProfile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Standard => "standard",
+            Self::High => "high",
+        })
+    }
+}
+
+/// A local user of a gateway. Passwords are no part of a spec: they are set apart and never shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct User {
+    /// Name to log on with.
+    pub name: UserName,
+    /// Owner of the files this user writes, inside and outside the gateway; given by the platform when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+}
+
+/// One exported directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Share {
+    /// Name that clients see.
+    pub name: ShareName,
+    /// Directory on the node.
+    pub path: HostPath,
+    /// Text shown beside the name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+    /// Nobody may write.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub read_only: bool,
+    /// Users who may open the share; all users of the gateway when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<UserName>,
+    /// Shown in the list of shares.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub browseable: bool,
+    /// Give the share's users access to its top directory by a POSIX ACL, if they have none (changes that one
+    /// directory's ACL, nothing below it).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub grant: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// The desired state of one gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct GatewaySpec {
+    /// Name; unique on the node (standalone) or in the cluster (Proxmox VE).
+    pub name: GatewayName,
+    /// Where it runs.
+    #[serde(default)]
+    pub mode: Mode,
+    /// Template it is made from; `debian-13` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<TemplateName>,
+    /// Memory limit; 128 MiB when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<ByteSize>,
+    /// Processors; all of the node's when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cores: Option<u32>,
+    /// Start it when the node starts.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub onboot: bool,
+    /// Network card.
+    #[serde(default)]
+    pub network: Network,
+    /// Strictness.
+    #[serde(default)]
+    pub security: SecurityProfile,
+    /// Local users.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<User>,
+    /// Exported directories.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shares: Vec<Share>,
+}
+
+impl GatewaySpec {
+    /// Checks the rules that hold between fields.
+    ///
+    /// # Errors
+    /// [`Invalid`] with the first rule that is broken.
+    pub fn check(&self) -> Result<(), Invalid> {
+        let bad = |what, value: &str, rule: &str| Err(Invalid::new(what, value, rule));
+        for (index, share) in self.shares.iter().enumerate() {
+            if self.shares[..index].iter().any(|other| other.name.same(&share.name)) {
+                return bad("share", share.name.as_str(), "is there twice (SMB does not tell upper from lower case)");
+            }
+            if share.comment.as_ref().is_some_and(|c| c.chars().any(char::is_control) || c.chars().count() > 200) {
+                return bad("comment", share.name.as_str(), "must be one line of at most 200 characters");
+            }
+            if let Some(name) = share.users.iter().find(|name| !self.users.iter().any(|user| user.name == **name)) {
+                return bad("user", name.as_str(), "has access to a share but is not among the gateway's users");
+            }
+        }
+        for (index, user) in self.users.iter().enumerate() {
+            if self.users[..index].iter().any(|other| other.name == user.name) {
+                return bad("user", user.name.as_str(), "is there twice");
+            }
+            if let Some(uid) = user.uid {
+                if !(MIN_UID..=MAX_UID).contains(&uid) {
+                    let rule = format!("uid {uid} is outside {MIN_UID}-{MAX_UID}, the ids a container maps for people");
+                    return bad("user", user.name.as_str(), &rule);
+                }
+                if self.users[..index].iter().any(|other| other.uid == Some(uid)) {
+                    return bad("user", user.name.as_str(), &format!("uid {uid} is taken by another user"));
+                }
+            }
+        }
+        if self.memory.is_some_and(|memory| memory < ByteSize::from_mib(64)) {
+            return bad("memory", &self.memory.map(|m| m.to_string()).unwrap_or_default(), "a gateway needs 64 MiB");
+        }
+        if self.cores == Some(0) {
+            return bad("cores", "0", "a gateway needs at least one");
+        }
+        Ok(())
+    }
+
+    /// Gives every user without uid one: what `known` remembers of them, else the next free one. The result does
+    /// not depend on the order in which users were added before.
+    pub fn assign_uids(&mut self, known: &[User]) {
+        for user in &mut self.users {
+            if user.uid.is_none() {
+                user.uid = known.iter().find(|k| k.name == user.name).and_then(|k| k.uid);
+            }
+        }
+        for index in 0..self.users.len() {
+            if self.users[index].uid.is_none() {
+                let taken = |uid| self.users.iter().chain(known).any(|user| user.uid == Some(uid));
+                self.users[index].uid = (FIRST_AUTO_UID..=MAX_UID).find(|uid| !taken(*uid));
+            }
+        }
+    }
+
+    /// Users who may open this share: those it names, or all.
+    pub fn users_of<'a>(&'a self, share: &'a Share) -> impl Iterator<Item = &'a User> {
+        self.users.iter().filter(|user| share.users.is_empty() || share.users.contains(&user.name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(yaml: &str) -> GatewaySpec {
+        serde_yaml::from_str(yaml).unwrap()
+    }
+
+    #[test]
+    fn small_specs_are_enough() {
+        let spec = spec("name: team\nshares: [{name: team, path: /srv/team}]");
+        assert_eq!(spec.mode, Mode::Lxc);
+        assert!(spec.onboot && spec.shares[0].browseable && !spec.shares[0].read_only);
+        spec.check().unwrap();
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let spec = spec(
+            "name: team\nmemory: 256M\nonboot: false\nusers: [{name: alice, uid: 1001}]\n\
+             shares: [{name: Büro, path: /srv/x, users: [alice], read-only: true, browseable: false}]",
+        );
+        assert_eq!(serde_yaml::from_str::<GatewaySpec>(&serde_yaml::to_string(&spec).unwrap()).unwrap(), spec);
+    }
+
+    #[test]
+    fn rules_between_fields() {
+        for (yaml, word) in [
+            ("name: a\nshares: [{name: X, path: /srv/x}, {name: x, path: /srv/y}]", "twice"),
+            ("name: a\nshares: [{name: x, path: /srv/x, users: [bob]}]", "not among"),
+            ("name: a\nusers: [{name: bob}, {name: bob}]", "twice"),
+            ("name: a\nusers: [{name: bob, uid: 70000}]", "outside"),
+            ("name: a\nusers: [{name: bob, uid: 1000}, {name: eve, uid: 1000}]", "taken"),
+            ("name: a\nmemory: 1M", "64 MiB"),
+        ] {
+            let text = spec(yaml).check().unwrap_err().to_string();
+            assert!(text.contains(word), "{yaml}: {text}");
+        }
+    }
+
+    #[test]
+    fn uids_stay_with_their_users() {
+        let mut first = spec("name: a\nusers: [{name: bob}, {name: eve}]");
+        first.assign_uids(&[]);
+        assert_eq!(first.users.iter().map(|u| u.uid).collect::<Vec<_>>(), [Some(10_000), Some(10_001)]);
+        let mut second = spec("name: a\nusers: [{name: zoe}, {name: eve}]");
+        second.assign_uids(&first.users);
+        assert_eq!(second.users.iter().map(|u| u.uid).collect::<Vec<_>>(), [Some(10_002), Some(10_001)]);
+    }
+
+    #[test]
+    fn unknown_fields_are_errors() {
+        assert!(serde_yaml::from_str::<GatewaySpec>("name: a\ncolour: red").is_err());
+    }
+}

@@ -1,0 +1,330 @@
+//! Version 1 of what host and agent say: HTTP/1.1 with JSON bodies over the agent's unix socket.
+//!
+//! | method and path | body | answer |
+//! |---|---|---|
+//! | `GET /v1/health` | | [`Health`] |
+//! | `GET /v1/gateway` | | [`GatewayState`] |
+//! | `PUT /v1/gateway` | [`DesiredState`] | [`Applied`] |
+//! | `PUT /v1/users/{name}/password` | [`NewPassword`] | [`Applied`] |
+//! | `GET /v1/users` | | [`Vec`] of [`UserState`] |
+//! | `POST /v1/probe` | [`ProbeRequest`] | [`ProbeResult`] |
+//! | `DELETE /v1/probe` | [`ProbeRequest`] | [`ProbeResult`] |
+//! | `GET /v1/sessions` | | [`Vec`] of [`Session`] |
+//! | `GET /v1/metrics` | | [`Metrics`] |
+//!
+//! Every answer that is not 2xx carries an [`ApiError`]. Readers ignore fields they do not know in answers (an
+//! agent may be newer), and refuse them in requests (a typing error must not pass silently).
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{GatewayName, SecurityProfile, ShareName, UserName};
+
+/// Largest body of a request or an answer, in bytes.
+pub const MAX_BODY: usize = 4 << 20;
+
+/// Where the agent listens, inside the gateway.
+pub const SOCKET_PATH: &str = "/var/lib/smbgw/link/agent.sock";
+/// Name of the socket in the link directory.
+pub const SOCKET_NAME: &str = "agent.sock";
+/// Where the link directory is mounted in a container, relative to its root.
+pub const LINK_DIRECTORY: &str = "var/lib/smbgw/link";
+
+/// All that the agent makes true. No secret is in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DesiredState {
+    /// Host and NetBIOS name.
+    pub name: GatewayName,
+    /// Strictness.
+    pub security: SecurityProfile,
+    /// Local users, all of them: others that an earlier state made are removed.
+    pub users: Vec<DesiredUser>,
+    /// Shares, all of them.
+    pub shares: Vec<DesiredShare>,
+}
+
+/// A local user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DesiredUser {
+    /// Name.
+    pub name: UserName,
+    /// Uid, and gid of the user's own group.
+    pub uid: u32,
+}
+
+/// A share. Its directory is [`ShareName::guest_path`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DesiredShare {
+    /// Name.
+    pub name: ShareName,
+    /// Text shown beside the name.
+    pub comment: Option<String>,
+    /// Nobody may write.
+    pub read_only: bool,
+    /// Users who may open it; all local users when empty.
+    pub users: Vec<UserName>,
+    /// Shown in the list of shares.
+    pub browseable: bool,
+}
+
+impl DesiredState {
+    /// SHA-256 over the canonical JSON, in hexadecimal: host and agent compare it to see whether anything differs.
+    pub fn hash(&self) -> String {
+        let json = serde_json::to_vec(self).unwrap_or_default();
+        Sha256::digest(&json).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+impl From<&crate::GatewaySpec> for DesiredState {
+    /// Users without a uid are left out; call [`crate::GatewaySpec::assign_uids`] first.
+    fn from(spec: &crate::GatewaySpec) -> Self {
+        Self {
+            name: spec.name.clone(),
+            security: spec.security,
+            users: spec
+                .users
+                .iter()
+                .filter_map(|user| Some(DesiredUser { name: user.name.clone(), uid: user.uid? }))
+                .collect(),
+            shares: spec
+                .shares
+                .iter()
+                .map(|share| DesiredShare {
+                    name: share.name.clone(),
+                    comment: share.comment.clone(),
+                    read_only: share.read_only,
+                    users: share.users.clone(),
+                    browseable: share.browseable,
+                })
+                .collect(),
+        }
+    }
+}
+
+/// What an agent did for a request that changes something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// Whether anything was changed.
+    pub changed: bool,
+    /// What was done, one line each, for people.
+    pub actions: Vec<String>,
+}
+
+/// What a gateway runs now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GatewayState {
+    /// Version of the agent.
+    pub agent_version: String,
+    /// Version of Samba, as `4.22.11`.
+    pub samba_version: String,
+    /// [`DesiredState::hash`] of what was applied last; none before the first time.
+    pub config_hash: Option<String>,
+    /// What was applied last.
+    pub desired: Option<DesiredState>,
+    /// Addresses of the gateway other than loopback, with prefix length.
+    pub addresses: Vec<String>,
+}
+
+/// Whether a gateway serves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// smbd answered an SMB2 NEGOTIATE on the loopback address just now.
+    pub ready: bool,
+    /// State of smbd's unit in systemd's words, as `active`.
+    pub smbd: String,
+    /// What is wrong, for people; empty when nothing is.
+    pub problems: Vec<String>,
+    /// Seconds since the gateway started.
+    pub uptime_s: u64,
+}
+
+/// A new password. Only ever in a request body.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewPassword {
+    /// The password: 1 to 127 characters, no control characters.
+    pub password: String,
+}
+
+impl std::fmt::Debug for NewPassword {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("NewPassword { password: [hidden] }")
+    }
+}
+
+/// A local user as Samba knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserState {
+    /// Name.
+    pub name: UserName,
+    /// Uid.
+    pub uid: u32,
+    /// A password is set, so the user can log on.
+    pub has_password: bool,
+}
+
+/// Asks the agent to write (POST) or remove (DELETE) a probe file in a share as a user of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProbeRequest {
+    /// Share.
+    pub share: ShareName,
+    /// Uid to write as.
+    pub uid: u32,
+    /// Name of the file: [`ProbeRequest::PREFIX`] and letters or digits.
+    pub file: String,
+}
+
+impl ProbeRequest {
+    /// What the name of every probe file starts with.
+    pub const PREFIX: &'static str = ".smbgw-probe-";
+
+    /// Whether the file name is one that a probe may touch.
+    pub fn file_is_valid(&self) -> bool {
+        self.file
+            .strip_prefix(Self::PREFIX)
+            .is_some_and(|rest| (1..=40).contains(&rest.len()) && rest.chars().all(|c| c.is_ascii_alphanumeric()))
+    }
+}
+
+/// What the agent saw of its probe file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeResult {
+    /// Owner of the file as seen inside the gateway.
+    pub uid: u32,
+    /// Group of the file as seen inside the gateway.
+    pub gid: u32,
+}
+
+/// One SMB session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// Id in Samba's words.
+    pub id: String,
+    /// User.
+    pub user: String,
+    /// Client address.
+    pub client: String,
+    /// Dialect, as `SMB3_11`.
+    pub dialect: Option<String>,
+    /// Signing cipher, when the session is signed.
+    pub signing: Option<String>,
+    /// Encryption cipher, when the session is encrypted.
+    pub encryption: Option<String>,
+    /// Shares it has open.
+    pub shares: Vec<String>,
+}
+
+/// Figures of a gateway. What a Samba version cannot tell is absent, never estimated.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// Seconds since the gateway started.
+    pub uptime_s: u64,
+    /// SMB sessions.
+    pub sessions: u64,
+    /// Tree connects, by share.
+    pub tree_connects: std::collections::BTreeMap<String, u64>,
+    /// Open files.
+    pub open_files: u64,
+    /// Memory by process.
+    pub processes: Vec<ProcessMemory>,
+    /// Sum of their PSS in bytes.
+    pub pss_bytes: u64,
+    /// Shares' file systems.
+    pub shares: Vec<ShareSpace>,
+}
+
+/// Memory of all processes of one name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessMemory {
+    /// Name, as `smbd`.
+    pub name: String,
+    /// How many.
+    pub count: u64,
+    /// Proportional set size in bytes (proc(5), `smaps_rollup`).
+    pub pss_bytes: u64,
+}
+
+/// Room in a share, by statvfs(3).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareSpace {
+    /// Share.
+    pub share: String,
+    /// Size of its file system in bytes.
+    pub total_bytes: u64,
+    /// Free for users, in bytes.
+    pub available_bytes: u64,
+}
+
+/// Why a request was refused or failed (RFC 9457 in spirit: a stable kind for programs, a text for people).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}{}", hint.as_ref().map(|h| format!(" ({h})")).unwrap_or_default())]
+pub struct ApiError {
+    /// Kind.
+    pub kind: ErrorKind,
+    /// What happened.
+    pub message: String,
+    /// What to do next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// Kinds of [`ApiError`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorKind {
+    /// The request is wrong (400).
+    Invalid,
+    /// There is no such thing (404).
+    NotFound,
+    /// A share's directory, a file or a permission is not as it must be (409).
+    Storage,
+    /// Samba refused the configuration or does not come up; the old state was put back (422).
+    Samba,
+    /// The agent's own fault (500).
+    Internal,
+    /// A kind this version does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probe_files_cannot_leave_the_share() {
+        let request = |file: &str| ProbeRequest { share: ShareName::parse("x").unwrap(), uid: 1000, file: file.into() };
+        assert!(request(".smbgw-probe-01ABC").file_is_valid());
+        for bad in [".smbgw-probe-", ".smbgw-probe-../x", "data", ".smbgw-probe-a/b", "/.smbgw-probe-a"] {
+            assert!(!request(bad).file_is_valid(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn passwords_are_not_debugged() {
+        let password = NewPassword { password: "hunter2".into() };
+        assert!(!format!("{password:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn unknown_error_kinds_are_understood() {
+        let error: ApiError = serde_json::from_str(r#"{"kind":"from_the_future","message":"m"}"#).unwrap();
+        assert_eq!(error.kind, ErrorKind::Unknown);
+    }
+
+    #[test]
+    fn the_hash_follows_the_state() {
+        let state = |name: &str| DesiredState {
+            name: GatewayName::parse(name).unwrap(),
+            security: SecurityProfile::Standard,
+            users: vec![],
+            shares: vec![],
+        };
+        assert_eq!(state("a").hash(), state("a").hash());
+        assert_ne!(state("a").hash(), state("b").hash());
+    }
+}
