@@ -15,7 +15,7 @@ mod wait;
 
 pub use error::CommandError;
 pub use interrupt::Interrupt;
-pub use process::{Streams, System};
+pub use process::{OnLine, Streams, System};
 pub use recorder::Recorder;
 pub use spec::{Command, Output, Stdin};
 pub use wait::{WaitError, wait_until};

@@ -32,8 +32,11 @@ pub struct Streams<'a> {
     /// Read to its end into the command's stdin.
     pub stdin: Option<Box<dyn Read + Send + 'a>>,
     /// Called with each line of stderr as it comes.
-    pub on_stderr_line: Option<Box<dyn FnMut(&str) + Send + 'a>>,
+    pub on_stderr_line: Option<OnLine<'a>>,
 }
+
+/// Called with each line.
+pub type OnLine<'a> = Box<dyn FnMut(&str) + Send + 'a>;
 
 impl System {
     /// A runner that nothing interrupts.
@@ -43,7 +46,10 @@ impl System {
 
     /// A runner that ends its commands when the flag is set.
     pub fn with_interrupt(interrupt: Interrupt) -> Self {
-        Self { interrupt, path: None }
+        Self {
+            interrupt,
+            path: None,
+        }
     }
 
     /// Looks for programs in `directories` (colon-separated) before the system directories.
@@ -60,7 +66,10 @@ impl System {
     pub fn run_streaming(&self, command: &Command, streams: Streams<'_>) -> Result<Output, CommandError> {
         let started = Instant::now();
         let mut child = self.spawn(command, streams.stdin.is_some())?;
-        let io = |source| CommandError::Io { command: command.display(), source };
+        let io = |source| CommandError::Io {
+            command: command.display(),
+            source,
+        };
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
 
         let (ended, fed, out, err) = std::thread::scope(|scope| {
@@ -79,9 +88,17 @@ impl System {
         let status = match ended.map_err(io)? {
             Ended::Exit(status) => status,
             Ended::TimedOut => {
-                return Err(CommandError::TimedOut { command: command.display(), deadline: command.deadline, stderr });
+                return Err(CommandError::TimedOut {
+                    command: command.display(),
+                    deadline: command.deadline,
+                    stderr,
+                });
             }
-            Ended::Interrupted => return Err(CommandError::Interrupted { command: command.display() }),
+            Ended::Interrupted => {
+                return Err(CommandError::Interrupted {
+                    command: command.display(),
+                });
+            }
         };
         let out = out.unwrap_or(Ok((Vec::new(), false))).map_err(io)?;
         let (stdout, truncated) = out;
@@ -108,7 +125,10 @@ impl System {
     }
 
     fn spawn(&self, command: &Command, streamed_stdin: bool) -> Result<Child, CommandError> {
-        #[expect(clippy::disallowed_methods, reason = "this is the one place that starts processes")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this is the one place that starts processes"
+        )]
         let mut process = std::process::Command::new(&command.program);
         process
             .args(&command.args)
@@ -130,10 +150,20 @@ impl System {
         }
         die_with_parent(&mut process);
         process.spawn().map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound if command.directory.as_ref().is_none_or(|d| std::path::Path::new(d).is_dir()) => {
-                CommandError::NotInstalled { program: command.program.clone() }
+            io::ErrorKind::NotFound
+                if command
+                    .directory
+                    .as_ref()
+                    .is_none_or(|d| std::path::Path::new(d).is_dir()) =>
+            {
+                CommandError::NotInstalled {
+                    program: command.program.clone(),
+                }
             }
-            _ => CommandError::Start { command: command.display(), source },
+            _ => CommandError::Start {
+                command: command.display(),
+                source,
+            },
         })
     }
 
@@ -182,7 +212,10 @@ fn wait_exit(child: &mut Child, deadline: Instant, interrupt: Option<&Interrupt>
             return Ok(Ended::TimedOut);
         }
         let slice = left.min(INTERRUPT_POLL);
-        let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(slice.subsec_nanos().max(1)) };
+        let timeout = Timespec {
+            tv_sec: 0,
+            tv_nsec: i64::from(slice.subsec_nanos().max(1)),
+        };
         let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
         match poll(&mut fds, Some(&timeout)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
@@ -200,7 +233,10 @@ fn signal_group(child: &Child, signal: Signal) {
 
 /// Asks the kernel to end the child when we are killed, so that nothing half-done goes on without us.
 fn die_with_parent(process: &mut std::process::Command) {
-    #[expect(unsafe_code, reason = "pre_exec is unsafe; prctl(2) is async-signal-safe and allocates nothing")]
+    #[expect(
+        unsafe_code,
+        reason = "pre_exec is unsafe; prctl(2) is async-signal-safe and allocates nothing"
+    )]
     // SAFETY: the closure makes one system call between fork and exec and touches no memory of the parent.
     unsafe {
         process.pre_exec(|| {
@@ -210,7 +246,11 @@ fn die_with_parent(process: &mut std::process::Command) {
     }
 }
 
-fn feed(mut pipe: impl Write, data: Option<Vec<u8>>, stream: Option<Box<dyn Read + Send + '_>>) -> io::Result<()> {
+fn feed(
+    mut pipe: impl Write,
+    data: Option<Vec<u8>>,
+    stream: Option<Box<dyn Read + Send + '_>>,
+) -> io::Result<()> {
     let fed = match stream {
         Some(mut stream) => io::copy(&mut stream, &mut pipe).map(drop),
         None => pipe.write_all(&data.unwrap_or_default()),
@@ -230,7 +270,7 @@ fn read_bounded(mut pipe: impl Read, limit: usize) -> io::Result<(Vec<u8>, bool)
     Ok((kept, more > 0))
 }
 
-fn read_tail(pipe: impl Read, mut on_line: Option<Box<dyn FnMut(&str) + Send + '_>>) -> String {
+fn read_tail(pipe: impl Read, mut on_line: Option<OnLine<'_>>) -> String {
     let mut tail: Vec<u8> = Vec::new();
     let mut line: Vec<u8> = Vec::new();
     let mut pipe = pipe;
@@ -272,7 +312,9 @@ fn describe(status: ExitStatus) -> String {
 }
 
 fn join<T>(handle: std::thread::ScopedJoinHandle<'_, T>) -> T {
-    handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    handle
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 #[cfg(test)]
@@ -291,14 +333,21 @@ mod tests {
 
     #[test]
     fn failure_names_program_status_and_stderr() {
-        let error = System::new().run(&sh("echo no such thing >&2; exit 7")).unwrap_err();
+        let error = System::new()
+            .run(&sh("echo no such thing >&2; exit 7"))
+            .unwrap_err();
         let text = error.to_string();
-        assert!(text.contains("exit code 7") && text.contains("no such thing") && text.contains("sh -c"), "{text}");
+        assert!(
+            text.contains("exit code 7") && text.contains("no such thing") && text.contains("sh -c"),
+            "{text}"
+        );
     }
 
     #[test]
     fn missing_program_is_said_plainly() {
-        let error = System::new().run(&Command::new("smbgw-no-such-program")).unwrap_err();
+        let error = System::new()
+            .run(&Command::new("smbgw-no-such-program"))
+            .unwrap_err();
         assert!(matches!(error, CommandError::NotInstalled { .. }), "{error}");
     }
 
@@ -308,20 +357,28 @@ mod tests {
         let command = sh("sleep 60 & sleep 60; echo never").deadline(Duration::from_millis(200));
         let error = System::new().run(&command).unwrap_err();
         assert!(matches!(error, CommandError::TimedOut { .. }), "{error}");
-        assert!(start.elapsed() < Duration::from_secs(20), "the pipe of a grandchild held us");
+        assert!(
+            start.elapsed() < Duration::from_secs(20),
+            "the pipe of a grandchild held us"
+        );
     }
 
     #[test]
     fn a_term_proof_program_is_killed() {
         let command = sh("trap '' TERM; while :; do sleep 0.1; done").deadline(Duration::from_millis(100));
-        assert!(matches!(System::new().run(&command).unwrap_err(), CommandError::TimedOut { .. }));
+        assert!(matches!(
+            System::new().run(&command).unwrap_err(),
+            CommandError::TimedOut { .. }
+        ));
     }
 
     #[test]
     fn interrupt_ends_it_early() {
         let interrupt = Interrupt::new();
         interrupt.set();
-        let error = System::with_interrupt(interrupt).run(&sh("sleep 60")).unwrap_err();
+        let error = System::with_interrupt(interrupt)
+            .run(&sh("sleep 60"))
+            .unwrap_err();
         assert!(matches!(error, CommandError::Interrupted { .. }), "{error}");
     }
 
@@ -329,7 +386,10 @@ mod tests {
     fn endless_output_is_bounded() {
         let command = sh("head -c 3000000 /dev/zero").stdout_limit(1000);
         let error = System::new().run(&command).unwrap_err();
-        assert!(matches!(error, CommandError::OutputTooLarge { limit: 1000, .. }), "{error}");
+        assert!(
+            matches!(error, CommandError::OutputTooLarge { limit: 1000, .. }),
+            "{error}"
+        );
     }
 
     #[test]
@@ -357,6 +417,9 @@ mod tests {
                 },
             )
             .unwrap();
-        assert_eq!((output.stdout.as_slice(), lines), (&b"input"[..], vec!["one".into(), "two".into()]));
+        assert_eq!(
+            (output.stdout.as_slice(), lines),
+            (&b"input"[..], vec!["one".into(), "two".into()])
+        );
     }
 }

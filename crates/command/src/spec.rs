@@ -180,7 +180,9 @@ impl Output {
     /// # Errors
     /// [`CommandError::NotUtf8`] if it is not UTF-8.
     pub fn text(self, command: &Command) -> Result<String, CommandError> {
-        String::from_utf8(self.stdout).map_err(|_| CommandError::NotUtf8 { command: command.display() })
+        String::from_utf8(self.stdout).map_err(|_| CommandError::NotUtf8 {
+            command: command.display(),
+        })
     }
 }
 

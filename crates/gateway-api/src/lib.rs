@@ -41,7 +41,11 @@ pub struct Invalid {
 impl Invalid {
     pub(crate) fn new(what: &'static str, value: &str, rule: impl Into<String>) -> Self {
         // a hostile value must not flood a terminal
-        Self { what, value: value.chars().take(120).collect(), rule: rule.into() }
+        Self {
+            what,
+            value: value.chars().take(120).collect(),
+            rule: rule.into(),
+        }
     }
 }
 

@@ -97,8 +97,15 @@ impl Manifest {
     /// [`Invalid`] with the first rule that is broken.
     pub fn check(&self) -> Result<(), Invalid> {
         for (index, entry) in self.gateways.iter().enumerate() {
-            if self.gateways[..index].iter().any(|other| other.spec.name == entry.spec.name) {
-                return Err(Invalid::new("gateway", entry.spec.name.as_str(), "is in the manifest twice"));
+            if self.gateways[..index]
+                .iter()
+                .any(|other| other.spec.name == entry.spec.name)
+            {
+                return Err(Invalid::new(
+                    "gateway",
+                    entry.spec.name.as_str(),
+                    "is in the manifest twice",
+                ));
             }
             entry.spec.check()?;
         }
@@ -109,13 +116,18 @@ impl Manifest {
 impl<'de> Deserialize<'de> for Manifest {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let file = File::deserialize(deserializer)?;
-        Ok(Self { gateways: file.gateways.into_iter().map(ManifestEntry::from).collect() })
+        Ok(Self {
+            gateways: file.gateways.into_iter().map(ManifestEntry::from).collect(),
+        })
     }
 }
 
 impl Serialize for Manifest {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        File { gateways: self.gateways.iter().cloned().map(Entry::from).collect() }.serialize(serializer)
+        File {
+            gateways: self.gateways.iter().cloned().map(Entry::from).collect(),
+        }
+        .serialize(serializer)
     }
 }
 
@@ -135,7 +147,9 @@ mod tests {
 
     #[test]
     fn an_unknown_field_is_named_with_its_line() {
-        let error = serde_yaml::from_str::<Manifest>("gateways:\n- name: a\n  colour: red\n").unwrap_err().to_string();
+        let error = serde_yaml::from_str::<Manifest>("gateways:\n- name: a\n  colour: red\n")
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("colour") && error.contains("line 3"), "{error}");
     }
 

@@ -19,7 +19,11 @@ impl BridgeName {
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         if text.is_empty() || text.len() > 15 || !text.chars().all(good) || text.starts_with(['.', '-']) {
-            return Err(Invalid::new("bridge", text, "an interface name has 1 to 15 letters, digits, '-', '_' or '.'"));
+            return Err(Invalid::new(
+                "bridge",
+                text,
+                "an interface name has 1 to 15 letters, digits, '-', '_' or '.'",
+            ));
         }
         Ok(Self(text.to_owned()))
     }
@@ -75,7 +79,9 @@ impl Address {
         }
         let host = u32::from(ip) & (u32::MAX >> prefix);
         if host == 0 || host == u32::MAX >> prefix {
-            return Err(bad("is the address of the network or its broadcast address, not of a host"));
+            return Err(bad(
+                "is the address of the network or its broadcast address, not of a host",
+            ));
         }
         if ip.is_loopback() || ip.is_multicast() || ip.is_link_local() {
             return Err(bad("is not an address of a host on a network"));
@@ -117,7 +123,11 @@ fn auto() -> Address {
 
 impl Default for Network {
     fn default() -> Self {
-        Self { bridge: None, ip: Address::Auto, gateway: None }
+        Self {
+            bridge: None,
+            ip: Address::Auto,
+            gateway: None,
+        }
     }
 }
 
@@ -130,7 +140,15 @@ mod tests {
         for good in ["auto", "dhcp", "10.0.0.5/24", "192.168.1.254/16"] {
             assert_eq!(Address::parse(good).unwrap().to_string(), good);
         }
-        for bad in ["10.0.0.5", "10.0.0.0/24", "10.0.0.255/24", "10.0.0.5/33", "127.0.0.1/8", "x", "10.0.0.5/24/1"] {
+        for bad in [
+            "10.0.0.5",
+            "10.0.0.0/24",
+            "10.0.0.255/24",
+            "10.0.0.5/33",
+            "127.0.0.1/8",
+            "x",
+            "10.0.0.5/24/1",
+        ] {
             assert!(Address::parse(bad).is_err(), "{bad}");
         }
     }

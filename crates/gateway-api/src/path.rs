@@ -12,12 +12,36 @@ pub struct HostPath(String);
 
 /// Directories whose export would hand out the node itself.
 const FORBIDDEN: &[&str] = &[
-    "/", "/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/root", "/run", "/sbin", "/sys", "/usr", "/var",
-    "/var/lib", "/var/lib/pve-smbgateway", "/var/log",
+    "/",
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/lib",
+    "/lib64",
+    "/proc",
+    "/root",
+    "/run",
+    "/sbin",
+    "/sys",
+    "/usr",
+    "/var",
+    "/var/lib",
+    "/var/lib/pve-smbgateway",
+    "/var/log",
 ];
 /// Whole trees that are never exported.
-const FORBIDDEN_TREES: &[&str] =
-    &["/boot/", "/dev/", "/etc/", "/proc/", "/sys/", "/run/", "/usr/", "/root/", "/var/lib/pve-smbgateway/"];
+const FORBIDDEN_TREES: &[&str] = &[
+    "/boot/",
+    "/dev/",
+    "/etc/",
+    "/proc/",
+    "/sys/",
+    "/run/",
+    "/usr/",
+    "/root/",
+    "/var/lib/pve-smbgateway/",
+];
 
 impl HostPath {
     /// Checks a path; one slash at its end is dropped.
@@ -35,8 +59,17 @@ impl HostPath {
         if text.chars().any(char::is_control) {
             return bad("must not contain control characters");
         }
-        let path = if text.len() > 1 { text.strip_suffix('/').unwrap_or(text) } else { text };
-        if path.split('/').skip(1).any(|part| matches!(part, "" | "." | "..")) && path != "/" {
+        let path = if text.len() > 1 {
+            text.strip_suffix('/').unwrap_or(text)
+        } else {
+            text
+        };
+        if path
+            .split('/')
+            .skip(1)
+            .any(|part| matches!(part, "" | "." | ".."))
+            && path != "/"
+        {
             return bad("must not contain '.', '..' or '//'");
         }
         if FORBIDDEN.contains(&path) || FORBIDDEN_TREES.iter().any(|tree| path.starts_with(tree)) {
@@ -75,7 +108,19 @@ mod tests {
             assert!(HostPath::parse(good).is_ok(), "{good}");
         }
         assert_eq!(HostPath::parse("/srv/team/").unwrap().as_str(), "/srv/team");
-        for bad in ["", "srv", "/", "//", "/srv//x", "/srv/../etc", "/srv/.", "/etc", "/etc/samba", "/dev/sda", "/a\nb"] {
+        for bad in [
+            "",
+            "srv",
+            "/",
+            "//",
+            "/srv//x",
+            "/srv/../etc",
+            "/srv/.",
+            "/etc",
+            "/etc/samba",
+            "/dev/sda",
+            "/a\nb",
+        ] {
             assert!(HostPath::parse(bad).is_err(), "{bad}");
         }
     }
