@@ -4,9 +4,11 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rustix::fs::{FlockOperation, flock};
+use smbgw_command::{Interrupt, wait_until};
 
 use crate::entry::StepText;
 use crate::{Entry, Event, Header, IllegalTransition, OperationId, OperationResult, Step, StepStatus};
@@ -191,7 +193,8 @@ impl Journal {
             .mode(0o600)
             .open(&path)
             .map_err(io("creating"))?;
-        flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|e| io("locking")(e.into()))?;
+        // waits for a reader that looks at the new file in this very moment
+        flock(&file, FlockOperation::LockExclusive).map_err(|e| io("locking")(e.into()))?;
         let mut operation = Operation {
             steps: vec![StepStatus::default(); plan.len()],
             path,
@@ -278,7 +281,7 @@ impl Journal {
     pub fn take_over<S: Step>(&self, id: &OperationId) -> Result<Operation<S>, JournalError> {
         let path = self.path(id);
         let mut file = self.open_file(id, true)?;
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if !lock_of_the_dead(&file) {
             return Err(JournalError::Running(id.clone()));
         }
         let io = |what| {
@@ -316,7 +319,7 @@ impl Journal {
     /// [`JournalError::Running`] or [`JournalError::Io`].
     pub fn remove(&self, id: &OperationId) -> Result<(), JournalError> {
         let file = self.open_file(id, false)?;
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if !lock_of_the_dead(&file) {
             return Err(JournalError::Running(id.clone()));
         }
         let path = self.path(id);
@@ -391,6 +394,12 @@ impl<S> Operation<S> {
             }
         })
     }
+}
+
+/// Takes the lock of an operation that nobody runs. A reader holds it for a moment only, hence the short patience.
+fn lock_of_the_dead(file: &File) -> bool {
+    let free = || flock(file, FlockOperation::NonBlockingLockExclusive).ok();
+    wait_until("the journal's lock", Duration::from_millis(300), &Interrupt::new(), free).is_ok()
 }
 
 fn make_private_directory(path: &Path) -> io::Result<()> {

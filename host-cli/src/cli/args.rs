@@ -1,0 +1,500 @@
+//! The command line, as clap reads it. Values are parsed into their newtypes here, so that bad input ends with
+//! exit code 2 before anything is looked at.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use smbgw_api::{
+    Address, BridgeName, ByteSize, GatewayName, HostPath, Mode, SecurityProfile, ShareName, TemplateName, UserName,
+};
+use smbgw_journal::OperationId;
+
+/// Makes Windows shares out of a Proxmox VE node's storage, without a NAS VM.
+#[derive(Debug, Parser)]
+#[command(name = "pve-smbgateway", version, max_term_width = 80, propagate_version = true)]
+pub struct Cli {
+    /// How to print results
+    #[arg(long, short, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: OutputFormat,
+    /// Where gateways run; found out when not given
+    #[arg(long, global = true, value_enum, value_name = "PLATFORM")]
+    pub platform: Option<PlatformName>,
+    /// No progress on stderr
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// What to do
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// Forms of output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum OutputFormat {
+    /// For people
+    #[default]
+    Human,
+    /// Tables only
+    Table,
+    /// One JSON document
+    Json,
+}
+
+/// Platforms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PlatformName {
+    /// Proxmox VE
+    Pve,
+    /// LXC on any Debian machine
+    Standalone,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Make a gateway
+    Create(Box<CreateArgs>),
+    /// List the gateways
+    List,
+    /// Show how a gateway is doing
+    Status(GatewayArg),
+    /// Print a gateway's spec as a manifest that can be applied again
+    Show(GatewayArg),
+    /// Change a gateway
+    Set(SetArgs),
+    /// Delete a gateway; its data stays
+    Delete(DeleteArgs),
+    /// Make the gateways of a manifest so
+    Apply(ApplyArgs),
+    /// Start gateways
+    Start(SelectArgs),
+    /// Stop gateways
+    Stop(SelectArgs),
+    /// Shares of a gateway
+    #[command(subcommand)]
+    Share(ShareVerb),
+    /// Local users of a gateway
+    #[command(subcommand)]
+    User(UserVerb),
+    /// Templates that gateways are made from
+    #[command(subcommand)]
+    Template(TemplateVerb),
+    /// Operations: what was done, and what a crash left
+    #[command(subcommand)]
+    Ops(OpsVerb),
+    /// Say what this node has and lacks, with the fix
+    Doctor(DoctorArgs),
+    /// Print completions for a shell
+    Completions {
+        /// Shell
+        shell: clap_complete::Shell,
+    },
+    /// Write man pages into a directory
+    #[command(hide = true)]
+    Man {
+        /// Directory
+        directory: PathBuf,
+    },
+    /// Print the JSON schema of what `--output json` prints
+    #[command(hide = true)]
+    Schema,
+}
+
+/// A gateway by name.
+#[derive(Debug, Args)]
+pub struct GatewayArg {
+    /// Name of the gateway
+    pub name: GatewayName,
+}
+
+/// `create`
+#[derive(Debug, Args)]
+pub struct CreateArgs {
+    /// Name of the gateway; also its host name
+    pub name: GatewayName,
+    /// Where it runs: lxc, vm or native
+    #[arg(long, default_value_t, value_parser = parse_mode)]
+    pub mode: Mode,
+    /// Directory on this node to share
+    #[arg(long, value_name = "DIR")]
+    pub path: Option<HostPath>,
+    /// Name of the share [default: the gateway's name]
+    #[arg(long, value_name = "NAME", requires = "path")]
+    pub share: Option<ShareName>,
+    #[command(flatten)]
+    /// Options of the share.
+    pub share_options: ShareOptions,
+    /// Quota of the share, as 500G
+    #[arg(long, value_name = "SIZE", requires = "path")]
+    pub quota: Option<ByteSize>,
+    /// Local user to make; may be given several times
+    #[arg(long = "user", value_name = "NAME")]
+    pub users: Vec<UserName>,
+    #[command(flatten)]
+    /// Where the users' password comes from.
+    pub password: PasswordArgs,
+    /// Template [default: debian-13]
+    #[arg(long, value_name = "NAME")]
+    pub template: Option<TemplateName>,
+    /// Memory limit [default: 128M]
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<ByteSize>,
+    /// Processors [default: all]
+    #[arg(long, value_name = "N")]
+    pub cores: Option<u32>,
+    #[command(flatten)]
+    /// Network.
+    pub network: NetworkArgs,
+    /// standard or high (SMB 3.1.1 with encryption only)
+    #[arg(long, default_value_t, value_parser = parse_security, value_name = "PROFILE")]
+    pub security: SecurityProfile,
+    /// Do not start it when the node starts
+    #[arg(long)]
+    pub no_onboot: bool,
+    #[command(flatten)]
+    /// Only plan.
+    pub dry: DryRun,
+}
+
+/// Options of a share, the same for `create` and `share add`.
+#[derive(Debug, Args)]
+pub struct ShareOptions {
+    /// Text shown beside the share
+    #[arg(long, value_name = "TEXT")]
+    pub comment: Option<String>,
+    /// Nobody may write
+    #[arg(long)]
+    pub read_only: bool,
+    /// Let the share's users into its top directory by a POSIX ACL
+    #[arg(long)]
+    pub grant: bool,
+}
+
+/// Network options.
+#[derive(Debug, Args)]
+pub struct NetworkArgs {
+    /// Bridge on this node [default: the platform's own]
+    #[arg(long, value_name = "BRIDGE")]
+    pub bridge: Option<BridgeName>,
+    /// auto, dhcp or an address as 10.0.0.5/24
+    #[arg(long, value_name = "ADDRESS")]
+    pub ip: Option<Address>,
+    /// Default route
+    #[arg(long, value_name = "IP")]
+    pub gateway: Option<Ipv4Addr>,
+}
+
+/// Where a password comes from; asked for on a terminal when nothing is given. Never an argument.
+#[derive(Debug, Default, Args)]
+#[group(multiple = false)]
+pub struct PasswordArgs {
+    /// Read the password from the first line of a file
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+    /// Read the password from a file descriptor
+    #[arg(long, value_name = "FD")]
+    pub password_fd: Option<i32>,
+    /// Read the password from a systemd credential
+    #[arg(long, value_name = "NAME")]
+    pub password_credential: Option<String>,
+}
+
+/// `--dry-run`
+#[derive(Debug, Clone, Copy, Args)]
+pub struct DryRun {
+    /// Print the steps and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `set`
+#[derive(Debug, Args)]
+pub struct SetArgs {
+    /// Name of the gateway
+    pub name: GatewayName,
+    /// Memory limit
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<ByteSize>,
+    /// Processors
+    #[arg(long, value_name = "N")]
+    pub cores: Option<u32>,
+    #[command(flatten)]
+    /// Network.
+    pub network: NetworkArgs,
+    /// standard or high
+    #[arg(long, value_parser = parse_security, value_name = "PROFILE")]
+    pub security: Option<SecurityProfile>,
+    /// Start it when the node starts: true or false
+    #[arg(long, value_name = "BOOL")]
+    pub onboot: Option<bool>,
+    #[command(flatten)]
+    /// Only plan.
+    pub dry: DryRun,
+}
+
+/// `delete`
+#[derive(Debug, Args)]
+pub struct DeleteArgs {
+    /// Name of the gateway
+    pub name: GatewayName,
+    #[command(flatten)]
+    /// Only plan.
+    pub dry: DryRun,
+}
+
+/// `apply`
+#[derive(Debug, Args)]
+pub struct ApplyArgs {
+    /// Manifest in YAML; - for stdin
+    #[arg(long, short, value_name = "FILE")]
+    pub file: PathBuf,
+    /// Gateways worked on at the same time
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub parallel: u32,
+    /// File with lines GATEWAY/USER:PASSWORD for users that are made
+    #[arg(long, value_name = "FILE")]
+    pub passwords_file: Option<PathBuf>,
+    #[command(flatten)]
+    /// Only plan.
+    pub dry: DryRun,
+}
+
+/// `start`, `stop`
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct SelectArgs {
+    /// Name of the gateway
+    pub name: Option<GatewayName>,
+    /// All gateways (start: those that start with the node)
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// `share`
+#[derive(Debug, Subcommand)]
+pub enum ShareVerb {
+    /// Add a share
+    Add {
+        /// Name of the gateway
+        gateway: GatewayName,
+        /// Name of the share
+        share: ShareName,
+        /// Directory on this node to share
+        #[arg(long, value_name = "DIR")]
+        path: HostPath,
+        #[command(flatten)]
+        /// Options of the share.
+        options: ShareOptions,
+        /// Only this user may open it; may be given several times
+        #[arg(long = "user", value_name = "NAME")]
+        users: Vec<UserName>,
+        /// Not shown in the list of shares
+        #[arg(long)]
+        hidden: bool,
+        #[command(flatten)]
+        /// Only plan.
+        dry: DryRun,
+    },
+    /// Change a share
+    Set {
+        /// Name of the gateway
+        gateway: GatewayName,
+        /// Name of the share
+        share: ShareName,
+        /// Text shown beside the share; empty for none
+        #[arg(long, value_name = "TEXT")]
+        comment: Option<String>,
+        /// Nobody may write: true or false
+        #[arg(long, value_name = "BOOL")]
+        read_only: Option<bool>,
+        /// Not shown in the list of shares: true or false
+        #[arg(long, value_name = "BOOL")]
+        hidden: Option<bool>,
+        /// Only these users may open it; may be given several times
+        #[arg(long = "user", value_name = "NAME", conflicts_with = "all_users")]
+        users: Vec<UserName>,
+        /// All users of the gateway may open it
+        #[arg(long)]
+        all_users: bool,
+        #[command(flatten)]
+        /// Only plan.
+        dry: DryRun,
+    },
+    /// Remove a share; its data stays
+    Remove {
+        /// Name of the gateway
+        gateway: GatewayName,
+        /// Name of the share
+        share: ShareName,
+        #[command(flatten)]
+        /// Only plan.
+        dry: DryRun,
+    },
+    /// List the shares
+    List(GatewayArg),
+}
+
+/// `user`
+#[derive(Debug, Subcommand)]
+pub enum UserVerb {
+    /// Add a user
+    Add {
+        /// Name of the gateway
+        gateway: GatewayName,
+        /// Name of the user
+        user: UserName,
+        /// Owner of the files this user writes [default: the next free one]
+        #[arg(long, value_name = "UID")]
+        uid: Option<u32>,
+        #[command(flatten)]
+        /// Where the password comes from.
+        password: PasswordArgs,
+        #[command(flatten)]
+        /// Only plan.
+        dry: DryRun,
+    },
+    /// Remove a user; the files stay
+    Remove {
+        /// Name of the gateway
+        gateway: GatewayName,
+        /// Name of the user
+        user: UserName,
+        #[command(flatten)]
+        /// Only plan.
+        dry: DryRun,
+    },
+    /// Set a user's password
+    Passwd {
+        /// Name of the gateway
+        gateway: GatewayName,
+        /// Name of the user
+        user: UserName,
+        #[command(flatten)]
+        /// Where the password comes from.
+        password: PasswordArgs,
+    },
+    /// List the users
+    List(GatewayArg),
+}
+
+/// `template`
+#[derive(Debug, Subcommand)]
+pub enum TemplateVerb {
+    /// List the installed templates
+    List,
+    /// Build a template from a recipe, and install it
+    Build {
+        /// Recipe, as images/debian-13.yaml
+        recipe: PathBuf,
+        /// Keep the built files here as well
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+        /// Nothing is downloaded
+        #[arg(long)]
+        offline: bool,
+    },
+    /// Install a template from its file
+    Install {
+        /// The .tar.zst; its manifest lies beside it
+        file: PathBuf,
+    },
+    /// Compare an installed template with its manifest, file by file
+    Verify {
+        /// Name of the template
+        name: TemplateName,
+    },
+    /// Remove templates that no gateway uses, but the newest of each name
+    Prune {
+        /// The newest ones, too
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        /// Only plan.
+        dry: DryRun,
+    },
+}
+
+/// `ops`
+#[derive(Debug, Subcommand)]
+pub enum OpsVerb {
+    /// List operations
+    List,
+    /// Show one operation
+    Show {
+        /// Operation
+        id: OperationId,
+    },
+    /// Finish what a crash or a failed undo left: of all operations, or of one
+    Recover {
+        /// Operation
+        id: Option<OperationId>,
+    },
+    /// Take an operation back: an unfinished one, or the last one of a gateway
+    Rollback {
+        /// Operation
+        id: OperationId,
+    },
+    /// Remove the journals of operations that are over
+    Clean {
+        /// Keep those younger than so many days
+        #[arg(long, value_name = "DAYS", default_value_t = 30)]
+        older_than: u32,
+    },
+}
+
+/// `doctor`
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Mend what can be mended without installing packages
+    #[arg(long)]
+    pub fix: bool,
+}
+
+fn parse_mode(text: &str) -> Result<Mode, String> {
+    match text {
+        "lxc" => Ok(Mode::Lxc),
+        "vm" => Ok(Mode::Vm),
+        "native" => Ok(Mode::Native),
+        _ => Err("lxc, vm or native".to_owned()),
+    }
+}
+
+fn parse_security(text: &str) -> Result<SecurityProfile, String> {
+    match text {
+        "standard" => Ok(SecurityProfile::Standard),
+        "high" => Ok(SecurityProfile::High),
+        _ => Err("standard or high".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_password_can_be_an_argument() {
+        assert!(Cli::try_parse_from(["pve-smbgateway", "create", "a", "--password", "x"]).is_err());
+    }
+
+    /// Every help text fits a terminal of 80 columns.
+    #[test]
+    fn help_fits_80_columns() {
+        fn check(command: &mut clap::Command, path: &str) {
+            let help = command.render_long_help().to_string();
+            for line in help.lines() {
+                assert!(line.chars().count() <= 80, "{path}: {line}");
+            }
+            for sub in command.get_subcommands_mut() {
+                let path = format!("{path} {}", sub.get_name());
+                check(sub, &path);
+            }
+        }
+        check(&mut Cli::command(), "pve-smbgateway");
+    }
+}

@@ -1,0 +1,5 @@
+//! `pve-smbgateway`: a shim around [`pve_smbgateway::cli::main`].
+
+fn main() -> std::process::ExitCode {
+    pve_smbgateway::cli::main()
+}
