@@ -1,1 +1,34 @@
-//! smbgw-agent
+//! `smbgw-agent` runs in every gateway. It takes the desired state over a root-only unix socket, makes Samba match
+//! it, and tells how the gateway is (docs/agent.md).
+//!
+//! * [`cli`]: the command line; [`serve`]: the service; [`call`]: one request to it, for hosts without the socket
+//! * [`api`]: router and resources: one file each, no decisions
+//! * [`apply`]: from desired state to a plan (pure), and from the plan to the gateway; [`state`]: what was applied
+//! * [`samba`]: smb.conf, testparm, accounts, smbstatus, SMB2 negotiation
+//! * [`accounts`]: passwd and group files; [`services`]: systemd
+//! * [`health`], [`metrics`], [`memory`], [`probe`], [`system`]: what is seen of a running gateway
+//! * [`agent`]: what all requests share; [`paths`], [`files`], [`error`]: small common ground
+//!
+//! Parsers and planners take text and values; only readers and runners touch the world. No name service is ever
+//! asked (the program is linked statically): accounts are read from their files, addresses are numbers.
+
+mod accounts;
+mod agent;
+mod api;
+mod apply;
+mod call;
+mod cli;
+mod error;
+mod files;
+mod health;
+mod memory;
+mod metrics;
+mod paths;
+mod probe;
+mod samba;
+mod serve;
+mod services;
+mod state;
+mod system;
+
+pub use cli::run;

@@ -1,0 +1,14 @@
+//! Making the gateway what it should be.
+//!
+//! * [`plan`]: from desired state and what is there to a [`plan::Plan`]; pure
+//! * [`observe`]: what is there
+//! * [`run`]: the plan carried out, or all put back
+//! * [`recover`]: after an end in the middle of it
+
+pub(crate) mod observe;
+pub(crate) mod plan;
+pub(crate) mod recover;
+pub(crate) mod run;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,39 @@
+//! What is there, as far as a plan depends on it.
+
+use smbgw_api::v1::DesiredState;
+
+use crate::accounts::Accounts;
+use crate::agent::Agent;
+use crate::error::{Doing, Result};
+use crate::{files, samba, state};
+
+/// What a plan starts from.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Observed {
+    /// Accounts of the gateway.
+    pub(crate) accounts: Accounts,
+    /// Content of smb.conf.
+    pub(crate) smb_conf: String,
+    /// What was applied last.
+    pub(crate) applied: Option<DesiredState>,
+    /// Host name.
+    pub(crate) host: String,
+    /// State of smbd's unit.
+    pub(crate) smbd: String,
+}
+
+impl Observed {
+    /// Looks.
+    pub(crate) fn read(agent: &Agent) -> Result<Self> {
+        let smb_conf = agent.paths.smb_conf();
+        Ok(Self {
+            accounts: Accounts::read(&agent.paths)?,
+            smb_conf: files::read_optional(&smb_conf)
+                .doing(|| format!("reading {}", smb_conf.display()))?
+                .unwrap_or_default(),
+            applied: state::load(&agent.paths)?,
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            smbd: agent.services.state(samba::UNIT)?,
+        })
+    }
+}

@@ -1,0 +1,208 @@
+//! From desired state to what is to be done. Pure: the same input gives the same plan, and nothing is touched.
+
+use smbgw_api::spec::{MAX_UID, MIN_UID};
+use smbgw_api::v1::{DesiredState, DesiredUser};
+use smbgw_api::{ShareName, UserName};
+
+use super::observe::Observed;
+use crate::error::{Result, invalid};
+use crate::samba::config::{Config, restart_needed};
+
+/// What is to be done; empty when all is as wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// Users to make.
+    pub(crate) add: Vec<DesiredUser>,
+    /// Users of ours whose uid changes; they keep their passwords.
+    pub(crate) renumber: Vec<DesiredUser>,
+    /// Users of ours that are no longer wanted.
+    pub(crate) remove: Vec<UserName>,
+    /// New content of smb.conf.
+    pub(crate) smb_conf: Option<String>,
+    /// What smbd must do.
+    pub(crate) service: Service,
+    /// Shares whose open connections are allowed more than the new state allows.
+    pub(crate) close: Vec<ShareName>,
+    /// Whether what is on record differs.
+    pub(crate) save: bool,
+}
+
+/// What smbd must do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Service {
+    /// Nothing.
+    #[default]
+    Keep,
+    /// Start: it does not run.
+    Start,
+    /// Read its configuration again.
+    Reload,
+    /// Stop and start.
+    Restart,
+}
+
+impl Plan {
+    /// Whether there is nothing to do.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Checks the rules between fields that the types cannot hold.
+pub(crate) fn check(desired: &DesiredState) -> Result<()> {
+    for (index, user) in desired.users.iter().enumerate() {
+        if !(MIN_UID..=MAX_UID).contains(&user.uid) {
+            return Err(invalid(format!(
+                "user {}: uid {} is outside {MIN_UID}-{MAX_UID}",
+                user.name, user.uid
+            )));
+        }
+        for other in &desired.users[..index] {
+            if other.name == user.name {
+                return Err(invalid(format!("user {} is there twice", user.name)));
+            }
+            if other.uid == user.uid {
+                return Err(invalid(format!(
+                    "users {} and {} both have uid {}",
+                    other.name, user.name, user.uid
+                )));
+            }
+        }
+    }
+    for (index, share) in desired.shares.iter().enumerate() {
+        if desired.shares[..index]
+            .iter()
+            .any(|other| other.name.same(&share.name))
+        {
+            return Err(invalid(format!("share {} is there twice", share.name)));
+        }
+        if let Some(name) = share
+            .users
+            .iter()
+            .find(|name| !desired.users.iter().any(|user| user.name == **name))
+        {
+            return Err(invalid(format!(
+                "share {} is open to {name}, who is no user of the gateway",
+                share.name
+            )));
+        }
+        if share
+            .comment
+            .as_ref()
+            .is_some_and(|c| c.chars().any(char::is_control) || c.chars().count() > 200)
+        {
+            return Err(invalid(format!(
+                "the comment of share {} must be one line of at most 200 characters",
+                share.name
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Plans. Refuses what would touch an account that is not ours.
+pub(crate) fn plan(desired: &DesiredState, observed: &Observed) -> Result<Plan> {
+    check(desired)?;
+    let mut plan = Plan::default();
+    for user in &desired.users {
+        foreign(user, observed)?;
+        match observed.accounts.user(user.name.as_str()) {
+            None => plan.add.push(user.clone()),
+            Some(account) if account.uid != user.uid || account.gid != user.uid => {
+                plan.renumber.push(user.clone())
+            }
+            Some(_) => {}
+        }
+    }
+    let wanted = |name: &str| desired.users.iter().any(|user| user.name.as_str() == name);
+    plan.remove = observed
+        .accounts
+        .ours()
+        .filter(|account| !wanted(&account.name))
+        .filter_map(|account| UserName::parse(&account.name).ok())
+        .collect();
+
+    let text = Config::from(desired).render();
+    if text != observed.smb_conf {
+        plan.service = if restart_needed(&observed.smb_conf, &text, &observed.host) {
+            Service::Restart
+        } else {
+            Service::Reload
+        };
+        plan.smb_conf = Some(text);
+    }
+    if !plan.renumber.is_empty() {
+        // a running smbd remembers who is who
+        plan.service = Service::Restart;
+    }
+    if observed.smbd != "active" {
+        plan.service = Service::Start;
+    }
+    if let Some(applied) = &observed.applied {
+        plan.close = narrowed(applied, desired);
+    }
+    plan.save = observed.applied.as_ref() != Some(desired);
+    Ok(plan)
+}
+
+/// Refuses a user whose name, uid or gid belongs to somebody whom we did not make.
+fn foreign(user: &DesiredUser, observed: &Observed) -> Result<()> {
+    let accounts = &observed.accounts;
+    if accounts
+        .user(user.name.as_str())
+        .is_some_and(|account| !account.is_ours())
+    {
+        return Err(invalid(format!(
+            "user {} is there already, and not made for shares",
+            user.name
+        )));
+    }
+    if let Some(account) = accounts
+        .users
+        .iter()
+        .find(|account| account.uid == user.uid && !account.is_ours())
+    {
+        return Err(invalid(format!(
+            "uid {} of user {} belongs to {}",
+            user.uid, user.name, account.name
+        )));
+    }
+    let ours = |name: &str| accounts.user(name).is_some_and(|account| account.is_ours());
+    let same = |name: &str, gid| name == user.name.as_str() || gid == user.uid;
+    match accounts
+        .groups
+        .iter()
+        .find(|group| same(&group.name, group.gid) && !ours(&group.name))
+    {
+        Some(group) => Err(invalid(format!(
+            "user {} needs a group of that name with gid {}, but group {} has gid {}",
+            user.name, user.uid, group.name, group.gid
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Shares that are gone, read-only now, or open to fewer users.
+fn narrowed(old: &DesiredState, new: &DesiredState) -> Vec<ShareName> {
+    let users = |state: &DesiredState, share: &smbgw_api::v1::DesiredShare| -> Vec<DesiredUser> {
+        let may = |user: &&DesiredUser| share.users.is_empty() || share.users.contains(&user.name);
+        state.users.iter().filter(may).cloned().collect()
+    };
+    let is_narrowed =
+        |was: &&smbgw_api::v1::DesiredShare| match new.shares.iter().find(|now| now.name == was.name) {
+            None => true,
+            Some(now) => {
+                let may = users(new, now);
+                (now.read_only && !was.read_only) || users(old, was).iter().any(|user| !may.contains(user))
+            }
+        };
+    old.shares
+        .iter()
+        .filter(is_narrowed)
+        .map(|share| share.name.clone())
+        .collect()
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

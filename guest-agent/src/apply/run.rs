@@ -1,0 +1,280 @@
+//! Carrying a plan out: all of it, or nothing.
+//!
+//! Order: what can be refused comes first (testparm), then what can be undone (users, smb.conf), then the proof that
+//! smbd serves, then the record (the commit point, [`crate::state`]), and last what cannot be undone (removed users).
+
+use std::time::Duration;
+
+use smbgw_api::ShareName;
+use smbgw_api::v1::{ApiError, Applied, DesiredState, DesiredUser};
+use smbgw_command::{Interrupt, wait_until};
+
+use super::observe::Observed;
+use super::plan::{Plan, Service, plan};
+use crate::accounts::change;
+use crate::agent::Agent;
+use crate::error::{Doing, Result, samba, storage, with_hint};
+use crate::samba::{accounts, control, negotiate, testparm};
+use crate::services::Job;
+use crate::{files, state};
+
+/// How long smbd may take from the end of systemd's job to its first answer.
+const ANSWERS: Duration = Duration::from_secs(10);
+/// For one try.
+const TRY: Duration = Duration::from_secs(2);
+
+/// Makes the desired state true.
+pub(crate) fn apply(agent: &Agent, desired: &DesiredState) -> Result<Applied> {
+    super::plan::check(desired)?;
+    directories(agent, desired)?;
+    let observed = Observed::read(agent)?;
+    let plan = plan(desired, &observed)?;
+    if plan.is_empty() {
+        agent.set_trouble(None);
+        return Ok(Applied {
+            changed: false,
+            actions: Vec::new(),
+        });
+    }
+    let mut done = Vec::new();
+    if let Some(text) = &plan.smb_conf {
+        candidate(agent, desired, text)?;
+    }
+    if let Err(error) = reversible(agent, &plan, &mut done) {
+        tracing::warn!(%error, "putting the old state back");
+        return Err(put_back(agent, &plan, &done, error));
+    }
+    if let Err(error) = state::save(&agent.paths, desired) {
+        return Err(put_back(agent, &plan, &done, error));
+    }
+    finish(agent, &plan, &mut done)?;
+    agent.set_trouble(None);
+    let actions: Vec<String> = done.iter().map(Action::to_string).collect();
+    tracing::info!(?actions, "applied");
+    Ok(Applied {
+        changed: true,
+        actions,
+    })
+}
+
+/// Something that was done, in the order it was done.
+enum Action {
+    Added(DesiredUser),
+    Renumbered(DesiredUser, u32),
+    Removed(smbgw_api::UserName),
+    Configured,
+    Service(Job),
+    Closed(ShareName),
+    Recorded,
+}
+
+impl std::fmt::Display for Action {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Added(user) => write!(f, "added user {} with uid {}", user.name, user.uid),
+            Self::Renumbered(user, old) => {
+                write!(f, "changed the uid of {} from {old} to {}", user.name, user.uid)
+            }
+            Self::Removed(user) => write!(f, "removed user {user}"),
+            Self::Configured => f.write_str("wrote smb.conf"),
+            Self::Service(Job::Start) => f.write_str("started smbd"),
+            Self::Service(Job::Reload) => f.write_str("reloaded smbd"),
+            Self::Service(Job::Restart) => f.write_str("restarted smbd"),
+            Self::Closed(share) => write!(f, "closed the open connections of share {share}"),
+            Self::Recorded => f.write_str("recorded the state"),
+        }
+    }
+}
+
+/// Every share's directory must be there: a missing one is a mount that failed.
+fn directories(agent: &Agent, desired: &DesiredState) -> Result<()> {
+    for share in &desired.shares {
+        let path = agent.paths.share(&share.name);
+        if !std::fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_dir()) {
+            let error = storage(format!(
+                "share {}: {} is not a directory",
+                share.name,
+                path.display()
+            ));
+            return Err(with_hint(
+                error,
+                "the share's storage must be mounted there before the gateway serves it",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Writes the new smb.conf beside the old one and has Samba check it.
+fn candidate(agent: &Agent, desired: &DesiredState, text: &str) -> Result<()> {
+    let path = agent.paths.smb_conf_new();
+    files::replace(&path, text.as_bytes(), 0o644).doing(|| format!("writing {}", path.display()))?;
+    let shares: Vec<ShareName> = desired.shares.iter().map(|share| share.name.clone()).collect();
+    testparm::check(agent.runner.as_ref(), &path, &shares).inspect_err(|_| drop(files::remove(&path)))
+}
+
+fn reversible(agent: &Agent, plan: &Plan, done: &mut Vec<Action>) -> Result<()> {
+    let runner = agent.runner.as_ref();
+    for user in &plan.renumber {
+        let old = crate::accounts::Accounts::read(&agent.paths)?
+            .user(user.name.as_str())
+            .map(|account| account.uid);
+        change::remove(runner, &user.name)?;
+        done.push(Action::Renumbered(user.clone(), old.unwrap_or(user.uid)));
+        change::add(runner, user)?;
+    }
+    for user in &plan.add {
+        // on record before it is tried: useradd may have done half of it
+        done.push(Action::Added(user.clone()));
+        change::add(runner, user)?;
+    }
+    if plan.smb_conf.is_some() {
+        let (now, new, old) = (
+            agent.paths.smb_conf(),
+            agent.paths.smb_conf_new(),
+            agent.paths.smb_conf_old(),
+        );
+        if now.exists() {
+            files::link(&now, &old).doing(|| format!("keeping {}", now.display()))?;
+        }
+        files::rename(&new, &now).doing(|| format!("replacing {}", now.display()))?;
+        done.push(Action::Configured);
+    }
+    serve(agent, plan.service, plan.smb_conf.is_some(), done)
+}
+
+/// Has smbd take over its configuration, and proves that it serves.
+fn serve(agent: &Agent, service: Service, configured: bool, done: &mut Vec<Action>) -> Result<()> {
+    let mut run = |job| -> Result<()> {
+        agent.services.run(crate::samba::UNIT, job)?;
+        done.push(Action::Service(job));
+        Ok(())
+    };
+    match service {
+        Service::Keep => {}
+        Service::Start => {
+            // a start that was under way may have read the old file
+            let under_way = agent.services.state(crate::samba::UNIT)? == "activating";
+            run(Job::Start)?;
+            if under_way && configured {
+                run(Job::Reload)?;
+            }
+        }
+        Service::Reload => run(Job::Reload)?,
+        Service::Restart => run(Job::Restart)?,
+    }
+    answers(agent)
+}
+
+/// Waits for smbd's answer.
+fn answers(agent: &Agent) -> Result<()> {
+    let mut last = None;
+    let answered = wait_until("smbd to answer", ANSWERS, &Interrupt::new(), || {
+        negotiate::negotiate(agent.smb_port, TRY)
+            .map_err(|error| last = Some(error))
+            .ok()
+    });
+    answered.map(drop).map_err(|error| {
+        let last = last
+            .map(|error| format!("; the last try: {error}"))
+            .unwrap_or_default();
+        samba(format!("{error}{last}{}", log_tail(agent)))
+    })
+}
+
+/// Puts everything back that `done` names, and gives the error with what came of it.
+fn put_back(agent: &Agent, plan: &Plan, done: &[Action], mut error: ApiError) -> ApiError {
+    let runner = agent.runner.as_ref();
+    let mut failed = Vec::new();
+    let mut note = |result: Result<()>| failed.extend(result.err().map(|error| error.message));
+    let configured = done.iter().any(|action| matches!(action, Action::Configured));
+    for action in done.iter().rev() {
+        match action {
+            Action::Configured => {
+                let (now, old) = (agent.paths.smb_conf(), agent.paths.smb_conf_old());
+                let back = if old.exists() {
+                    files::rename(&old, &now)
+                } else {
+                    files::remove(&now)
+                };
+                note(back.doing(|| "putting the old smb.conf back".to_owned()));
+            }
+            Action::Added(user) => note(change::remove(runner, &user.name)),
+            Action::Renumbered(user, old) => note(change::remove(runner, &user.name).and_then(|()| {
+                change::add(
+                    runner,
+                    &DesiredUser {
+                        name: user.name.clone(),
+                        uid: *old,
+                    },
+                )
+            })),
+            Action::Removed(_) | Action::Service(_) | Action::Closed(_) | Action::Recorded => {}
+        }
+    }
+    note(files::remove(&agent.paths.smb_conf_new()).doing(|| "removing the refused smb.conf".to_owned()));
+    if configured {
+        // what did not come up by a reload needs a restart to be sure of
+        let service = if plan.service == Service::Reload {
+            Service::Reload
+        } else {
+            Service::Restart
+        };
+        let mut ignored = Vec::new();
+        note(
+            serve(agent, service, true, &mut ignored)
+                .or_else(|_| serve(agent, Service::Restart, true, &mut ignored)),
+        );
+    }
+    let outcome = if failed.is_empty() {
+        "; the old state was put back".to_owned()
+    } else {
+        format!("; putting the old state back failed, too: {}", failed.join("; "))
+    };
+    error.message.push_str(&outcome);
+    error
+}
+
+/// What comes after the commit: nothing of it can make the new state untrue.
+fn finish(agent: &Agent, plan: &Plan, done: &mut Vec<Action>) -> Result<()> {
+    let runner = agent.runner.as_ref();
+    if plan.save {
+        done.push(Action::Recorded);
+    }
+    for user in &plan.remove {
+        accounts::remove(runner, user)?;
+        change::remove(runner, user)?;
+        done.push(Action::Removed(user.clone()));
+    }
+    if plan.smb_conf.is_some() && plan.service == Service::Reload {
+        control::reload_all(runner)?;
+    }
+    if plan.service != Service::Restart {
+        for share in &plan.close {
+            control::close_share(runner, share)?;
+            done.push(Action::Closed(share.clone()));
+        }
+    }
+    let old = agent.paths.smb_conf_old();
+    files::remove(&old).doing(|| format!("removing {}", old.display()))
+}
+
+/// The end of smbd's log, for an error.
+fn log_tail(agent: &Agent) -> String {
+    let Ok(Some(text)) = files::read_optional(&agent.paths.smbd_log()) else {
+        return String::new();
+    };
+    let lines: Vec<&str> = text.lines().rev().take(6).collect();
+    if lines.is_empty() {
+        return String::new();
+    }
+    format!(
+        "; smbd's log ends with: {}",
+        lines
+            .into_iter()
+            .rev()
+            .map(str::trim)
+            .collect::<Vec<_>>()
+            .join(" | ")
+    )
+}

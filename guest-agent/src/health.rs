@@ -1,0 +1,55 @@
+//! Whether the gateway serves, and what is wrong if not.
+
+use std::time::Duration;
+
+use smbgw_api::v1::Health;
+
+use crate::agent::Agent;
+use crate::samba::{self, negotiate};
+use crate::{state, system};
+
+/// How long smbd may take to answer.
+const ANSWERS: Duration = Duration::from_secs(2);
+
+/// Looks. Never fails: what cannot be found out is a problem of its own.
+pub(crate) fn check(agent: &Agent) -> Health {
+    let mut problems = Vec::new();
+    let smbd = agent.services.state(samba::UNIT).unwrap_or_else(|error| {
+        problems.push(error.message);
+        "unknown".to_owned()
+    });
+    let ready = match negotiate::negotiate(agent.smb_port, ANSWERS) {
+        Ok(_) => true,
+        Err(error) => {
+            problems.push(format!("smbd ({smbd}) does not answer: {error}"));
+            false
+        }
+    };
+    match state::load(&agent.paths) {
+        Err(error) => problems.push(error.message),
+        Ok(None) => problems.push("no configuration was applied yet".to_owned()),
+        Ok(Some(desired)) => {
+            for share in &desired.shares {
+                let path = agent.paths.share(&share.name);
+                if !path.is_dir() {
+                    problems.push(format!(
+                        "share {}: directory {} is missing",
+                        share.name,
+                        path.display()
+                    ));
+                }
+            }
+        }
+    }
+    problems.extend(
+        agent
+            .trouble()
+            .map(|trouble| format!("the state on record is not in force: {trouble}")),
+    );
+    Health {
+        ready,
+        smbd,
+        problems,
+        uptime_s: system::uptime(&agent.paths),
+    }
+}

@@ -1,0 +1,68 @@
+//! Memory by process name, from proc(5).
+
+use std::collections::BTreeMap;
+
+use smbgw_api::v1::ProcessMemory;
+
+use crate::paths::Paths;
+
+/// All processes that can be read, the largest first. Kernel threads and what ends meanwhile are left out.
+pub(crate) fn read(paths: &Paths) -> Vec<ProcessMemory> {
+    let mut names: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    let directories = std::fs::read_dir(paths.proc()).into_iter().flatten().flatten();
+    for directory in directories.map(|entry| entry.path()) {
+        if !directory
+            .file_name()
+            .is_some_and(|name| name.as_encoded_bytes().iter().all(u8::is_ascii_digit))
+        {
+            continue;
+        }
+        let rollup = std::fs::read_to_string(directory.join("smaps_rollup")).ok();
+        let Some(pss) = rollup.as_deref().and_then(parse_pss) else {
+            continue;
+        };
+        let Ok(name) = std::fs::read_to_string(directory.join("comm")) else {
+            continue;
+        };
+        let entry = names.entry(name.trim().to_owned()).or_default();
+        entry.0 += 1;
+        entry.1 += pss;
+    }
+    let process = |(name, (count, pss_bytes))| ProcessMemory {
+        name,
+        count,
+        pss_bytes,
+    };
+    let mut processes: Vec<_> = names.into_iter().map(process).collect();
+    processes.sort_by_key(|process| std::cmp::Reverse(process.pss_bytes));
+    processes
+}
+
+/// The `Pss:` line, in bytes; the file has it in KiB.
+fn parse_pss(text: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    line.trim()
+        .strip_suffix("kB")?
+        .trim()
+        .parse::<u64>()
+        .ok()?
+        .checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_pss_and_no_other_line() {
+        let text = "55d0-7ff [rollup]\nRss:                5000 kB\nPss:                1234 kB\nPss_Dirty:   7 kB\n";
+        assert_eq!(parse_pss(text), Some(1234 * 1024));
+        assert_eq!(parse_pss("Rss: 1 kB\n"), None);
+        assert_eq!(parse_pss("Pss: x kB\n"), None);
+    }
+
+    #[test]
+    fn sees_this_process() {
+        assert!(!read(&Paths::system()).is_empty());
+    }
+}

@@ -1,0 +1,235 @@
+//! smb.conf(5), typed. One function renders it; a value can never start a line of its own, and Samba's `%` variables
+//! never expand.
+
+use std::fmt::{Display, Write};
+
+use smbgw_api::v1::{DesiredShare, DesiredState};
+use smbgw_api::{GatewayName, SecurityProfile, ShareName, UserName};
+
+/// Stands at the top of every file that the agent writes.
+const HEADER: &str = "# Written by smbgw-agent. What is changed here by hand is overwritten.\n";
+
+/// A whole smb.conf.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Config {
+    /// The `[global]` section.
+    pub(crate) global: Global,
+    /// One section a share, in this order.
+    pub(crate) shares: Vec<ShareSection>,
+}
+
+/// What differs between gateways in `[global]`; the rest is the same everywhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Global {
+    /// NetBIOS name; Samba takes the host name when absent.
+    pub(crate) name: Option<GatewayName>,
+    /// Strictness.
+    pub(crate) security: SecurityProfile,
+}
+
+/// A share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ShareSection {
+    /// Name; its directory follows from it.
+    pub(crate) name: ShareName,
+    /// Text beside the name.
+    pub(crate) comment: Option<String>,
+    /// Nobody may write.
+    pub(crate) read_only: bool,
+    /// Shown in the list of shares.
+    pub(crate) browseable: bool,
+    /// Who may open it; nobody when empty.
+    pub(crate) users: Vec<UserName>,
+}
+
+impl Config {
+    /// What a template ships before it is told anything: no share, and a `[global]` from which the first real one
+    /// differs by its name alone, so that smbd need not restart.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "smb.conf.base is kept in step with it by a test")
+    )]
+    pub(crate) fn base() -> Self {
+        Self {
+            global: Global {
+                name: None,
+                security: SecurityProfile::Standard,
+            },
+            shares: Vec::new(),
+        }
+    }
+
+    /// The file.
+    pub(crate) fn render(&self) -> String {
+        let mut out = HEADER.to_owned();
+        self.global.render(&mut out);
+        for share in &self.shares {
+            share.render(&mut out);
+        }
+        out
+    }
+}
+
+impl From<&DesiredState> for Config {
+    fn from(desired: &DesiredState) -> Self {
+        let all: Vec<UserName> = desired.users.iter().map(|user| user.name.clone()).collect();
+        let section = |share: &DesiredShare| ShareSection {
+            name: share.name.clone(),
+            comment: share.comment.clone(),
+            read_only: share.read_only,
+            browseable: share.browseable,
+            users: if share.users.is_empty() {
+                all.clone()
+            } else {
+                share.users.clone()
+            },
+        };
+        Self {
+            global: Global {
+                name: Some(desired.name.clone()),
+                security: desired.security,
+            },
+            shares: desired.shares.iter().map(section).collect(),
+        }
+    }
+}
+
+impl Global {
+    fn render(&self, out: &mut String) {
+        out.push_str("\n[global]\n");
+        if let Some(name) = &self.name {
+            option(out, "netbios name", name.as_str().to_ascii_uppercase());
+        }
+        option(out, "workgroup", "WORKGROUP");
+        option(out, "server role", "standalone server");
+        // the default tells Samba's version to everybody who asks
+        option(out, "server string", "SMB gateway");
+        option(out, "passdb backend", "tdbsam");
+
+        let floor = match self.security {
+            SecurityProfile::Standard => "SMB2_10",
+            SecurityProfile::High => "SMB3_11",
+        };
+        option(out, "server min protocol", floor);
+        option(out, "server signing", "mandatory");
+        if self.security == SecurityProfile::High {
+            option(out, "server smb encrypt", "required");
+        }
+        option(out, "map to guest", "never");
+        option(out, "restrict anonymous", "2");
+        // Debian's own default is 100
+        option(out, "usershare max shares", "0");
+
+        option(out, "disable netbios", "yes");
+        option(out, "smb ports", "445");
+
+        option(out, "load printers", "no");
+        option(out, "printing", "bsd");
+        option(out, "printcap name", "/dev/null");
+        option(out, "disable spoolss", "yes");
+
+        // at most two files of this size (KiB); journald's memory is a third of an idle gateway as it is
+        option(out, "logging", "file");
+        option(out, "log file", "/var/log/samba/log.smbd");
+        option(out, "max log size", "1000");
+        option(out, "log level", "1");
+    }
+}
+
+impl ShareSection {
+    fn render(&self, out: &mut String) {
+        let _ = write!(out, "\n[{}]\n", self.name);
+        option(out, "path", self.name.guest_path());
+        if let Some(comment) = &self.comment {
+            option(out, "comment", harmless(comment));
+        }
+        option(out, "read only", yes_no(self.read_only));
+        option(out, "browseable", yes_no(self.browseable));
+        let users: Vec<&str> = self.users.iter().map(UserName::as_str).collect();
+        // an empty list would mean everybody; nobody cannot log on
+        option(
+            out,
+            "valid users",
+            if users.is_empty() {
+                "nobody".to_owned()
+            } else {
+                users.join(" ")
+            },
+        );
+
+        // Windows ACLs and streams in extended attributes. `security.*` is refused in an unprivileged container and
+        // on virtio-fs, `user.*` is not
+        option(out, "vfs objects", "acl_xattr streams_xattr");
+        option(out, "acl_xattr:security_acl_name", "user.NTACL");
+        option(out, "store dos attributes", "yes");
+        option(out, "map acl inherit", "yes");
+        option(out, "inherit acls", "yes");
+        // the group bits are the mask of a POSIX ACL (acl(5)): without them an inherited entry would not be in force.
+        // Each user has a group of its own, so they give nobody else anything
+        option(out, "create mask", "0664");
+        option(out, "directory mask", "0775");
+    }
+}
+
+/// One line. Whatever the value is, it stays one.
+fn option(out: &mut String, name: &str, value: impl Display) {
+    let value = value.to_string();
+    let value: String = value
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    // a backslash at the end would take the next line along
+    let _ = writeln!(out, "\t{name} = {}", value.trim().trim_end_matches('\\'));
+}
+
+/// Text for people in which Samba expands nothing: there is no escape for `%`, so its full-width form stands for it.
+fn harmless(text: &str) -> String {
+    let text = text.replace('%', "\u{ff05}");
+    // Samba takes quotes off both ends
+    text.trim_matches(|c: char| c == '"' || c.is_whitespace())
+        .to_owned()
+}
+
+fn yes_no(value: bool) -> &'static str {
+    if value { "yes" } else { "no" }
+}
+
+/// Whether smbd must be restarted to go from one file to the other; it takes over all else by a reload. Restarting
+/// is for `[global]`: a listening socket, a machine SID (kept by NetBIOS name) and what old sessions were allowed
+/// would outlive a reload. The name that Samba takes from the host when none is set is no change.
+pub(crate) fn restart_needed(old: &str, new: &str, host: &str) -> bool {
+    let implied = format!(
+        "netbios name = {}",
+        host.split('.').next().unwrap_or(host).to_ascii_uppercase()
+    );
+    let lines = |text: &str| {
+        let mut lines = global_lines(text);
+        if !lines.iter().any(|line| line.starts_with("netbios name")) {
+            lines.push(implied.clone());
+        }
+        lines.sort_unstable();
+        lines
+    };
+    lines(old) != lines(new)
+}
+
+/// Options of `[global]`, trimmed.
+fn global_lines(text: &str) -> Vec<String> {
+    let mut inside = false;
+    let mut lines = Vec::new();
+    for line in text.lines().map(str::trim) {
+        if let Some(section) = line.strip_prefix('[') {
+            inside = section
+                .trim_end_matches(']')
+                .trim()
+                .eq_ignore_ascii_case("global");
+        } else if inside && !line.is_empty() && !line.starts_with(['#', ';']) {
+            lines.push(line.to_owned());
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

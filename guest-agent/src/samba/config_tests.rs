@@ -1,0 +1,120 @@
+//! Tests of the smb.conf writer.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn desired(json: &str) -> DesiredState {
+    serde_json::from_str(json).unwrap()
+}
+
+fn rendered(json: &str) -> String {
+    Config::from(&desired(json)).render()
+}
+
+const TEAM: &str = r#"{"name":"team","security":"standard",
+    "users":[{"name":"alice","uid":10000},{"name":"bob","uid":10001}],
+    "shares":[
+        {"name":"Team Files","comment":"50% of all","read_only":false,"users":[],"browseable":true},
+        {"name":"Büro","comment":null,"read_only":true,"users":["bob"],"browseable":false}]}"#;
+
+#[test]
+fn standard() {
+    insta::assert_snapshot!(rendered(TEAM));
+}
+
+#[test]
+fn high_without_users() {
+    insta::assert_snapshot!(rendered(
+        r#"{"name":"vault","security":"high","users":[],
+            "shares":[{"name":"x","comment":null,"read_only":false,"users":[],"browseable":true}]}"#
+    ));
+}
+
+/// The file that templates ship; write it anew with `SMBGW_WRITE_BASE=1 cargo test -p smbgw-agent`.
+#[test]
+fn base_is_the_file_that_templates_ship() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/smb.conf.base");
+    let text = Config::base().render();
+    if std::env::var_os("SMBGW_WRITE_BASE").is_some() {
+        std::fs::write(path, &text).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(path).unwrap(), text);
+}
+
+#[test]
+fn the_first_state_needs_no_restart() {
+    let base = Config::base().render();
+    assert!(!restart_needed(&base, &rendered(TEAM), "team"));
+    assert!(!restart_needed(&base, &rendered(TEAM), "team.example.org"));
+    assert!(restart_needed(&base, &rendered(TEAM), "other"));
+    assert!(restart_needed(
+        &rendered(TEAM),
+        &rendered(&TEAM.replace("standard", "high")),
+        "team"
+    ));
+    assert!(restart_needed(
+        "[global]\n map to guest = bad user\n",
+        &rendered(TEAM),
+        "team"
+    ));
+}
+
+fn comment_lines(comment: &str) -> Vec<String> {
+    let mut state = desired(TEAM);
+    state.shares[0].comment = Some(comment.to_owned());
+    Config::from(&state).render().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn comments_that_mean_harm() {
+    for comment in [
+        "x\npath = /",
+        "x\\",
+        "\\",
+        "\"x\"",
+        "%U%$(HOME)",
+        "\r\n[evil]",
+        "\u{85}path = /",
+        "",
+    ] {
+        let lines = comment_lines(comment);
+        assert_eq!(lines.len(), comment_lines("plain").len(), "{comment:?}");
+        assert!(
+            lines
+                .iter()
+                .all(|line| !line.contains('%') && !line.ends_with('\\')),
+            "{comment:?}"
+        );
+    }
+}
+
+proptest! {
+    /// Whatever the comment: the same lines as with a plain one, but for its own.
+    #[test]
+    fn a_comment_is_one_line(comment in any::<String>()) {
+        let (plain, lines) = (comment_lines("plain"), comment_lines(&comment));
+        prop_assert_eq!(plain.len(), lines.len());
+        for (plain, line) in plain.iter().zip(&lines) {
+            if plain.trim_start().starts_with("comment = ") {
+                prop_assert!(line.starts_with("\tcomment = "));
+                prop_assert!(!line.contains('%') && !line.ends_with('\\') && !line.chars().skip(1).any(char::is_control));
+            } else {
+                prop_assert_eq!(plain, line);
+            }
+        }
+    }
+
+    /// Any share name that the contract lets through makes exactly its section and its path.
+    #[test]
+    fn a_share_name_is_one_section(name in "\\PC{1,30}") {
+        let Ok(name) = ShareName::parse(&name) else { return Ok(()) };
+        let mut state = desired(TEAM);
+        state.shares.truncate(1);
+        state.shares[0].name = name.clone();
+        let text = Config::from(&state).render();
+        let sections: Vec<_> = text.lines().filter(|line| line.starts_with('[')).collect();
+        prop_assert_eq!(sections, vec!["[global]".to_owned(), format!("[{name}]")]);
+        prop_assert!(!text.contains('%'));
+    }
+}
