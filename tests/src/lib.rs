@@ -1,1 +1,30 @@
-//! smbgw-lab
+//! The lab: the product on real LXC and real Samba, in namespaces of its own, so that the machine itself stays as
+//! it is. `cargo xtask test` brings the tests into it; run anywhere else they fail and say so.
+//!
+//! * [`environment`]: the namespaces, made from outside ([`Environment`]) and furnished from inside
+//! * [`product`]: the programs under test, each run with a deadline
+//! * [`smb`]: `smbclient`, with its password in a file
+//! * [`leftovers`]: what the machine looks like, and what differs later
+//! * [`memory`]: memory of a gateway by process
+//! * [`files`]: directories, random files, hashes
+//! * [`lab`]: [`Lab`], what a test holds while it runs
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "this is test harness: it starts and watches processes itself"
+)]
+
+pub mod environment;
+pub mod files;
+pub mod lab;
+pub mod leftovers;
+pub mod memory;
+pub mod product;
+pub mod smb;
+
+pub use environment::Environment;
+pub use lab::{Gateway, Lab};
+pub use leftovers::Snapshot;
+pub use product::{Answer, Product};
+pub use smb::Client;

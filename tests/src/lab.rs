@@ -1,0 +1,323 @@
+//! What a test holds while it runs: one at a time, with the templates installed, and nothing left when it ends.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use smbgw_command::{Command, Interrupt, wait_until};
+
+use crate::{Answer, Client, Product, Snapshot, environment, files};
+
+static ONE: Mutex<()> = Mutex::new(());
+/// The password of every user of a test, but where the test is about passwords.
+pub const PASSWORD: &str = "Correct-horse-7";
+
+/// The lab, held by one test.
+#[derive(Debug)]
+pub struct Lab {
+    /// The programs under test.
+    pub product: Product,
+    directory: PathBuf,
+    before: Option<Snapshot>,
+    _one: MutexGuard<'static, ()>,
+}
+
+/// A gateway that a test made.
+#[derive(Debug, Clone)]
+pub struct Gateway {
+    /// Its name.
+    pub name: String,
+    /// Its address.
+    pub address: String,
+    /// The directory it shares.
+    pub path: PathBuf,
+}
+
+impl Lab {
+    /// Enters the lab and installs this template, as `debian-13`.
+    ///
+    /// # Errors
+    /// Outside the environment, and when a test before this one left something.
+    pub fn enter(template: &str) -> Result<Self> {
+        let directory = environment::require()?;
+        let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let product = Product::from_environment()?;
+        let mut lab = Self {
+            product,
+            directory,
+            before: None,
+            _one: one,
+        };
+        lab.sweep();
+        if !lab.templates()?.iter().any(|name| name.starts_with(template)) {
+            let file = lab.product.template(template)?;
+            lab.host(["template", "install", &file.display().to_string()])?
+                .ok()?;
+        }
+        // what the platform makes once and keeps (directories, ids) is no leftover
+        lab.host(["doctor", "--fix"])?;
+        lab.before = Some(Snapshot::take(&lab.directory)?);
+        Ok(lab)
+    }
+
+    /// A directory of this test's own, empty at first.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn data(&self, name: &str) -> Result<PathBuf> {
+        let path = self.directory.join("data").join(name);
+        if path.exists() {
+            std::fs::remove_dir_all(&path)?;
+        }
+        files::directory(&path, 0)?;
+        Ok(path)
+    }
+
+    /// The run directory.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Runs `pve-smbgateway` with `--output json`.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not end in time.
+    pub fn host<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Result<Answer> {
+        Answer::of(&self.product.host().args(["--output", "json"]).args(args))
+    }
+
+    /// Runs `pve-smbgateway` as a person does.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not end in time.
+    pub fn host_plain<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Result<Answer> {
+        Answer::of(&self.product.host().args(args))
+    }
+
+    /// Runs the build that heeds faults, with this one.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not end in time.
+    pub fn host_with_fault<'a>(
+        &self,
+        fault: &str,
+        args: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Answer> {
+        Answer::of(
+            &self
+                .product
+                .host_with_faults()
+                .env("SMBGW_FAULT", fault)
+                .args(["--output", "json"])
+                .args(args),
+        )
+    }
+
+    /// Runs a tool of the machine.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn tool<'a>(&self, program: &str, args: impl IntoIterator<Item = &'a str>) -> Result<Answer> {
+        Answer::of(&Command::new(program).args(args))?.ok()
+    }
+
+    /// Names of installed templates.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub fn templates(&self) -> Result<Vec<String>> {
+        let list = self.host(["template", "list"])?.ok()?.data()?;
+        Ok(strings(&list, "name"))
+    }
+
+    /// Names of the gateways.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub fn gateways(&self) -> Result<Vec<String>> {
+        Ok(strings(&self.host(["list"])?.ok()?.data()?, "name"))
+    }
+
+    /// A file with [`PASSWORD`].
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn password_file(&self) -> Result<String> {
+        let path = self.directory.join("password");
+        files::secret_file(&path, &format!("{PASSWORD}\n"))?;
+        Ok(path.display().to_string())
+    }
+
+    /// Creates a gateway over a new directory, with user `alice`, and more arguments.
+    ///
+    /// # Errors
+    /// When it cannot be created.
+    pub fn create(&self, name: &str, more: &[&str]) -> Result<Gateway> {
+        let path = self.data(name)?;
+        let text = path.display().to_string();
+        let password = self.password_file()?;
+        let args = [
+            "create",
+            name,
+            "--path",
+            &text,
+            "--user",
+            "alice",
+            "--password-file",
+            &password,
+            "--grant",
+        ];
+        self.host(args.into_iter().chain(more.iter().copied()))?.ok()?;
+        self.gateway(name, path)
+    }
+
+    /// A gateway that is there.
+    ///
+    /// # Errors
+    /// When it is not, or has no address.
+    pub fn gateway(&self, name: &str, path: PathBuf) -> Result<Gateway> {
+        let status = self.host(["status", name])?.ok()?.data()?;
+        let address = find_address(&status).with_context(|| format!("no address in {status}"))?;
+        Ok(Gateway {
+            name: name.to_owned(),
+            address,
+            path,
+        })
+    }
+
+    /// A client of a gateway's share, as this user with [`PASSWORD`].
+    ///
+    /// # Errors
+    /// When its password file cannot be written.
+    pub fn client(&self, gateway: &Gateway, share: &str, user: &str) -> Result<Client> {
+        Client::new(&self.directory, &gateway.address, share, user, PASSWORD)
+    }
+
+    /// Writes a file through a gateway, reads it back, and compares.
+    ///
+    /// # Errors
+    /// When they differ or anything fails.
+    pub fn round_trip(&self, gateway: &Gateway, share: &str, user: &str) -> Result<()> {
+        let (sent, got) = (self.directory.join("sent"), self.directory.join("got"));
+        files::random_file(&sent, 2)?;
+        let _ = std::fs::remove_file(&got);
+        let client = self.client(gateway, share, user)?;
+        client.put(&sent, "round-trip.bin")?;
+        client.get("round-trip.bin", &got)?;
+        ensure!(
+            files::sha256(&sent)? == files::sha256(&got)?,
+            "what was read is not what was written"
+        );
+        client.run("del round-trip.bin")?.ok()?;
+        Ok(())
+    }
+
+    /// Waits until a share can be read again.
+    ///
+    /// # Errors
+    /// When it cannot within half a minute.
+    pub fn wait_serving(&self, gateway: &Gateway, share: &str, user: &str) -> Result<()> {
+        let client = self.client(gateway, share, user)?;
+        wait_until(
+            &format!("share {share} of {}", gateway.name),
+            Duration::from_secs(30),
+            &Interrupt::new(),
+            || client.run("ls").ok().filter(|answer| answer.code == 0),
+        )?;
+        Ok(())
+    }
+
+    /// Runs a command in a gateway's container.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub fn attach<'a>(&self, gateway: &str, args: impl IntoIterator<Item = &'a str>) -> Result<Answer> {
+        let attach = [
+            "-P",
+            "/var/lib/pve-smbgateway/guests",
+            "-n",
+            gateway,
+            "--clear-env",
+            "--",
+        ];
+        Answer::of(&Command::new("lxc-attach").args(attach).args(args))
+    }
+
+    /// What differs from when the test began, as of now.
+    ///
+    /// # Errors
+    /// With each difference.
+    pub fn expect_untouched(&self) -> Result<()> {
+        match &self.before {
+            Some(before) => before.expect_same(&self.directory),
+            None => Ok(()),
+        }
+    }
+
+    /// A snapshot of now.
+    ///
+    /// # Errors
+    /// When something cannot be read.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        Snapshot::take(&self.directory)
+    }
+
+    /// Ends the test: deletes its gateways, and expects that nothing is left.
+    ///
+    /// # Errors
+    /// With what is left.
+    pub fn leave(self) -> Result<()> {
+        for name in self.gateways()? {
+            self.host(["delete", &name])?.ok()?;
+        }
+        self.expect_untouched()
+    }
+
+    /// Removes what a failed test left, by the product where it can, by force where not, so that the next begins clean.
+    fn sweep(&self) {
+        let _ = self.host(["ops", "recover"]);
+        for name in self.gateways().unwrap_or_default() {
+            let _ = self.host(["delete", &name]);
+        }
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        self.sweep();
+    }
+}
+
+/// The values of one field of a list of objects, wherever in `data` the list is.
+pub fn strings(data: &Value, field: &str) -> Vec<String> {
+    let list = data
+        .as_array()
+        .or_else(|| data.as_object()?.values().find_map(Value::as_array));
+    list.into_iter()
+        .flatten()
+        .filter_map(|item| item[field].as_str())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The first IPv4 address of a status, without its prefix length.
+pub fn find_address(status: &Value) -> Option<String> {
+    match status {
+        Value::String(text) => {
+            let ip = text.split('/').next()?;
+            ip.parse::<std::net::Ipv4Addr>()
+                .ok()
+                .filter(|ip| !ip.is_loopback())
+                .map(|ip| ip.to_string())
+        }
+        Value::Array(items) => items.iter().find_map(find_address),
+        Value::Object(fields) => ["address", "ip", "addresses"]
+            .iter()
+            .filter_map(|name| fields.get(*name))
+            .find_map(find_address)
+            .or_else(|| fields.values().find_map(find_address)),
+        _ => None,
+    }
+}

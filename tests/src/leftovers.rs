@@ -1,0 +1,235 @@
+//! What the machine looks like, and what differs later: processes, mounts, network interfaces, sockets, cgroups and
+//! files. Made for the lab's environment, where nobody else changes anything.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use sha2::{Digest, Sha256};
+
+/// Files of the state directory that stay, or change without a gateway: what templates hold, the journals of finished
+/// operations, and lock files.
+const NOT_OURS: &[&str] = &["/templates/", "/operations/", "/locks/"];
+/// What a container writes into its own root file system while it runs.
+const INSIDE: &[&str] = &["/rootfs/", "/upper/", "/work/", "/delta/", "/overlay/"];
+/// How long processes and mounts may take to go after a command has ended.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// What the machine looks like: one line for each thing, by kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    things: BTreeMap<&'static str, BTreeSet<String>>,
+}
+
+impl Snapshot {
+    /// Takes one. `directory` is the environment's run directory.
+    ///
+    /// # Errors
+    /// When something cannot be read.
+    pub fn take(directory: &Path) -> Result<Self> {
+        let mut things = BTreeMap::new();
+        things.insert("process", processes()?);
+        things.insert("mount", mounts()?);
+        things.insert("network interface", names("/sys/class/net")?);
+        things.insert("socket", sockets()?);
+        things.insert("cgroup", cgroups()?);
+        let mut files = BTreeSet::new();
+        for root in ["/var/lib/pve-smbgateway", "/run", "/dev/shm"] {
+            walk(Path::new(root), &mut files);
+        }
+        // what changed in /etc and /var lies here
+        walk(&directory.join("upper"), &mut files);
+        files.retain(|line| !samba_client(line));
+        things.insert("file", files);
+        Ok(Self { things })
+    }
+
+    /// What is there now and was not then, and the other way round.
+    pub fn differences(&self, now: &Self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (kind, then) in &self.things {
+            let Some(now) = now.things.get(kind) else { continue };
+            lines.extend(now.difference(then).map(|thing| format!("{kind} more: {thing}")));
+            lines.extend(then.difference(now).map(|thing| format!("{kind} less: {thing}")));
+        }
+        lines
+    }
+
+    /// Expects that the machine looks as it did; waits a little for what goes by itself.
+    ///
+    /// # Errors
+    /// With each thing that differs.
+    pub fn expect_same(&self, directory: &Path) -> Result<()> {
+        let start = Instant::now();
+        loop {
+            let mut differences = self.differences(&Self::take(directory)?);
+            differences.extend(unfinished());
+            if differences.is_empty() {
+                return Ok(());
+            }
+            if start.elapsed() > GRACE {
+                bail!("the machine is not as it was:\n  {}", differences.join("\n  "));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// How many things of each kind were looked at, for a summary.
+    pub fn summary(&self) -> String {
+        let counts = self
+            .things
+            .iter()
+            .map(|(kind, things)| format!("{} {kind}", things.len()));
+        counts.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Operations that are not over: their journal does not end with `finished`.
+fn unfinished() -> Vec<String> {
+    let Ok(entries) = fs::read_dir("/var/lib/pve-smbgateway/operations") else {
+        return Vec::new();
+    };
+    let mut lines = Vec::new();
+    for entry in entries.flatten() {
+        let text = fs::read_to_string(entry.path()).unwrap_or_default();
+        let last = text.lines().last().unwrap_or_default();
+        if !last.contains("\"finished\"") || last.contains("\"incomplete\"") {
+            lines.push(format!("operation not over: {} ({last})", entry.path().display()));
+        }
+    }
+    lines
+}
+
+/// What smbclient and other tools of the test itself leave; not the product's.
+fn samba_client(line: &str) -> bool {
+    [
+        "/run/samba",
+        "/var/lib/samba",
+        "/var/cache/samba",
+        "/var/log/samba",
+        "/upper/.work",
+    ]
+    .iter()
+    .any(|part| line.contains(part))
+}
+
+/// Processes but kernel threads, this one, and the first one. A process is its id and start time.
+fn processes() -> Result<BTreeSet<String>> {
+    let own = std::process::id();
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir("/proc")? {
+        let Some(pid) = entry?
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse::<u32>().ok())
+        else {
+            continue;
+        };
+        if pid == own || pid == 1 {
+            continue;
+        }
+        let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
+            continue;
+        };
+        let Some((head, tail)) = stat.rsplit_once(')') else {
+            continue;
+        };
+        let name = head.split_once('(').map(|(_, name)| name).unwrap_or_default();
+        let started = tail.split_whitespace().nth(19).unwrap_or_default();
+        found.insert(format!("{name} ({pid}, started {started})"));
+    }
+    Ok(found)
+}
+
+/// Mount points with their kind and source. Source: proc_pid_mountinfo(5).
+fn mounts() -> Result<BTreeSet<String>> {
+    let text = fs::read_to_string("/proc/self/mountinfo")?;
+    Ok(text
+        .lines()
+        .filter_map(|line| {
+            let (left, right) = line.split_once(" - ")?;
+            let point = left.split(' ').nth(4)?;
+            let mut right = right.split(' ');
+            Some(format!("{point} ({} of {})", right.next()?, right.next()?))
+        })
+        .collect())
+}
+
+/// Unix sockets that have a name. Source: proc_net(5).
+fn sockets() -> Result<BTreeSet<String>> {
+    let text = fs::read_to_string("/proc/net/unix")?;
+    Ok(text
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split_whitespace().nth(7))
+        .map(str::to_owned)
+        .collect())
+}
+
+fn cgroups() -> Result<BTreeSet<String>> {
+    fn below(directory: &Path, found: &mut BTreeSet<String>) {
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                found.insert(entry.path().display().to_string());
+                below(&entry.path(), found);
+            }
+        }
+    }
+    let mut found = BTreeSet::new();
+    below(Path::new("/sys/fs/cgroup"), &mut found);
+    Ok(found)
+}
+
+fn names(directory: &str) -> Result<BTreeSet<String>> {
+    Ok(fs::read_dir(directory)?
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect())
+}
+
+/// Every file below, with its kind, owner, mode and (for small ones) content.
+fn walk(directory: &Path, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let Ok(metadata) = path.symlink_metadata() else {
+            continue;
+        };
+        let text = path.display().to_string();
+        let skipped = |parts: &[&str]| parts.iter().any(|part| format!("{text}/").contains(part));
+        if text.starts_with("/var/lib/pve-smbgateway") && (skipped(NOT_OURS) || skipped(INSIDE)) {
+            continue;
+        }
+        let kind = metadata.file_type();
+        let what = if kind.is_dir() {
+            "directory".to_owned()
+        } else if kind.is_symlink() {
+            format!("link to {}", fs::read_link(&path).unwrap_or_default().display())
+        } else if kind.is_socket() {
+            "socket".to_owned()
+        } else if kind.is_file() {
+            format!("{} bytes {}", metadata.len(), short_hash(&path, metadata.len()))
+        } else {
+            "special".to_owned()
+        };
+        found.insert(format!(
+            "{text}: {what} {}:{} {:o}",
+            metadata.uid(),
+            metadata.gid(),
+            metadata.mode() & 0o7777
+        ));
+        if kind.is_dir() {
+            walk(&path, found);
+        }
+    }
+}
+
+fn short_hash(path: &Path, size: u64) -> String {
+    if size > 1 << 20 {
+        return String::new();
+    }
+    let digest = Sha256::digest(fs::read(path).unwrap_or_default());
+    digest[..4].iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,218 @@
+//! The programs under test. Each is run with a deadline, by its absolute path.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+use smbgw_command::{Command, CommandError, Runner, System};
+
+/// Names the directory of the built programs.
+pub const PROGRAMS_VARIABLE: &str = "SMBGW_PROGRAMS";
+/// Names the directory of the built templates.
+pub const TEMPLATES_VARIABLE: &str = "SMBGW_TEMPLATES";
+/// Names the root of the checkout.
+pub const SOURCE_VARIABLE: &str = "SMBGW_SOURCE";
+
+/// Every exit code is an answer here.
+const ANY: [i32; 256] = {
+    let mut codes = [0; 256];
+    let mut code = 0;
+    while code < 256 {
+        codes[code] = code as i32;
+        code += 1;
+    }
+    codes
+};
+
+/// Where the programs and templates are.
+#[derive(Debug, Clone)]
+pub struct Product {
+    /// Built programs.
+    pub programs: PathBuf,
+    /// Built templates.
+    pub templates: PathBuf,
+    /// The checkout.
+    pub source: PathBuf,
+}
+
+impl Product {
+    /// As the environment names them.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn from_environment() -> Result<Self> {
+        let path = |name: &str| {
+            std::env::var_os(name)
+                .map(PathBuf::from)
+                .with_context(|| format!("{name} is not set: run `cargo xtask test --lab`"))
+        };
+        Ok(Self {
+            programs: path(PROGRAMS_VARIABLE)?,
+            templates: path(TEMPLATES_VARIABLE)?,
+            source: path(SOURCE_VARIABLE)?,
+        })
+    }
+
+    /// A program's path.
+    pub fn program(&self, name: &str) -> String {
+        self.programs.join(name).display().to_string()
+    }
+
+    /// `pve-smbgateway`, as it is shipped.
+    pub fn host(&self) -> Command {
+        Command::new(self.program("pve-smbgateway")).deadline(Duration::from_secs(120))
+    }
+
+    /// `pve-smbgateway` that heeds `SMBGW_FAULT`.
+    pub fn host_with_faults(&self) -> Command {
+        Command::new(self.program("faults/pve-smbgateway")).deadline(Duration::from_secs(120))
+    }
+
+    /// `smbgw-builder`.
+    pub fn builder(&self) -> Command {
+        Command::new(self.program("smbgw-builder")).deadline(Duration::from_secs(600))
+    }
+
+    /// The built template of this name, as `debian-13`.
+    ///
+    /// # Errors
+    /// When there is none, or more than one.
+    pub fn template(&self, name: &str) -> Result<PathBuf> {
+        template_in(&self.templates.join(name), name)
+    }
+}
+
+/// The only `.tar.zst` of this template in a directory.
+///
+/// # Errors
+/// When there is none, or more than one.
+pub fn template_in(directory: &Path, name: &str) -> Result<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory)
+        .with_context(|| format!("looking for templates in {}", directory.display()))?
+    {
+        let path = entry?.path();
+        let file = path
+            .file_name()
+            .and_then(|file| file.to_str())
+            .unwrap_or_default();
+        if file.contains(name) && file.ends_with(".tar.zst") {
+            found.push(path);
+        }
+    }
+    match found.len() {
+        1 => Ok(found.remove(0)),
+        0 => bail!("no template of {name} in {}", directory.display()),
+        _ => bail!("{} templates of {name} in {}", found.len(), directory.display()),
+    }
+}
+
+/// What a program answered.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The program and its arguments.
+    pub command: String,
+    /// Exit code; negative when a signal ended it, as -9.
+    pub code: i32,
+    /// All of stdout.
+    pub stdout: String,
+    /// The end of stderr.
+    pub stderr: String,
+}
+
+impl Answer {
+    /// Runs a command to its end; every exit code is an answer.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not end in time.
+    pub fn of(command: &Command) -> Result<Self> {
+        let command = command.clone().accept(&ANY);
+        let display = command.display();
+        match System::new().run(&command) {
+            Ok(output) => {
+                let (code, stderr) = (output.code, output.stderr.clone());
+                Ok(Self {
+                    command: display,
+                    code,
+                    stdout: output.text(&command)?,
+                    stderr,
+                })
+            }
+            Err(CommandError::Failed {
+                code: None,
+                status,
+                stderr,
+                stdout,
+                ..
+            }) => {
+                let signal: i32 = status
+                    .rsplit(' ')
+                    .next()
+                    .and_then(|word| word.parse().ok())
+                    .unwrap_or(0);
+                Ok(Self {
+                    command: display,
+                    code: -signal,
+                    stdout,
+                    stderr,
+                })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// This answer, if the exit code is 0.
+    ///
+    /// # Errors
+    /// When it is not: with all that was said.
+    pub fn ok(self) -> Result<Self> {
+        ensure!(self.code == 0, "{self}");
+        Ok(self)
+    }
+
+    /// This answer, if the exit code is this one.
+    ///
+    /// # Errors
+    /// When it is not: with all that was said.
+    pub fn exits(self, code: i32) -> Result<Self> {
+        ensure!(self.code == code, "exit code {code} was expected: {self}");
+        Ok(self)
+    }
+
+    /// stdout as JSON.
+    ///
+    /// # Errors
+    /// When it is not JSON.
+    pub fn json(&self) -> Result<Value> {
+        serde_json::from_str(&self.stdout).with_context(|| format!("not JSON: {self}"))
+    }
+
+    /// `data` of the JSON envelope.
+    ///
+    /// # Errors
+    /// When stdout is not a successful envelope.
+    pub fn data(&self) -> Result<Value> {
+        let mut json = self.json()?;
+        ensure!(json["success"] == true, "not a success: {self}");
+        Ok(json["data"].take())
+    }
+
+    /// stdout and stderr.
+    pub fn all(&self) -> String {
+        format!("{}{}", self.stdout, self.stderr)
+    }
+}
+
+impl std::fmt::Display for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "`{}` ended with {}\n  stdout: {}\n  stderr: {}",
+            self.command,
+            self.code,
+            self.stdout.trim(),
+            self.stderr
+        )
+    }
+}

@@ -1,0 +1,149 @@
+//! `smbclient`, as a person would use it; the password lies in a file that only root can read.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use smbgw_command::Command;
+
+use crate::Answer;
+
+static NUMBER: AtomicU32 = AtomicU32::new(0);
+
+/// A client of one share, as one user.
+#[derive(Debug)]
+pub struct Client {
+    address: String,
+    share: String,
+    auth: Option<PathBuf>,
+    options: Vec<String>,
+}
+
+impl Client {
+    /// A client whose password file lies in `directory`.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn new(directory: &Path, address: &str, share: &str, user: &str, password: &str) -> Result<Self> {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let auth = directory.join(format!("auth-{}-{number}", std::process::id()));
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&auth)
+            .with_context(|| format!("making {}", auth.display()))?;
+        write!(file, "username = {user}\npassword = {password}\n")?;
+        Ok(Self {
+            address: address.to_owned(),
+            share: share.to_owned(),
+            auth: Some(auth),
+            options: Vec::new(),
+        })
+    }
+
+    /// A client without a name or password.
+    pub fn guest(address: &str, share: &str) -> Self {
+        Self {
+            address: address.to_owned(),
+            share: share.to_owned(),
+            auth: None,
+            options: Vec::new(),
+        }
+    }
+
+    /// Adds an option of smbclient, as `--max-protocol=NT1`.
+    #[must_use]
+    pub fn option(mut self, option: &str) -> Self {
+        self.options.push(option.to_owned());
+        self
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program)
+            .arg(format!("//{}/{}", self.address, self.share))
+            .args(&self.options)
+            .deadline(Duration::from_secs(300));
+        command = match &self.auth {
+            Some(auth) => command.arg("-A").arg(auth.display().to_string()),
+            None => command.arg("-N"),
+        };
+        command
+    }
+
+    /// Runs commands of smbclient, separated by `;`.
+    ///
+    /// # Errors
+    /// When smbclient cannot be run at all.
+    pub fn run(&self, commands: &str) -> Result<Answer> {
+        Answer::of(&self.command("smbclient").args(["-c", commands]))
+    }
+
+    /// Runs `smbcacls` on a file of the share.
+    ///
+    /// # Errors
+    /// When smbcacls cannot be run at all.
+    pub fn acl(&self, file: &str, args: &[&str]) -> Result<Answer> {
+        Answer::of(&self.command("smbcacls").arg(file).args(args.iter().copied()))
+    }
+
+    /// Writes a local file to the share.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub fn put(&self, local: &Path, remote: &str) -> Result<()> {
+        let answer = self
+            .run(&format!("put \"{}\" \"{remote}\"", local.display()))?
+            .ok()?;
+        ensure!(!answer.all().contains("NT_STATUS"), "{answer}");
+        Ok(())
+    }
+
+    /// Reads a file of the share into a local one.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub fn get(&self, remote: &str, local: &Path) -> Result<()> {
+        let answer = self
+            .run(&format!("get \"{remote}\" \"{}\"", local.display()))?
+            .ok()?;
+        ensure!(!answer.all().contains("NT_STATUS"), "{answer}");
+        Ok(())
+    }
+
+    /// Expects that a command is refused, with this status.
+    ///
+    /// # Errors
+    /// When it is not refused, or with another status.
+    pub fn refused(&self, commands: &str, status: &str) -> Result<()> {
+        let answer = self.run(commands)?;
+        ensure!(answer.all().contains(status), "{status} was expected: {answer}");
+        Ok(())
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        if let Some(auth) = &self.auth {
+            let _ = fs::remove_file(auth);
+        }
+    }
+}
+
+/// Lists the shares of a server: one line each, as `Disk|team|comment`.
+///
+/// # Errors
+/// When smbclient cannot be run at all.
+pub fn list(client: &Client) -> Result<Answer> {
+    let mut command = Command::new("smbclient")
+        .args(["-g", "-L"])
+        .arg(format!("//{}", client.address));
+    if let Some(auth) = &client.auth {
+        command = command.arg("-A").arg(auth.display().to_string());
+    }
+    Answer::of(&command.deadline(Duration::from_secs(60)))
+}

@@ -1,0 +1,159 @@
+//! Debian packages: what is missing is installed.
+
+use std::path::Path;
+use std::process::Command;
+use std::{env, fs};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::say;
+
+/// A file that must be there (a program by name, anything else by its path), and the package that brings it.
+type Need = (&'static str, &'static str);
+
+/// What the builder needs.
+pub(crate) const BUILDER: &[Need] = &[
+    ("mmdebstrap", "mmdebstrap"),
+    ("newuidmap", "uidmap"),
+    ("apt-get", "apt"),
+    ("unshare", "util-linux"),
+    (
+        "/usr/share/keyrings/debian-archive-keyring.gpg",
+        "debian-archive-keyring",
+    ),
+];
+/// What compiling needs, besides Rust: the agent is linked statically.
+pub(crate) const COMPILER: &[Need] = &[("cc", "gcc"), ("/usr/lib/x86_64-linux-gnu/libc.a", "libc6-dev")];
+/// What a node needs.
+pub(crate) const NODE: &[Need] = &[
+    ("lxc-start", "lxc"),
+    ("newuidmap", "uidmap"),
+    ("ip", "iproute2"),
+    ("setfacl", "acl"),
+    ("getfattr", "attr"),
+    ("setpriv", "util-linux"),
+];
+/// What a client of the demo and the lab needs.
+pub(crate) const CLIENT: &[Need] = &[("smbclient", "smbclient")];
+/// What single tests need.
+pub(crate) const LAB: &[Need] = &[
+    ("strace", "strace"),
+    ("mke2fs", "e2fsprogs"),
+    ("tar", "tar"),
+    ("zstd", "zstd"),
+];
+
+/// Installs what is missing of these.
+pub(crate) fn install(needs: &[&[Need]]) -> Result<()> {
+    say::step("packages", "what this machine lacks");
+    let mut missing: Vec<&str> = needs
+        .iter()
+        .copied()
+        .flatten()
+        .filter(|(file, _)| !present(file))
+        .map(|(_, package)| *package)
+        .collect();
+    missing.sort_unstable();
+    missing.dedup();
+    if missing.is_empty() {
+        say::line("nothing");
+        return Ok(());
+    }
+    ensure!(
+        rustix::process::geteuid().is_root(),
+        "missing: {}. Install it with: apt-get install {0}",
+        missing.join(" ")
+    );
+    say::line(&format!("installing: {}", missing.join(", ")));
+    let policy = NoServices::make()?;
+    if apt(&["install", "--dry-run"], &missing, true).is_err() {
+        apt(&["update"], &[], false)?;
+    }
+    let installed = apt(&["install"], &missing, false);
+    drop(policy);
+    installed?;
+    let still: Vec<&str> = needs
+        .iter()
+        .copied()
+        .flatten()
+        .filter(|(file, _)| !present(file))
+        .map(|(file, _)| *file)
+        .collect();
+    ensure!(
+        still.is_empty(),
+        "still missing after installing {}: {}",
+        missing.join(" "),
+        still.join(", ")
+    );
+    Ok(())
+}
+
+fn present(file: &str) -> bool {
+    if file.starts_with('/') {
+        return Path::new(file).exists();
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .any(|directory| directory.join(file).exists())
+}
+
+fn apt(verb: &[&str], packages: &[&str], quietly: bool) -> Result<()> {
+    let mut command = Command::new("apt-get");
+    command
+        .args([
+            "-y",
+            "--no-install-recommends",
+            "-o",
+            "Dpkg::Use-Pty=0",
+            "-o",
+            "DPkg::Lock::Timeout=300",
+            "-q",
+        ])
+        .args(verb)
+        .args(packages)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(std::process::Stdio::null());
+    let status = if quietly {
+        command.output().map(|output| output.status)
+    } else {
+        command.status()
+    }
+    .context("starting apt-get: this needs a Debian machine")?;
+    if !status.success() {
+        bail!(
+            "apt-get {} {} failed ({status})",
+            verb.join(" "),
+            packages.join(" ")
+        );
+    }
+    Ok(())
+}
+
+/// While it lives, packages that are installed start no services: Debian's lxc would make a bridge `lxcbr0` with a DHCP server
+/// on a machine that wanted neither. Source: /usr/share/doc/init-system-helpers/README.policy-rc.d.gz.
+struct NoServices(Option<&'static Path>);
+
+impl NoServices {
+    fn make() -> Result<Self> {
+        let path = Path::new("/usr/sbin/policy-rc.d");
+        if path.exists() {
+            // somebody has decided already
+            return Ok(Self(None));
+        }
+        say::line(
+            "no service is started meanwhile (lxc would make a bridge lxcbr0; the gateways do not use it)",
+        );
+        fs::write(path, "#!/bin/sh\nexit 101\n").with_context(|| format!("writing {}", path.display()))?;
+        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        Ok(Self(Some(path)))
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if let Some(path) = self.0 {
+            let _ = fs::remove_file(path);
+        }
+    }
+}

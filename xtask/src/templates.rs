@@ -1,0 +1,79 @@
+//! Building templates with `smbgw-builder`. Its cache and what it builds stay in target/, so that the next run is fast.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use smbgw_lab::product::template_in;
+
+use crate::programs::{self, source, succeed, target};
+use crate::say;
+
+/// A built template.
+#[derive(Debug, Clone)]
+pub(crate) struct Template {
+    /// The `.tar.zst`.
+    pub(crate) file: PathBuf,
+    /// How long the build took.
+    pub(crate) took: Duration,
+    /// Size in bytes.
+    pub(crate) size: u64,
+}
+
+/// The directory of built templates; one of its own for each name.
+pub(crate) fn directory() -> PathBuf {
+    target().join("templates")
+}
+
+/// The builder's cache.
+pub(crate) fn cache() -> PathBuf {
+    target().join("smbgw-cache")
+}
+
+/// The recipe of this name.
+pub(crate) fn recipe(name: &str) -> PathBuf {
+    source().join("images").join(format!("{name}.yaml"))
+}
+
+/// Builds one, with our cache, into `directory()/NAME`.
+pub(crate) fn build(name: &str) -> Result<Template> {
+    say::step("template", &format!("smbgw-builder build images/{name}.yaml"));
+    let out = directory().join(name);
+    let template = build_into(name, &out, &cache(), &[])?;
+    say::line(&format!(
+        "{}: {} in {}",
+        template.file.display(),
+        say::megabytes(template.size),
+        say::seconds(template.took)
+    ));
+    Ok(template)
+}
+
+/// Builds one into a directory of its own, with this cache.
+pub(crate) fn build_into(name: &str, out: &Path, cache: &Path, more: &[OsString]) -> Result<Template> {
+    if out.exists() {
+        fs::remove_dir_all(out).with_context(|| format!("removing {}", out.display()))?;
+    }
+    fs::create_dir_all(out)?;
+    fs::create_dir_all(cache)?;
+    let mut command = Command::new(programs::directory().join("smbgw-builder"));
+    command
+        .arg("build")
+        .arg(recipe(name))
+        .arg("--out")
+        .arg(out)
+        .arg("--cache")
+        .arg(cache);
+    command
+        .arg("--agent")
+        .arg(programs::directory().join("smbgw-agent"))
+        .args(more)
+        .current_dir(source());
+    let ((), took) = say::timed(|| succeed(&mut command))?;
+    let file = template_in(out, name)?;
+    let size = fs::metadata(&file)?.len();
+    Ok(Template { file, took, size })
+}

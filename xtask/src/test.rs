@@ -1,0 +1,227 @@
+//! Everything that must hold: formatting, lints, dependencies, documentation, unit tests, and the lab.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use smbgw_command::Interrupt;
+use smbgw_lab::{Environment, product};
+
+use crate::programs::{self, cargo, source, succeed, target};
+use crate::{packages, say, templates};
+
+/// Templates that the lab tests.
+const TEMPLATES: &[&str] = &["debian-13", "debian-12"];
+/// Each file of the lab has an environment of its own, and this long.
+const DEADLINE: Duration = Duration::from_secs(20 * 60);
+
+/// Runs the chosen halves.
+pub(crate) fn run(unit: bool, lab: bool, filter: Option<&str>, interrupt: &Interrupt) -> Result<i32> {
+    let start = Instant::now();
+    if unit {
+        if rustix::process::geteuid().is_root() {
+            packages::install(&[packages::COMPILER, packages::BUILDER])?;
+        }
+        if filter.is_none() {
+            check()?;
+        }
+        units(filter)?;
+    }
+    if lab {
+        self::lab(filter, interrupt)?;
+    }
+    println!("\n== test: all passed in {}", say::seconds(start.elapsed()));
+    Ok(0)
+}
+
+/// Formatting, lints, dependencies.
+pub(crate) fn check() -> Result<i32> {
+    say::step("check", "cargo fmt --check");
+    succeed(&mut cargo(&["fmt", "--all", "--check"]))?;
+    say::step("check", "cargo clippy, warnings are errors");
+    succeed(&mut cargo(&[
+        "clippy",
+        "-q",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ]))?;
+    succeed(&mut cargo(&[
+        "clippy",
+        "-q",
+        "-p",
+        "pve-smbgateway",
+        "--all-targets",
+        "--features",
+        "faults",
+        "--",
+        "-D",
+        "warnings",
+    ]))?;
+    say::step("check", "cargo doc, warnings are errors");
+    succeed(
+        cargo(&[
+            "doc",
+            "-q",
+            "--workspace",
+            "--no-deps",
+            "--document-private-items",
+        ])
+        .env("RUSTDOCFLAGS", "-D warnings"),
+    )?;
+    say::step("check", "cargo deny: licences, sources, bans");
+    let installed = cargo(&["deny", "--version"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    if !installed.is_ok_and(|status| status.success()) {
+        say::line("cargo-deny is missing: installing it, which takes some minutes");
+        succeed(&mut cargo(&["install", "-q", "cargo-deny", "--locked"]))?;
+    }
+    succeed(&mut cargo(&[
+        "deny",
+        "--log-level",
+        "error",
+        "check",
+        "bans",
+        "licenses",
+        "sources",
+    ]))?;
+    Ok(0)
+}
+
+fn units(filter: Option<&str>) -> Result<()> {
+    say::step("unit", "cargo test, all but the lab");
+    let mut command = cargo(&["test", "--workspace", "--exclude", "smbgw-lab", "--no-fail-fast"]);
+    command.args(filter);
+    succeed(&mut command)?;
+    succeed(cargo(&["test", "-p", "smbgw-lab", "--lib"]).args(filter))?;
+    succeed(cargo(&["test", "-p", "smbgw-journal", "--features", "faults"]).args(filter))
+}
+
+fn lab(filter: Option<&str>, interrupt: &Interrupt) -> Result<()> {
+    packages::install(&[
+        packages::COMPILER,
+        packages::BUILDER,
+        packages::NODE,
+        packages::CLIENT,
+        packages::LAB,
+    ])?;
+    programs::build()?;
+    programs::build_with_faults()?;
+    for name in TEMPLATES {
+        templates::build(name)?;
+    }
+    say::step("lab", "building the tests");
+    let tests = test_programs()?;
+    let named = |name: &str| filter == Some(name);
+    let whole_file = tests.iter().any(|(name, _)| named(name));
+    let (mut failed, mut ran) = (Vec::new(), 0);
+    for (name, program) in &tests {
+        if whole_file && !named(name) {
+            continue;
+        }
+        ensure!(!interrupt.is_set(), "interrupted");
+        say::step(
+            "lab",
+            &format!("{name}: real containers, in namespaces of its own"),
+        );
+        ran += 1;
+        let start = Instant::now();
+        let filter = if whole_file { None } else { filter };
+        match one(program, filter, interrupt) {
+            Ok(0) => say::line(&format!("{name} passed in {}", say::seconds(start.elapsed()))),
+            Ok(code) => failed.push(format!("{name} (exit code {code})")),
+            Err(error) => failed.push(format!("{name} ({error:#})")),
+        }
+    }
+    ensure!(ran > 0, "the lab has no tests");
+    if !failed.is_empty() {
+        bail!(
+            "{} of {ran} lab files failed: {}",
+            failed.len(),
+            failed.join(", ")
+        );
+    }
+    Ok(())
+}
+
+/// One test program, in a fresh environment.
+fn one(program: &Path, filter: Option<&str>, interrupt: &Interrupt) -> Result<i32> {
+    let environment = Environment::create(&target(), false)?;
+    let mut args: Vec<OsString> = vec!["--test-threads=1".into(), "--show-output".into()];
+    args.extend(filter.map(OsString::from));
+    environment.run(
+        &std::env::current_exe()?,
+        program,
+        &args,
+        &variables(),
+        DEADLINE,
+        interrupt,
+    )
+}
+
+/// A command in an environment of its own.
+pub(crate) fn shell(command: &[OsString], interrupt: &Interrupt) -> Result<i32> {
+    let default = [OsString::from("bash")];
+    let (program, args) = command
+        .split_first()
+        .or_else(|| default.split_first())
+        .context("no command")?;
+    let environment = Environment::create(&target(), false)?;
+    // Ctrl-C is for the shell inside
+    let long = Duration::from_secs(24 * 3600);
+    environment.run(
+        &std::env::current_exe()?,
+        Path::new(program),
+        args,
+        &variables(),
+        long,
+        interrupt,
+    )
+}
+
+/// What tests, demo and benchmarks find in their environment.
+pub(crate) fn variables() -> Vec<(&'static str, OsString)> {
+    vec![
+        (product::PROGRAMS_VARIABLE, programs::directory().into()),
+        (product::TEMPLATES_VARIABLE, templates::directory().into()),
+        (product::SOURCE_VARIABLE, source().into()),
+        ("SMBGW_CACHE", templates::cache().into()),
+        ("RUST_BACKTRACE", "0".into()),
+    ]
+}
+
+/// Builds the lab's test programs; gives name and path of each. Source: `cargo help test`, `--message-format`.
+fn test_programs() -> Result<Vec<(String, PathBuf)>> {
+    let output = cargo(&[
+        "test",
+        "-p",
+        "smbgw-lab",
+        "--tests",
+        "--no-run",
+        "--message-format=json-render-diagnostics",
+    ])
+    .stderr(Stdio::inherit())
+    .output()
+    .context("starting cargo")?;
+    ensure!(output.status.success(), "the lab's tests do not build");
+    let mut tests = Vec::new();
+    for line in String::from_utf8(output.stdout)?.lines() {
+        let message: serde_json::Value = serde_json::from_str(line)?;
+        let is_test = message["target"]["kind"][0] == "test";
+        if let (true, Some(path), Some(name)) = (
+            is_test,
+            message["executable"].as_str(),
+            message["target"]["name"].as_str(),
+        ) {
+            tests.push((name.to_owned(), PathBuf::from(path)));
+        }
+    }
+    tests.sort();
+    Ok(tests)
+}
