@@ -1,1 +1,50 @@
-//! smbgw-builder
+//! Builds SMB gateway templates: a recipe and a lock in, a `.tar.zst` with manifest, bill of materials and checksums out.
+//!
+//! The way through, one module a step:
+//!
+//! * [`recipe`]: what a template is made of (YAML) · [`lock`]: every package by version and hash (JSON)
+//! * [`resolve`]: recipe → lock, by apt in a root of its own ([`apt`], [`uris`], [`deb822`])
+//! * [`fetch`]: lock → [`store`], files by their hash · [`repo`]: store → private archive ([`deb`])
+//! * [`engine`]: private archive → tar of a root file system; mmdebstrap so far
+//! * [`tree`]: a root file system in memory, and its deterministic tar · [`cache`]: keeps trees
+//! * [`normalise`], [`slim`]: what goes · [`overlay`], [`agent`], [`units`]: what comes · [`lint`]: what must hold
+//! * [`tarball`], [`manifest`], [`sbom`], [`checksums`], [`outputs`]: the files that come out
+//! * [`build`](mod@build): all of it in order · [`inspect`], [`verify`]: a finished template
+//! * [`cli`], [`progress`], [`error`], [`workdir`], [`glob`], [`hash`]: around it
+
+pub mod agent;
+pub mod apt;
+pub mod build;
+pub mod cache;
+pub mod checksums;
+pub mod cli;
+pub mod deb;
+pub mod deb822;
+pub mod engine;
+pub mod error;
+pub mod fetch;
+pub mod glob;
+pub mod hash;
+pub mod inspect;
+pub mod lint;
+pub mod lock;
+pub mod manifest;
+pub mod normalise;
+pub mod outputs;
+pub mod overlay;
+pub mod progress;
+pub mod recipe;
+pub mod repo;
+pub mod resolve;
+pub mod sbom;
+pub mod slim;
+pub mod store;
+pub mod tarball;
+pub mod tree;
+pub mod units;
+pub mod uris;
+pub mod verify;
+pub mod workdir;
+
+pub use build::{Built, Context, Options, PackageOptions, build, make_lock};
+pub use error::{Category, Error};

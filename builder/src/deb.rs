@@ -1,0 +1,125 @@
+//! Reading what a `.deb` says about itself. Source: deb(5): an ar archive with a `control.tar` in it.
+
+use std::io::Read;
+
+use crate::error::Error;
+
+const MAGIC: &[u8] = b"!<arch>\n";
+const HEADER: usize = 60;
+
+/// The text of the package's `control` file.
+///
+/// # Errors
+/// [`Error::Tree`] with the name when the file is not a Debian package.
+pub fn control(name: &str, deb: &[u8]) -> Result<String, Error> {
+    read_control(deb).map_err(|detail| Error::Tree(format!("{name} is not a Debian package: {detail}")))
+}
+
+fn read_control(deb: &[u8]) -> Result<String, String> {
+    let (member, data) = members(deb)?
+        .into_iter()
+        .find(|(member, _)| member.starts_with("control.tar"))
+        .ok_or("no control.tar in it")?;
+    let unpacked: Box<dyn Read> = match member.as_str() {
+        "control.tar.xz" => Box::new(liblzma::read::XzDecoder::new(data)),
+        "control.tar.zst" => Box::new(zstd::Decoder::new(data).map_err(|error| error.to_string())?),
+        "control.tar" => Box::new(data),
+        other => return Err(format!("{other} has a compression that is not known")),
+    };
+    let mut archive = tar::Archive::new(unpacked);
+    for entry in archive.entries().map_err(|error| error.to_string())? {
+        let mut entry = entry.map_err(|error| error.to_string())?;
+        if entry.path_bytes().as_ref() == b"./control" || entry.path_bytes().as_ref() == b"control" {
+            let mut text = String::new();
+            entry
+                .read_to_string(&mut text)
+                .map_err(|error| error.to_string())?;
+            return Ok(text);
+        }
+    }
+    Err("no control file in it".into())
+}
+
+/// Names and contents in an ar archive.
+fn members(archive: &[u8]) -> Result<Vec<(String, &[u8])>, String> {
+    let mut rest = archive.strip_prefix(MAGIC).ok_or("not an ar archive")?;
+    let mut found = Vec::new();
+    while rest.len() >= HEADER {
+        let (header, after) = rest.split_at(HEADER);
+        let text = |range: std::ops::Range<usize>| {
+            std::str::from_utf8(&header[range]).unwrap_or_default().trim_end()
+        };
+        let size: usize = text(48..58).parse().map_err(|_| "a member without a size")?;
+        let data = after.get(..size).ok_or("cut short")?;
+        found.push((text(0..16).trim_end_matches('/').to_owned(), data));
+        rest = after.get(size + size % 2..).unwrap_or_default();
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn ar(name: &str, data: &[u8]) -> Vec<u8> {
+        let mut archive = MAGIC.to_vec();
+        archive.extend(
+            format!(
+                "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n",
+                0,
+                0,
+                0,
+                644,
+                data.len()
+            )
+            .bytes(),
+        );
+        archive.extend(data);
+        archive
+    }
+
+    fn control_tar(text: &str) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        builder
+            .append_data(&mut header, "./control", text.as_bytes())
+            .unwrap();
+        builder.into_inner().unwrap()
+    }
+
+    #[test]
+    fn control_of_a_package_in_each_compression() {
+        let tar = control_tar("Package: a\n");
+        let mut xz = Vec::new();
+        liblzma::read::XzEncoder::new(tar.as_slice(), 1)
+            .read_to_end(&mut xz)
+            .unwrap();
+        let zst = zstd::encode_all(tar.as_slice(), 1).unwrap();
+        for (name, data) in [
+            ("control.tar", tar),
+            ("control.tar.xz", xz),
+            ("control.tar.zst/", zst),
+        ] {
+            assert_eq!(control("a", &ar(name, &data)).unwrap(), "Package: a\n");
+        }
+    }
+
+    #[test]
+    fn other_files_are_refused() {
+        assert!(control("a", b"<html>404</html>").is_err());
+        assert!(control("a", &ar("data.tar.xz", b"")).is_err());
+        assert!(control("a", &ar("control.tar", b"short")).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_archives_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = read_control(&bytes);
+            let _ = read_control(&[MAGIC, &bytes].concat());
+        }
+    }
+}

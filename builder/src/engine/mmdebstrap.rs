@@ -1,0 +1,81 @@
+//! The engine that runs `mmdebstrap`.
+//!
+//! An ordinary user gets `--mode=unshare`: the packages' scripts run as the user's subordinate ids, in a user namespace.
+//! Root gets the same where `/etc/subuid` gives root a range. Where it does not (the usual case), editing that file for
+//! a build would be rude, so mmdebstrap runs with `--mode=root` inside a mount namespace of its own: its mounts are seen by
+//! nobody else and end with it, even when it is killed. All three give the same bytes.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use smbgw_command::{Command, Streams};
+
+use super::{Job, RootfsEngine, subids};
+use crate::error::Error;
+use crate::recipe::MergedUsr;
+
+/// Ten times what a slow machine needs.
+const DEADLINE: Duration = Duration::from_secs(1800);
+/// Comes with mmdebstrap: makes the links and keeps `usrmerge` out.
+const MERGED_USR_HOOK: &str = "/usr/share/mmdebstrap/hooks/merged-usr";
+
+/// Runs `mmdebstrap`.
+#[derive(Debug, Default)]
+pub struct Mmdebstrap;
+
+impl RootfsEngine for Mmdebstrap {
+    fn name(&self) -> &'static str {
+        "mmdebstrap"
+    }
+
+    fn make(&self, job: &Job<'_>, said: &(dyn Fn(&str) + Sync)) -> Result<PathBuf, Error> {
+        let tar = job.work.join("rootfs.tar");
+        let command = command(job, &tar.to_string_lossy(), subids::available());
+        let streams = Streams {
+            stdin: None,
+            on_stderr_line: Some(Box::new(|line| {
+                if let Some(stage) = line.strip_prefix("I: ") {
+                    said(stage.trim_end_matches('.'));
+                }
+            })),
+        };
+        job.system
+            .run_streaming(&command, streams)
+            .map_err(Error::program(
+                "installing the packages into a new root file system",
+            ))?;
+        Ok(tar)
+    }
+}
+
+fn command(job: &Job<'_>, tar: &str, user_namespace: bool) -> Command {
+    let mut command = if user_namespace {
+        Command::new("mmdebstrap").arg("--mode=unshare")
+    } else {
+        Command::new("unshare").args([
+            "--mount",
+            "--propagation",
+            "private",
+            "--",
+            "mmdebstrap",
+            "--mode=root",
+        ])
+    };
+    command = command
+        .args(["--variant=apt", "--format=tar", "--skip=output/dev"])
+        .arg(format!("--architectures={}", job.recipe.architecture))
+        .arg(format!("--include={}", job.recipe.packages.join(",")))
+        .args(["--aptopt=APT::Install-Recommends \"false\"", "--aptopt=Acquire::Languages \"none\""])
+        // the tree is in a temporary place: syncing every file to disk only costs time
+        .arg("--dpkgopt=force-unsafe-io");
+    if job.recipe.merged_usr == MergedUsr::Hook {
+        command = command.arg(format!("--hook-dir={MERGED_USR_HOOK}"));
+    }
+    command
+        .args([job.recipe.suite.as_str(), tar])
+        // trusted: every file in it was checked against the lock, which came from signed indexes
+        .arg(format!("deb [trusted=yes] copy://{} ./", job.repo.display()))
+        .env("SOURCE_DATE_EPOCH", job.lock.epoch.to_string())
+        .env("TMPDIR", job.work.path().to_string_lossy())
+        .deadline(DEADLINE)
+}

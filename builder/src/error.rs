@@ -1,0 +1,297 @@
+//! What can go wrong in a build, in which category it falls, and what to do about it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use smbgw_command::CommandError;
+
+use crate::lint::Finding;
+
+/// Every way the builder fails.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A recipe that cannot be used. The detail names line and column where there is one.
+    #[error("recipe {}: {detail}", path.display())]
+    Recipe {
+        /// The recipe file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        detail: String,
+    },
+    /// A lock file that cannot be used.
+    #[error("lock {}: {detail}", path.display())]
+    Lock {
+        /// The lock file.
+        path: PathBuf,
+        /// What is wrong.
+        detail: String,
+    },
+    /// Something the build needs is not there.
+    #[error("{what} {} does not exist", path.display())]
+    Missing {
+        /// "the agent", "the recipe" ...
+        what: &'static str,
+        /// Where it was looked for.
+        path: PathBuf,
+        /// How to get it.
+        hint: String,
+    },
+    /// Packages that the mirror no longer has, or that it never had.
+    #[error("{} could not be fetched from {mirror}: {}", packages(names.len()), list(names))]
+    PackagesGone {
+        /// File names in the archive.
+        names: Vec<String>,
+        /// The mirror asked.
+        mirror: String,
+    },
+    /// `--offline`, and the store lacks packages.
+    #[error("offline, and the store lacks {}: {}", packages(names.len()), list(names))]
+    StoreLacks {
+        /// `name_version_architecture` of each.
+        names: Vec<String>,
+    },
+    /// The mirror gave no usable package index.
+    #[error("the package index of {mirror} could not be read: {detail}")]
+    Mirror {
+        /// The mirror asked.
+        mirror: String,
+        /// What apt said.
+        detail: String,
+    },
+    /// apt cannot install what the recipe names.
+    #[error("these packages cannot be installed together: {detail}")]
+    Unresolvable {
+        /// What apt said.
+        detail: String,
+    },
+    /// A program failed.
+    #[error("{doing}")]
+    Program {
+        /// "making the root file system" ...
+        doing: &'static str,
+        /// The program, its status and what it said.
+        #[source]
+        source: CommandError,
+    },
+    /// A file operation failed.
+    #[error("{doing} {}", path.display())]
+    Io {
+        /// "reading", "writing" ...
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The root file system is not what it must be for the next step.
+    #[error("the root file system: {0}")]
+    Tree(String),
+    /// The finished tree breaks rules.
+    #[error("the finished tree breaks {} rule(s):{}", findings.len(), lines(findings))]
+    Lint {
+        /// Every rule that is broken, and where.
+        findings: Vec<Finding>,
+    },
+    /// A template that is not what its manifest or checksum says.
+    #[error("{} is not intact: {detail}", path.display())]
+    NotIntact {
+        /// The template.
+        path: PathBuf,
+        /// What differs.
+        detail: String,
+    },
+    /// Ctrl-C, or SIGTERM.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// Who has to act; the exit code of the program follows from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Category {
+    /// A bug, or a package that behaves as none did before.
+    Internal,
+    /// Usage or an invalid recipe.
+    Usage,
+    /// The mirror, or a program this machine lacks.
+    Infrastructure,
+    /// A missing file, a full disk, missing rights.
+    Resource,
+    /// The person stopped it.
+    Interrupted,
+}
+
+impl Category {
+    /// The exit code of the program.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Internal => 1,
+            Self::Usage => 2,
+            Self::Infrastructure => 3,
+            Self::Resource => 4,
+            Self::Interrupted => 130,
+        }
+    }
+
+    /// The word used in JSON output.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Internal => "internal",
+            Self::Usage => "usage",
+            Self::Infrastructure => "infrastructure",
+            Self::Resource => "resource",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+impl Error {
+    /// For `map_err` on a file operation.
+    pub(crate) fn io(doing: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.as_ref().to_owned();
+        move |source| Self::Io { doing, path, source }
+    }
+
+    /// For `map_err` on a command.
+    pub(crate) fn program(doing: &'static str) -> impl FnOnce(CommandError) -> Self {
+        move |source| match source {
+            CommandError::Interrupted { .. } => Self::Interrupted,
+            source => Self::Program { doing, source },
+        }
+    }
+
+    /// Who has to act.
+    pub fn category(&self) -> Category {
+        match self {
+            Self::Recipe { .. } | Self::Lock { .. } | Self::Unresolvable { .. } | Self::Lint { .. } => {
+                Category::Usage
+            }
+            Self::Missing { .. }
+            | Self::PackagesGone { .. }
+            | Self::StoreLacks { .. }
+            | Self::NotIntact { .. } => Category::Resource,
+            Self::Mirror { .. } | Self::Program { .. } => Category::Infrastructure,
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound
+                | io::ErrorKind::PermissionDenied
+                | io::ErrorKind::StorageFull
+                | io::ErrorKind::ReadOnlyFilesystem
+                | io::ErrorKind::QuotaExceeded
+                | io::ErrorKind::NotADirectory
+                | io::ErrorKind::IsADirectory
+                | io::ErrorKind::AlreadyExists => Category::Resource,
+                _ => Category::Internal,
+            },
+            Self::Tree(_) => Category::Internal,
+            Self::Interrupted => Category::Interrupted,
+        }
+    }
+
+    /// What to do next, where there is something to say.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Recipe { .. } => "the fields of a recipe are described in docs/templates.md".into(),
+            Self::Lock { path, .. } => format!(
+                "make it anew with `smbgw-builder lock RECIPE --lock {}`, or leave out --offline",
+                path.display()
+            ),
+            Self::Missing { hint, .. } => hint.clone(),
+            Self::PackagesGone { .. } => "mirrors drop old versions: run `smbgw-builder lock RECIPE` to take the \
+                 present ones, or give --mirror an archive that keeps them (http://snapshot.debian.org)"
+                .into(),
+            Self::StoreLacks { .. } => "run the same build once without --offline to fill the store".into(),
+            Self::Mirror { .. } => {
+                "check the network, or name another mirror with --mirror http://HOST (the part before /debian)".into()
+            }
+            Self::Unresolvable { .. } => "look at `packages` and `exclude` of the recipe".into(),
+            Self::Program { source: CommandError::NotInstalled { program }, .. } => {
+                format!("apt-get install {}", package_of(program))
+            }
+            Self::Program { .. } => "the message above is the program's own; run the same command with TMPDIR on a \
+                 disk with 2 GB free if space is short"
+                .into(),
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    "free some space, or choose other places with --out, --cache and TMPDIR".into()
+                }
+                io::ErrorKind::PermissionDenied => "check who owns it, or choose another place".into(),
+                _ => return None,
+            },
+            Self::Lint { .. } => "a template is only written when every check passes; change the recipe or overlay".into(),
+            Self::NotIntact { .. } => "do not use it: build it again, or copy it again from where it came".into(),
+            Self::Tree(_) | Self::Interrupted => return None,
+        };
+        Some(hint)
+    }
+}
+
+fn package_of(program: &str) -> &str {
+    match program.rsplit('/').next().unwrap_or(program) {
+        "newuidmap" | "newgidmap" => "uidmap",
+        "apt-get" | "apt-helper" => "apt",
+        "unshare" => "util-linux",
+        other => match other {
+            "dpkg-deb" => "dpkg",
+            _ => "mmdebstrap uidmap",
+        },
+    }
+}
+
+fn packages(count: usize) -> String {
+    if count == 1 {
+        "1 package".into()
+    } else {
+        format!("{count} packages")
+    }
+}
+
+fn list(names: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let mut text = names
+        .iter()
+        .take(SHOWN)
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(", ");
+    if names.len() > SHOWN {
+        text.push_str(&format!(" and {} more", names.len() - SHOWN));
+    }
+    text
+}
+
+fn lines(findings: &[Finding]) -> String {
+    findings.iter().map(|finding| format!("\n  {finding}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_a_resource_problem_with_a_hint() {
+        let error = Error::io("writing", "/x")(io::ErrorKind::StorageFull.into());
+        assert_eq!(error.category().exit_code(), 4);
+        assert!(error.hint().is_some_and(|hint| hint.contains("--out")));
+    }
+
+    #[test]
+    fn a_missing_program_names_its_package() {
+        let error = Error::program("x")(CommandError::NotInstalled {
+            program: "mmdebstrap".into(),
+        });
+        assert_eq!(error.category().exit_code(), 3);
+        assert!(
+            error
+                .hint()
+                .is_some_and(|hint| hint.contains("apt-get install mmdebstrap"))
+        );
+    }
+
+    #[test]
+    fn an_interrupted_program_is_an_interrupted_build() {
+        let error = Error::program("x")(CommandError::Interrupted {
+            command: "mmdebstrap".into(),
+        });
+        assert_eq!(error.category().exit_code(), 130);
+    }
+}

@@ -1,0 +1,5 @@
+//! `smbgw-builder`: see the library.
+
+fn main() -> std::process::ExitCode {
+    smbgw_builder::cli::main()
+}

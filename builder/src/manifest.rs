@@ -1,0 +1,249 @@
+//! The manifest: everything that is in a template, by hash, in a file beside it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::hash;
+use crate::lock::Package;
+use crate::tree::{Kind, Tree};
+
+/// Version of the file format.
+pub const FORMAT: u32 = 1;
+
+/// A manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// Name of the template: `debian-13`.
+    pub template: String,
+    /// Version of the product that built it.
+    pub version: String,
+    /// Debian architecture.
+    pub architecture: String,
+    /// `lxc`: a container's root file system.
+    pub form: String,
+    /// Debian suite.
+    pub suite: String,
+    /// Version of the Samba package.
+    pub samba: Option<String>,
+    /// The agent in it.
+    pub agent: AgentRecord,
+    /// SHA-256 of the recipe's content.
+    pub recipe_hash: String,
+    /// SHA-256 of the lock.
+    pub lock_hash: String,
+    /// Seconds since 1970: no file in the template is newer.
+    pub epoch: i64,
+    /// The `.tar.zst`.
+    pub archive: FileRecord,
+    /// The tar in it.
+    pub tar: FileRecord,
+    /// Packages, sorted by name.
+    pub packages: Vec<PackageRecord>,
+    /// Paths, sorted by their bytes.
+    pub files: Vec<PathRecord>,
+}
+
+/// The agent in a template.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentRecord {
+    /// What it says of itself.
+    pub version: Option<String>,
+    /// SHA-256 of its binary.
+    pub sha256: String,
+}
+
+/// A file by content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRecord {
+    /// Its name.
+    pub name: String,
+    /// SHA-256.
+    pub sha256: String,
+    /// Size in bytes.
+    pub size: u64,
+}
+
+/// A package.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackageRecord {
+    /// Name.
+    pub name: String,
+    /// Version.
+    pub version: String,
+    /// `amd64` or `all`.
+    pub architecture: String,
+    /// Source package.
+    pub source: String,
+    /// Version of the source package.
+    pub source_version: String,
+    /// SHA-256 of the `.deb`.
+    pub sha256: String,
+}
+
+/// A path in the template.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathRecord {
+    /// Absolute path.
+    pub path: String,
+    /// What it is.
+    #[serde(rename = "type")]
+    pub kind: PathKind,
+    /// Permission bits in octal.
+    pub mode: String,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Size in bytes, of files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// SHA-256, of files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// Where it points, of links.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+}
+
+/// Kinds of path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PathKind {
+    /// Directory.
+    Directory,
+    /// Regular file.
+    File,
+    /// Symbolic link.
+    Symlink,
+    /// Another name of a file.
+    Hardlink,
+}
+
+impl From<&Package> for PackageRecord {
+    fn from(package: &Package) -> Self {
+        Self {
+            name: package.name.clone(),
+            version: package.version.clone(),
+            architecture: package.architecture.clone(),
+            source: package.source.clone(),
+            source_version: package.source_version.clone(),
+            sha256: package.sha256.clone(),
+        }
+    }
+}
+
+impl Manifest {
+    /// Parses a manifest.
+    ///
+    /// # Errors
+    /// A sentence for people.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let manifest: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        if manifest.format == FORMAT {
+            Ok(manifest)
+        } else {
+            Err(format!(
+                "format {} is not known to this version (it knows {FORMAT})",
+                manifest.format
+            ))
+        }
+    }
+
+    /// The file's text.
+    pub fn to_text(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+}
+
+/// Every path of the tree with its hash. Uses all processors: hashing is most of the work.
+pub fn list_paths(tree: &Tree) -> Vec<PathRecord> {
+    let entries: Vec<_> = tree.entries().collect();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    // many small shares, so that one big file does not hold up a thread at the end
+    let shares: Vec<_> = entries.chunks(256).collect();
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let mut done: Vec<(usize, Vec<PathRecord>)> = std::thread::scope(|scope| {
+        let work = || {
+            let mut mine = Vec::new();
+            loop {
+                let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                let Some(share) = shares.get(number) else {
+                    return mine;
+                };
+                mine.push((
+                    number,
+                    share
+                        .iter()
+                        .map(|(path, entry)| record(tree, path, entry))
+                        .collect(),
+                ));
+            }
+        };
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        running
+            .into_iter()
+            .flat_map(|thread| {
+                thread
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
+            .collect()
+    });
+    done.sort_by_key(|(number, _)| *number);
+    done.into_iter().flat_map(|(_, records)| records).collect()
+}
+
+fn record(tree: &Tree, path: &str, entry: &crate::tree::Entry) -> PathRecord {
+    let mut record = PathRecord {
+        path: path.to_owned(),
+        kind: PathKind::Directory,
+        mode: format!("{:04o}", entry.mode),
+        uid: entry.uid,
+        gid: entry.gid,
+        size: None,
+        sha256: None,
+        link: None,
+    };
+    match &entry.kind {
+        Kind::Directory => {}
+        Kind::File(content) => {
+            let bytes = tree.bytes(content);
+            record.kind = PathKind::File;
+            record.size = Some(bytes.len() as u64);
+            record.sha256 = Some(hash::of_bytes(bytes));
+        }
+        Kind::Symlink(target) => {
+            record.kind = PathKind::Symlink;
+            record.link = Some(target.clone());
+        }
+        Kind::Hardlink(target) => {
+            record.kind = PathKind::Hardlink;
+            record.link = Some(target.clone());
+        }
+    }
+    record
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::Entry;
+
+    #[test]
+    fn paths_are_listed_in_order_with_their_hash() {
+        let mut tree = Tree::default();
+        for number in 0..600 {
+            tree.put(&format!("/f{number:04}"), Entry::file(format!("{number}")))
+                .unwrap();
+        }
+        tree.put("/link", Entry::symlink("f0001")).unwrap();
+        let paths = list_paths(&tree);
+        assert_eq!(paths.len(), 602);
+        assert!(paths.is_sorted_by(|a, b| a.path < b.path));
+        assert_eq!(paths[2].sha256.as_deref(), Some(hash::of_bytes(b"1").as_str()));
+        insta::assert_json_snapshot!("path_records", (&paths[0], &paths[1], &paths[601]));
+    }
+}

@@ -1,0 +1,147 @@
+//! The files of a template: named, written aside, and put in place together at the end.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use crate::checksums::{self, Checksums};
+use crate::error::Error;
+use crate::hash;
+use crate::workdir::WorkDir;
+
+/// The names of a template's files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names {
+    base: String,
+}
+
+impl Names {
+    /// `smb-gateway-debian-13_0.1.0_amd64`. Proxmox takes name, version and architecture from between the underscores.
+    pub fn new(template: &str, version: &str, architecture: &str) -> Self {
+        Self {
+            base: format!("smb-gateway-{template}_{version}_{architecture}"),
+        }
+    }
+
+    /// The names that belong to a `.tar.zst`, if it is called that.
+    pub fn of_archive(file_name: &str) -> Option<Self> {
+        file_name.strip_suffix(".tar.zst").map(|base| Self {
+            base: base.to_owned(),
+        })
+    }
+
+    /// The template itself.
+    pub fn archive(&self) -> String {
+        format!("{}.tar.zst", self.base)
+    }
+
+    /// The tar in it.
+    pub fn tar(&self) -> String {
+        format!("{}.tar", self.base)
+    }
+
+    /// The manifest.
+    pub fn manifest(&self) -> String {
+        format!("{}.manifest.json", self.base)
+    }
+
+    /// The bill of materials.
+    pub fn sbom(&self) -> String {
+        format!("{}.sbom.cdx.json", self.base)
+    }
+}
+
+/// Files that are written but not yet in place.
+pub struct Staging {
+    directory: WorkDir,
+    out: PathBuf,
+}
+
+impl Staging {
+    /// Makes the output directory and a place in it.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn create(out: &Path) -> Result<Self, Error> {
+        fs::create_dir_all(out).map_err(Error::io("making", out))?;
+        Ok(Self {
+            directory: WorkDir::create_in(out)?,
+            out: out.to_owned(),
+        })
+    }
+
+    /// Where to write a file.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// Writes a small file.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write(&self, name: &str, text: &str) -> Result<(), Error> {
+        let path = self.path(name);
+        fs::write(&path, text).map_err(Error::io("writing", path))
+    }
+
+    /// Puts the files in place and brings `SHA256SUMS` up to date, under a lock, so that builds may share a directory.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn commit(self, names: &[String]) -> Result<(), Error> {
+        let directory = fs::File::open(&self.out).map_err(Error::io("opening", &self.out))?;
+        rustix::fs::flock(&directory, rustix::fs::FlockOperation::LockExclusive)
+            .map_err(|errno| Error::io("locking", &self.out)(errno.into()))?;
+        let mut sums = Checksums::load(&self.out)?;
+        sums.retain(|name| self.out.join(name).is_file());
+        for name in names {
+            let path = self.path(name);
+            let (sha256, _) = hash::of_file(&path).map_err(Error::io("reading", &path))?;
+            sums.set(name, &sha256);
+        }
+        let sums_path = self.path(checksums::NAME);
+        let write = || {
+            let mut file = fs::File::create(&sums_path)?;
+            file.write_all(sums.to_text().as_bytes())?;
+            file.sync_data()
+        };
+        write().map_err(Error::io("writing", &sums_path))?;
+        for name in names.iter().map(String::as_str).chain([checksums::NAME]) {
+            let target = self.out.join(name);
+            fs::rename(self.path(name), &target).map_err(Error::io("putting in place", target))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_templates_share_one_list_of_checksums() {
+        let out = tempfile::tempdir().unwrap();
+        for name in ["a.tar.zst", "b.tar.zst"] {
+            let staging = Staging::create(out.path()).unwrap();
+            staging.write(name, name).unwrap();
+            staging.commit(&[name.into()]).unwrap();
+        }
+        let sums = Checksums::load(out.path()).unwrap();
+        assert_eq!(sums.get("a.tar.zst"), Some(hash::of_bytes(b"a.tar.zst").as_str()));
+        assert!(sums.get("b.tar.zst").is_some());
+        assert_eq!(
+            fs::read_dir(out.path()).unwrap().count(),
+            3,
+            "nothing but the files"
+        );
+    }
+
+    #[test]
+    fn what_is_not_committed_is_never_seen() {
+        let out = tempfile::tempdir().unwrap();
+        let staging = Staging::create(out.path()).unwrap();
+        staging.write("a.tar.zst", "half").unwrap();
+        drop(staging);
+        assert_eq!(fs::read_dir(out.path()).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,213 @@
+//! Checking a template against its checksums and its manifest, file by file, without unpacking it.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::checksums::Checksums;
+use crate::error::Error;
+use crate::hash::{self, HashWriter};
+use crate::manifest::{Manifest, PathKind, PathRecord};
+use crate::outputs::Names;
+
+/// What was checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Verified {
+    /// Paths compared.
+    pub paths: usize,
+    /// Bytes of the uncompressed tar.
+    pub bytes: u64,
+    /// Whether a `SHA256SUMS` beside it lists the template.
+    pub listed: bool,
+    /// SHA-256 of the template.
+    pub sha256: String,
+}
+
+/// Reads the manifest that belongs to a template (or is named itself).
+///
+/// # Errors
+/// [`Error::Missing`], [`Error::NotIntact`], [`Error::Io`].
+pub fn load_manifest(template: &Path) -> Result<Manifest, Error> {
+    let name = template
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    let path = match Names::of_archive(&name) {
+        Some(names) => template.with_file_name(names.manifest()),
+        None => template.to_owned(),
+    };
+    if !path.is_file() {
+        return Err(Error::Missing {
+            what: "the manifest",
+            path,
+            hint: "copy it from where the template came: it lies beside it as *.manifest.json".into(),
+        });
+    }
+    let text = std::fs::read_to_string(&path).map_err(Error::io("reading", &path))?;
+    Manifest::parse(&text).map_err(|detail| Error::NotIntact { path, detail })
+}
+
+/// Checks a template.
+///
+/// # Errors
+/// [`Error::NotIntact`] with the first differences, [`Error::Missing`], [`Error::Io`].
+pub fn verify(template: &Path) -> Result<Verified, Error> {
+    if !template.is_file() {
+        return Err(Error::Missing {
+            what: "the template",
+            path: template.to_owned(),
+            hint: "build one with `smbgw-builder build images/debian-13.yaml`".into(),
+        });
+    }
+    let broken = |detail: String| Error::NotIntact {
+        path: template.to_owned(),
+        detail,
+    };
+    let listed = check_listed(template)?;
+    let manifest = load_manifest(template)?;
+    let (sha256, size) = hash::of_file(template).map_err(Error::io("reading", template))?;
+    if (&sha256, size) != (&manifest.archive.sha256, manifest.archive.size) {
+        return Err(broken(format!(
+            "its SHA-256 is {sha256}, its manifest says {}",
+            manifest.archive.sha256
+        )));
+    }
+    let file = File::open(template).map_err(Error::io("reading", template))?;
+    let decoder = zstd::Decoder::new(file).map_err(|error| broken(error.to_string()))?;
+    let mut tee = Tee {
+        inner: decoder,
+        seen: HashWriter::new(io::sink()),
+    };
+    let differences = compare(&mut tee, &manifest).map_err(|error| broken(error.to_string()))?;
+    if !differences.is_empty() {
+        let shown = differences
+            .iter()
+            .take(10)
+            .map(|line| format!("\n  {line}"))
+            .collect::<String>();
+        return Err(broken(format!(
+            "{} paths differ from the manifest:{shown}",
+            differences.len()
+        )));
+    }
+    io::copy(&mut tee, &mut io::sink()).map_err(|error| broken(error.to_string()))?;
+    let (tar_hash, bytes, _) = tee.seen.finish();
+    if (&tar_hash, bytes) != (&manifest.tar.sha256, manifest.tar.size) {
+        return Err(broken("the tar in it is not the manifest's".into()));
+    }
+    Ok(Verified {
+        paths: manifest.files.len(),
+        bytes,
+        listed,
+        sha256,
+    })
+}
+
+/// Compares the template and the files that belong to it with `SHA256SUMS` beside them, if there is one that lists it.
+fn check_listed(template: &Path) -> Result<bool, Error> {
+    let name = template
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    let directory = template
+        .parent()
+        .filter(|path| !path.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let sums = Checksums::load(directory)?;
+    let Some(names) = Names::of_archive(&name) else {
+        return Ok(false);
+    };
+    for name in [names.archive(), names.manifest(), names.sbom()] {
+        let path = directory.join(&name);
+        let Some(expected) = sums.get(&name).filter(|_| path.is_file()) else {
+            continue;
+        };
+        let (found, _) = hash::of_file(&path).map_err(Error::io("reading", &path))?;
+        if found != expected {
+            return Err(Error::NotIntact {
+                path,
+                detail: format!("its SHA-256 is {found}, SHA256SUMS says {expected}"),
+            });
+        }
+    }
+    Ok(sums.get(&name).is_some())
+}
+
+/// One line for each path that differs.
+fn compare(tar: impl Read, manifest: &Manifest) -> io::Result<Vec<String>> {
+    let mut expected: BTreeMap<&str, &PathRecord> = manifest
+        .files
+        .iter()
+        .map(|record| (record.path.as_str(), record))
+        .collect();
+    let mut differences = Vec::new();
+    let mut archive = tar::Archive::new(BufReader::with_capacity(1 << 20, tar));
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        let found = record(&mut entry)?;
+        match expected.remove(found.path.as_str()) {
+            Some(record) if *record == found => {}
+            Some(_) => differences.push(format!("{} is not as the manifest says", found.path)),
+            None => differences.push(format!("{} is not in the manifest", found.path)),
+        }
+    }
+    differences.extend(expected.into_keys().map(|path| format!("{path} is missing")));
+    Ok(differences)
+}
+
+/// What the manifest would say of an entry.
+fn record<R: Read>(entry: &mut tar::Entry<'_, R>) -> io::Result<PathRecord> {
+    let absolute = |bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes);
+        format!("/{}", text.trim_start_matches('.').trim_matches('/'))
+    };
+    let link = |bytes: Option<std::borrow::Cow<'_, [u8]>>| {
+        bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    };
+    let header = entry.header();
+    let mut record = PathRecord {
+        path: absolute(&entry.path_bytes()),
+        kind: PathKind::Directory,
+        mode: format!("{:04o}", header.mode()?),
+        uid: header.uid()? as u32,
+        gid: header.gid()? as u32,
+        size: None,
+        sha256: None,
+        link: None,
+    };
+    match header.entry_type() {
+        tar::EntryType::Directory => {}
+        tar::EntryType::Regular => {
+            let (sha256, size) = hash::of_reader(entry)?;
+            record.kind = PathKind::File;
+            (record.sha256, record.size) = (Some(sha256), Some(size));
+        }
+        tar::EntryType::Symlink => {
+            record.kind = PathKind::Symlink;
+            record.link = link(entry.link_name_bytes());
+        }
+        tar::EntryType::Link => {
+            record.kind = PathKind::Hardlink;
+            record.link = entry.link_name_bytes().map(|bytes| absolute(&bytes));
+        }
+        other => return Err(io::Error::other(format!("{} is a {other:?}", record.path))),
+    }
+    Ok(record)
+}
+
+/// Hashes what is read through it.
+struct Tee<R> {
+    inner: R,
+    seen: HashWriter<io::Sink>,
+}
+
+impl<R: Read> Read for Tee<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        io::Write::write_all(&mut self.seen, &buffer[..count])?;
+        Ok(count)
+    }
+}
