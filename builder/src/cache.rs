@@ -11,7 +11,7 @@ use crate::recipe::Recipe;
 use crate::tree::{Tree, write_tar};
 
 /// Raised when the steps before the overlay change what they make of the same input.
-const TREE_FORMAT: u32 = 1;
+const TREE_FORMAT: u32 = 2;
 /// Trees kept; each takes about 200 MB.
 const KEPT: usize = 4;
 

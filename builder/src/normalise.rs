@@ -6,7 +6,8 @@ use crate::tree::{Entry, Tree};
 
 /// Made while packages were installed, or made anew where they are missed.
 const VOLATILE: &[&str] = &[
-    // identities: each gateway has its own
+    // identities: each gateway has its own; without a name in a file systemd keeps the one the platform gave
+    "/etc/hostname",
     "/etc/ssh/ssh_host_*",
     "/var/lib/dbus/machine-id",
     "/var/lib/systemd/random-seed",

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::agent::AgentFiles;
 use crate::apt;
 use crate::error::Error;
-use crate::recipe::{Recipe, Rule};
+use crate::recipe::{MergedUsr, Recipe, Rule};
 use crate::slim;
 use crate::tree::{Entry, Tree};
 use crate::units;
@@ -100,7 +100,7 @@ pub fn apply(
     for link in &recipe.overlay.links {
         tree.put(&link.path, Entry::symlink(link.target.clone()))?;
     }
-    strip_set_id(tree, &recipe.set_id.strip)?;
+    strip_set_id(tree, &recipe.set_id.strip, recipe.merged_usr == MergedUsr::Hook)?;
     recipe
         .overlay
         .rules
@@ -135,7 +135,9 @@ fn apply_rule(tree: &mut Tree, rule: &Rule) -> Result<(), Error> {
 }
 
 /// Takes set-id bits away, and tells dpkg, so that an upgrade does not bring them back. Source: dpkg-statoverride(1).
-fn strip_set_id(tree: &mut Tree, paths: &[String]) -> Result<(), Error> {
+///
+/// dpkg knows a file by the path in its package, which before Debian 13 may be `/bin/su` for `/usr/bin/su` (`aliased`).
+fn strip_set_id(tree: &mut Tree, paths: &[String], aliased: bool) -> Result<(), Error> {
     const OVERRIDES: &str = "/var/lib/dpkg/statoverride";
     // the packages may have entries of their own for the same files
     let ours = |line: &str| {
@@ -157,10 +159,13 @@ fn strip_set_id(tree: &mut Tree, paths: &[String]) -> Result<(), Error> {
             )));
         };
         entry.mode &= 0o1777;
-        text.push_str(&format!(
-            "#{} #{} {:04o} {path}\n",
-            entry.uid, entry.gid, entry.mode
-        ));
+        let alias = path.strip_prefix("/usr").filter(|_| aliased);
+        for name in [Some(path.as_str()), alias].into_iter().flatten() {
+            text.push_str(&format!(
+                "#{} #{} {:04o} {name}\n",
+                entry.uid, entry.gid, entry.mode
+            ));
+        }
     }
     tree.put(OVERRIDES, Entry::file(text))
 }
@@ -180,13 +185,19 @@ mod tests {
             Entry::file("root mail 2755 /x\nroot root 4755 /usr/bin/su\n"),
         )
         .unwrap();
-        strip_set_id(&mut tree, &["/usr/bin/su".into()]).unwrap();
+        strip_set_id(&mut tree, &["/usr/bin/su".into()], false).unwrap();
         assert_eq!(tree.get("/usr/bin/su").unwrap().mode, 0o755);
         assert_eq!(
             tree.text("/var/lib/dpkg/statoverride"),
             Some("root mail 2755 /x\n#0 #0 0755 /usr/bin/su\n")
         );
-        assert!(strip_set_id(&mut tree, &["/none".into()]).is_err());
+        strip_set_id(&mut tree, &["/usr/bin/su".into()], true).unwrap();
+        assert!(
+            tree.text("/var/lib/dpkg/statoverride")
+                .unwrap()
+                .ends_with("/usr/bin/su\n#0 #0 0755 /bin/su\n")
+        );
+        assert!(strip_set_id(&mut tree, &["/none".into()], false).is_err());
     }
 
     #[test]
