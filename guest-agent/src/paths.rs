@@ -55,6 +55,16 @@ impl Paths {
         self.at("var/lib/smbgw/state.json")
     }
 
+    /// The name for which the machine's SID was set.
+    pub(crate) fn machine_sid(&self) -> PathBuf {
+        self.at("var/lib/smbgw/machine-sid")
+    }
+
+    /// There while smbd runs.
+    pub(crate) fn smbd_pid(&self) -> PathBuf {
+        self.at("run/samba/smbd.pid")
+    }
+
     /// Directory of a share.
     pub(crate) fn share(&self, share: &ShareName) -> PathBuf {
         self.at(&share.guest_path())

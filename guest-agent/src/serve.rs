@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::agent::Agent;
 use crate::paths::Paths;
 use crate::services::Systemd;
-use crate::{api, apply};
+use crate::{api, apply, samba};
 
 /// Port of SMB.
 const SMB: u16 = 445;
@@ -61,7 +61,14 @@ async fn run(socket: &Path) -> anyhow::Result<()> {
     let repair = Arc::clone(&agent);
     // takes its turn before the first request can, since it asks for it first
     let repair = async move {
-        let repaired = repair.change(apply::recover::recover).await;
+        let work = |agent: &Agent| {
+            let sid = samba::sid::at_first_boot(agent);
+            // smbd waits for this (Before= in our unit), not for the rest
+            notify(NotifyState::Ready);
+            sid?;
+            apply::recover::recover(agent)
+        };
+        let repaired = repair.change(work).await;
         if let Err(error) = repaired {
             tracing::error!(%error, "the state on record is not in force");
             repair.set_trouble(Some(error.to_string()));
@@ -69,7 +76,6 @@ async fn run(socket: &Path) -> anyhow::Result<()> {
     };
     tokio::spawn(repair);
     tokio::task::yield_now().await;
-    notify(NotifyState::Ready);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), socket = %socket.display(), "ready");
     let stop = async move {
         tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }

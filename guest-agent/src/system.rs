@@ -1,4 +1,4 @@
-//! Addresses and uptime.
+//! Host name, addresses and uptime.
 
 use std::net::IpAddr;
 
@@ -9,6 +9,11 @@ use crate::paths::Paths;
 
 /// Clock ticks a second in `/proc/PID/stat`: USER_HZ, 100 on every Linux port that Debian has.
 const TICKS: u64 = 100;
+
+/// Host name.
+pub(crate) fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
 
 /// Addresses other than loopback and link-local ones, with prefix length.
 pub(crate) fn addresses() -> Result<Vec<String>> {

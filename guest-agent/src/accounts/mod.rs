@@ -1,7 +1,7 @@
 //! Local users: read from passwd(5) and group(5), changed by the tools of Debian's `passwd` package.
 //!
-//! * [`passwd`]: parsers
-//! * [`change`]: adding and removing
+//! * [`passwd`] has the parsers
+//! * [`change`] adds and removes
 
 pub(crate) mod change;
 pub(crate) mod passwd;

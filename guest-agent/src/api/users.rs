@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use secrecy::{ExposeSecret, SecretString};
 use smbgw_api::UserName;
-use smbgw_api::v1::{ApiError, Applied, NewPassword, UserState};
+use smbgw_api::v1::{ApiError, Applied, DesiredUser, NewPassword, UserState};
 
 use super::{Answer, body};
 use crate::accounts::Accounts;
@@ -44,16 +44,19 @@ pub(super) async fn set_password(
     let name = UserName::parse(&name).map_err(|error| invalid(error.to_string()))?;
     let password = parse(&body::read(request).await?)?;
     let applied = agent.change(move |agent| {
-        if !Accounts::read(&agent.paths)?
-            .user(name.as_str())
-            .is_some_and(crate::accounts::Account::is_ours)
-        {
+        let all = Accounts::read(&agent.paths)?;
+        let Some(account) = all.user(name.as_str()).filter(|account| account.is_ours()) else {
             return Err(not_found(format!("the gateway has no user {name}")));
-        }
-        accounts::set_password(agent.runner.as_ref(), &name, &password)?;
+        };
+        let actions = vec![format!("set the password of {name}")];
+        let user = DesiredUser {
+            name,
+            uid: account.uid,
+        };
+        accounts::set_password(agent.runner.as_ref(), &user, &password)?;
         Ok(Applied {
             changed: true,
-            actions: vec![format!("set the password of {name}")],
+            actions,
         })
     });
     Ok(Json(applied.await?))

@@ -18,6 +18,8 @@ pub(crate) struct Observed {
     pub(crate) applied: Option<DesiredState>,
     /// Host name.
     pub(crate) host: String,
+    /// NetBIOS name for which the machine's SID was set.
+    pub(crate) sid_set_for: Option<String>,
     /// State of smbd's unit.
     pub(crate) smbd: String,
 }
@@ -32,7 +34,8 @@ impl Observed {
                 .doing(|| format!("reading {}", smb_conf.display()))?
                 .unwrap_or_default(),
             applied: state::load(&agent.paths)?,
-            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            host: crate::system::host_name(),
+            sid_set_for: samba::sid::set_for(&agent.paths)?,
             smbd: agent.services.state(samba::UNIT)?,
         })
     }

@@ -1,12 +1,14 @@
 //! From desired state to what is to be done. Pure: the same input gives the same plan, and nothing is touched.
 
 use smbgw_api::spec::{MAX_UID, MIN_UID};
-use smbgw_api::v1::{DesiredState, DesiredUser};
+use smbgw_api::v1::{DesiredShare, DesiredState, DesiredUser};
 use smbgw_api::{ShareName, UserName};
 
 use super::observe::Observed;
+use crate::accounts::Account;
 use crate::error::{Result, invalid};
 use crate::samba::config::{Config, restart_needed};
+use crate::samba::sid::account_domain;
 
 /// What is to be done; empty when all is as wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,12 +21,18 @@ pub(crate) struct Plan {
     pub(crate) remove: Vec<UserName>,
     /// New content of smb.conf.
     pub(crate) smb_conf: Option<String>,
+    /// NetBIOS name to set the machine's SID for.
+    pub(crate) machine_sid: Option<String>,
     /// What smbd must do.
     pub(crate) service: Service,
-    /// Shares whose open connections are allowed more than the new state allows.
+    /// Shares that are gone or read-only now: their open connections end.
     pub(crate) close: Vec<ShareName>,
+    /// Shares that are open to fewer users: connections of the others end.
+    pub(crate) close_denied: Vec<ShareName>,
     /// Whether what is on record differs.
     pub(crate) save: bool,
+    /// Whether nothing is on record.
+    pub(crate) is_first: bool,
 }
 
 /// What smbd must do.
@@ -109,7 +117,7 @@ pub(crate) fn plan(desired: &DesiredState, observed: &Observed) -> Result<Plan> 
         match observed.accounts.user(user.name.as_str()) {
             None => plan.add.push(user.clone()),
             Some(account) if account.uid != user.uid || account.gid != user.uid => {
-                plan.renumber.push(user.clone())
+                plan.renumber.push(user.clone());
             }
             Some(_) => {}
         }
@@ -138,9 +146,29 @@ pub(crate) fn plan(desired: &DesiredState, observed: &Observed) -> Result<Plan> 
     if observed.smbd != "active" {
         plan.service = Service::Start;
     }
-    if let Some(applied) = &observed.applied {
-        plan.close = narrowed(applied, desired);
+    let domain = account_domain(&desired.name);
+    if observed.sid_set_for.as_ref() != Some(&domain) {
+        // an smbd that runs, or is just starting, has the old one
+        plan.service = Service::Restart;
+        plan.machine_sid = Some(domain);
     }
+    if let Some(applied) = &observed.applied {
+        let read_only = |share: &ShareName| {
+            desired
+                .shares
+                .iter()
+                .find(|s| s.name == *share)
+                .map(|s| s.read_only)
+        };
+        for was in &applied.shares {
+            if read_only(&was.name).is_none_or(|now| now && !was.read_only) {
+                plan.close.push(was.name.clone());
+            } else if narrowed(applied, desired, was) {
+                plan.close_denied.push(was.name.clone());
+            }
+        }
+    }
+    plan.is_first = observed.applied.is_none();
     plan.save = observed.applied.as_ref() != Some(desired);
     Ok(plan)
 }
@@ -167,7 +195,7 @@ fn foreign(user: &DesiredUser, observed: &Observed) -> Result<()> {
             user.uid, user.name, account.name
         )));
     }
-    let ours = |name: &str| accounts.user(name).is_some_and(|account| account.is_ours());
+    let ours = |name: &str| accounts.user(name).is_some_and(Account::is_ours);
     let same = |name: &str, gid| name == user.name.as_str() || gid == user.uid;
     match accounts
         .groups
@@ -182,25 +210,17 @@ fn foreign(user: &DesiredUser, observed: &Observed) -> Result<()> {
     }
 }
 
-/// Shares that are gone, read-only now, or open to fewer users.
-fn narrowed(old: &DesiredState, new: &DesiredState) -> Vec<ShareName> {
-    let users = |state: &DesiredState, share: &smbgw_api::v1::DesiredShare| -> Vec<DesiredUser> {
+/// Whether a share is open to fewer users than before.
+fn narrowed(old: &DesiredState, new: &DesiredState, was: &DesiredShare) -> bool {
+    let users = |state: &DesiredState, share: &DesiredShare| -> Vec<DesiredUser> {
         let may = |user: &&DesiredUser| share.users.is_empty() || share.users.contains(&user.name);
         state.users.iter().filter(may).cloned().collect()
     };
-    let is_narrowed =
-        |was: &&smbgw_api::v1::DesiredShare| match new.shares.iter().find(|now| now.name == was.name) {
-            None => true,
-            Some(now) => {
-                let may = users(new, now);
-                (now.read_only && !was.read_only) || users(old, was).iter().any(|user| !may.contains(user))
-            }
-        };
-    old.shares
-        .iter()
-        .filter(is_narrowed)
-        .map(|share| share.name.clone())
-        .collect()
+    let now = new.shares.iter().find(|now| now.name == was.name);
+    now.is_some_and(|now| {
+        let may = users(new, now);
+        users(old, was).iter().any(|user| !may.contains(user))
+    })
 }
 
 #[cfg(test)]

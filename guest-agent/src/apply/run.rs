@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use smbgw_api::ShareName;
 use smbgw_api::v1::{ApiError, Applied, DesiredState, DesiredUser};
-use smbgw_command::{Interrupt, wait_until};
+use smbgw_command::{Interrupt, Runner, wait_until};
 
 use super::observe::Observed;
 use super::plan::{Plan, Service, plan};
 use crate::accounts::change;
 use crate::agent::Agent;
 use crate::error::{Doing, Result, samba, storage, with_hint};
-use crate::samba::{accounts, control, negotiate, testparm};
+use crate::samba::{accounts, control, negotiate, sid, testparm};
 use crate::services::Job;
 use crate::{files, state};
 
@@ -65,6 +65,7 @@ enum Action {
     Configured,
     Service(Job),
     Closed(ShareName),
+    MachineSid,
     Recorded,
 }
 
@@ -80,7 +81,11 @@ impl std::fmt::Display for Action {
             Self::Service(Job::Start) => f.write_str("started smbd"),
             Self::Service(Job::Reload) => f.write_str("reloaded smbd"),
             Self::Service(Job::Restart) => f.write_str("restarted smbd"),
-            Self::Closed(share) => write!(f, "closed the open connections of share {share}"),
+            Self::Closed(share) => write!(
+                f,
+                "ended the connections to share {share} that are no longer allowed"
+            ),
+            Self::MachineSid => f.write_str("set the machine's SID"),
             Self::Recorded => f.write_str("recorded the state"),
         }
     }
@@ -119,9 +124,8 @@ fn reversible(agent: &Agent, plan: &Plan, done: &mut Vec<Action>) -> Result<()> 
         let old = crate::accounts::Accounts::read(&agent.paths)?
             .user(user.name.as_str())
             .map(|account| account.uid);
-        change::remove(runner, &user.name)?;
         done.push(Action::Renumbered(user.clone(), old.unwrap_or(user.uid)));
-        change::add(runner, user)?;
+        renumber(runner, user)?;
     }
     for user in &plan.add {
         // on record before it is tried: useradd may have done half of it
@@ -140,7 +144,18 @@ fn reversible(agent: &Agent, plan: &Plan, done: &mut Vec<Action>) -> Result<()> 
         files::rename(&new, &now).doing(|| format!("replacing {}", now.display()))?;
         done.push(Action::Configured);
     }
+    if let Some(name) = &plan.machine_sid {
+        sid::set(runner, &agent.paths, name)?;
+        done.push(Action::MachineSid);
+    }
     serve(agent, plan.service, plan.smb_conf.is_some(), done)
+}
+
+/// Gives a user another uid; the password stays.
+fn renumber(runner: &dyn Runner, user: &DesiredUser) -> Result<()> {
+    change::remove(runner, &user.name)?;
+    change::add(runner, user)?;
+    accounts::set_rid(runner, user)
 }
 
 /// Has smbd take over its configuration, and proves that it serves.
@@ -209,7 +224,12 @@ fn put_back(agent: &Agent, plan: &Plan, done: &[Action], mut error: ApiError) ->
                     },
                 )
             })),
-            Action::Removed(_) | Action::Service(_) | Action::Closed(_) | Action::Recorded => {}
+            // of no harm to the old state, or not yet when anything is put back
+            Action::Removed(_)
+            | Action::Service(_)
+            | Action::Closed(_)
+            | Action::MachineSid
+            | Action::Recorded => {}
         }
     }
     note(files::remove(&agent.paths.smb_conf_new()).doing(|| "removing the refused smb.conf".to_owned()));
@@ -246,12 +266,17 @@ fn finish(agent: &Agent, plan: &Plan, done: &mut Vec<Action>) -> Result<()> {
         change::remove(runner, user)?;
         done.push(Action::Removed(user.clone()));
     }
-    if plan.smb_conf.is_some() && plan.service == Service::Reload {
-        control::reload_all(runner)?;
-    }
-    if plan.service != Service::Restart {
+    // a restart has ended all sessions, and before the first state there were none
+    if plan.service != Service::Restart && !plan.is_first {
+        if plan.smb_conf.is_some() {
+            control::reload_sessions(runner)?;
+        }
         for share in &plan.close {
             control::close_share(runner, share)?;
+            done.push(Action::Closed(share.clone()));
+        }
+        for share in &plan.close_denied {
+            control::close_denied_share(runner, share)?;
             done.push(Action::Closed(share.clone()));
         }
     }

@@ -2,34 +2,58 @@
 
 use secrecy::{ExposeSecret, SecretString};
 use smbgw_api::UserName;
+use smbgw_api::v1::DesiredUser;
 use smbgw_command::{Command, CommandError, Runner};
 
-use crate::error::{self, Doing, Result, internal};
+use super::sid;
+use crate::error::{Doing, Result};
 
 /// Sets the password; makes the account when there is none. The password travels on stdin only.
-pub(crate) fn set_password(runner: &dyn Runner, user: &UserName, password: &SecretString) -> Result<()> {
-    // -s: read from stdin, without prompts, the password twice; -a: add if absent (smbpasswd(8))
-    let command = Command::new("smbpasswd")
-        .args(["-s", "-a", user.as_str()])
+pub(crate) fn set_password(runner: &dyn Runner, user: &DesiredUser, password: &SecretString) -> Result<()> {
+    // -t: the password twice on stdin; -a: make the account, or change the one that is there; -U: with this RID.
+    // smbpasswd(8) could do it, but for the RID
+    let command = Command::new("pdbedit")
+        .args([
+            "-a",
+            "-t",
+            "-u",
+            user.name.as_str(),
+            "-U",
+            &sid::rid(user.uid).to_string(),
+        ])
         .stdin_secret(format!("{0}\n{0}\n", password.expose_secret()).into());
     runner
         .run(&command)
-        .doing(|| format!("setting the password of {user}"))
+        .doing(|| format!("setting the password of {}", user.name))
         .map(drop)
+}
+
+/// Makes the account's RID follow the uid; that there is no account is fine.
+pub(crate) fn set_rid(runner: &dyn Runner, user: &DesiredUser) -> Result<()> {
+    let rid = sid::rid(user.uid).to_string();
+    let command = Command::new("pdbedit").args(["-r", "-u", user.name.as_str(), "-U", &rid]);
+    unless_absent(runner.run(&command), || {
+        format!("changing the SID of {}", user.name)
+    })
 }
 
 /// Removes the account; that there is none is fine, too.
 pub(crate) fn remove(runner: &dyn Runner, user: &UserName) -> Result<()> {
     let command = Command::new("pdbedit").args(["-x", "-u", user.as_str()]);
-    match runner.run(&command) {
-        Ok(_) => Ok(()),
+    unless_absent(runner.run(&command), || {
+        format!("removing the Samba account of {user}")
+    })
+}
+
+fn unless_absent(
+    result: std::result::Result<smbgw_command::Output, CommandError>,
+    doing: impl FnOnce() -> String,
+) -> Result<()> {
+    match result {
         Err(CommandError::Failed { stdout, stderr, .. }) if is_absent(&stderr) || is_absent(&stdout) => {
             Ok(())
         }
-        Err(error) => Err(internal(error::command(
-            &format!("removing the Samba account of {user}"),
-            &error,
-        ))),
+        other => other.doing(doing).map(drop),
     }
 }
 
@@ -76,8 +100,12 @@ mod tests {
     #[test]
     fn passwords_are_no_arguments() {
         let runner = Recorder::new();
-        set_password(&runner, &UserName::parse("alice").unwrap(), &"canary-9".into()).unwrap();
-        assert_eq!(runner.seen(), ["smbpasswd -s -a alice"]);
+        let alice = DesiredUser {
+            name: UserName::parse("alice").unwrap(),
+            uid: 10_000,
+        };
+        set_password(&runner, &alice, &"canary-9".into()).unwrap();
+        assert_eq!(runner.seen(), ["pdbedit -a -t -u alice -U 21000"]);
     }
 
     #[test]

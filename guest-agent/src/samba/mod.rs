@@ -3,14 +3,16 @@
 //! * [`config`]: smb.conf, typed
 //! * [`testparm`]: whether Samba accepts it
 //! * [`accounts`]: passwords and Samba accounts
-//! * [`status`]: smbstatus
+//! * [`status`]: sessions, by smbstatus
 //! * [`control`]: messages to a running smbd
 //! * [`negotiate`]: whether it really answers
+//! * [`sid`]: SIDs that outlive the gateway
 
 pub(crate) mod accounts;
 pub(crate) mod config;
 pub(crate) mod control;
 pub(crate) mod negotiate;
+pub(crate) mod sid;
 pub(crate) mod status;
 pub(crate) mod testparm;
 
