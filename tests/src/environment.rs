@@ -12,6 +12,7 @@ use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rustix::fs::{FlockOperation, flock};
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
 use rustix::process::{WaitOptions, wait};
 use smbgw_command::Interrupt;
@@ -20,6 +21,8 @@ use smbgw_command::Interrupt;
 pub const RUN_VARIABLE: &str = "SMBGW_LAB";
 /// Directories that are private inside: what is there outside can be read, what is written goes to memory.
 const OVERLAYS: &[&str] = &["/etc", "/var/lib", "/var/log", "/var/cache"];
+/// Lock file of a run directory.
+const LOCK: &str = "lock";
 /// Exit code when the environment could not be made.
 const NOT_MADE: i32 = 125;
 
@@ -29,6 +32,8 @@ pub struct Environment {
     directory: PathBuf,
     name: String,
     keep: bool,
+    /// Locked while the environment is in use: what has nobody's lock was left by a run that was killed.
+    _lock: fs::File,
 }
 
 impl Environment {
@@ -40,6 +45,7 @@ impl Environment {
         let lab = target.join("lab");
         fs::create_dir_all(&lab).with_context(|| format!("making {}", lab.display()))?;
         let lab = lab.canonicalize()?;
+        sweep(&lab);
         let number = (0..10_000)
             .find_map(|number| {
                 let name = format!("{}-{number}", std::process::id());
@@ -50,10 +56,13 @@ impl Environment {
         for name in ["state", "log", "upper", "cgroup", "data"] {
             fs::create_dir(directory.join(name))?;
         }
+        let lock = fs::File::create(directory.join(LOCK))?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
         Ok(Self {
             directory,
             name: format!("smbgw-lab-{number}"),
             keep,
+            _lock: lock,
         })
     }
 
@@ -120,31 +129,50 @@ impl Environment {
         };
         Ok(exit_code(status))
     }
-
-    /// Removes the empty cgroups that the environment leaves. Needs a cgroup2 mount, which the machine may lack: so in a
-    /// mount namespace of its own.
-    fn remove_cgroups(&self) {
-        let script = "mount -t cgroup2 none \"$1/cgroup\" || exit 0; cd \"$1/cgroup\" || exit 1; \
-            for i in $(seq 50); do [ -d \"$2\" ] || exit 0; find \"$2\" -depth -type d -exec rmdir {} + 2>/dev/null; sleep 0.1; done; exit 1";
-        let status = Command::new("unshare")
-            .args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"])
-            .arg(&self.directory)
-            .arg(&self.name)
-            .status();
-        if !status.is_ok_and(|status| status.success()) {
-            eprintln!("lab: cgroup {} could not be removed", self.name);
-        }
-    }
 }
 
 impl Drop for Environment {
     fn drop(&mut self) {
-        self.remove_cgroups();
-        if self.keep {
-            eprintln!("kept: {}", self.directory.display());
-        } else if let Err(error) = fs::remove_dir_all(&self.directory) {
-            eprintln!("lab: {} could not be removed: {error}", self.directory.display());
+        remove(&self.directory, &self.name, self.keep);
+    }
+}
+
+/// Removes what runs that were killed could not.
+fn sweep(lab: &Path) {
+    for entry in fs::read_dir(lab).into_iter().flatten().flatten() {
+        let directory = entry.path();
+        // a kept one has no lock file, and one that is being made has none yet
+        let Ok(lock) = fs::File::open(directory.join(LOCK)) else {
+            continue;
+        };
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            remove(
+                &directory,
+                &format!("smbgw-lab-{}", entry.file_name().to_string_lossy()),
+                false,
+            );
         }
+    }
+}
+
+/// Removes the cgroups and the files of an environment.
+fn remove(directory: &Path, name: &str, keep: bool) {
+    // needs a cgroup2 mount, which the machine may lack: so in a mount namespace of its own
+    let script = "mount -t cgroup2 none \"$1/cgroup\" || exit 0; cd \"$1/cgroup\" || exit 1; \
+        for i in $(seq 50); do [ -d \"$2\" ] || exit 0; find \"$2\" -depth -type d -exec rmdir {} + 2>/dev/null; sleep 0.1; done; exit 1";
+    let status = Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"])
+        .arg(directory)
+        .arg(name)
+        .status();
+    if !status.is_ok_and(|status| status.success()) {
+        eprintln!("lab: cgroup {name} could not be removed");
+    }
+    if keep {
+        let _ = fs::remove_file(directory.join(LOCK));
+        eprintln!("kept: {}", directory.display());
+    } else if let Err(error) = fs::remove_dir_all(directory) {
+        eprintln!("lab: {} could not be removed: {error}", directory.display());
     }
 }
 

@@ -33,7 +33,7 @@ impl Snapshot {
         let mut things = BTreeMap::new();
         things.insert("process", processes()?);
         things.insert("mount", mounts()?);
-        things.insert("network interface", names("/sys/class/net")?);
+        things.insert("network interface", interfaces()?);
         things.insert("socket", sockets()?);
         things.insert("cgroup", cgroups()?);
         let mut files = BTreeSet::new();
@@ -116,7 +116,8 @@ fn samba_client(line: &str) -> bool {
     .any(|part| line.contains(part))
 }
 
-/// Processes but kernel threads, this one, and the first one. A process is its id and start time.
+/// Processes but this one and the first one. Those of a container come and go while it runs, so they count as one
+/// thing; any other process is its id and start time.
 fn processes() -> Result<BTreeSet<String>> {
     let own = std::process::id();
     let mut found = BTreeSet::new();
@@ -138,8 +139,13 @@ fn processes() -> Result<BTreeSet<String>> {
             continue;
         };
         let name = head.split_once('(').map(|(_, name)| name).unwrap_or_default();
+        let cgroup = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+        let container = cgroup.split(['/', '\n']).find(|part| part.starts_with("lxc."));
         let started = tail.split_whitespace().nth(19).unwrap_or_default();
-        found.insert(format!("{name} ({pid}, started {started})"));
+        found.insert(match container {
+            Some(container) => format!("those in {container}"),
+            None => format!("{name} ({pid}, started {started})"),
+        });
     }
     Ok(found)
 }
@@ -174,7 +180,10 @@ fn cgroups() -> Result<BTreeSet<String>> {
         for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 found.insert(entry.path().display().to_string());
-                below(&entry.path(), found);
+                // what a running container makes in its own is its affair
+                if !entry.file_name().to_string_lossy().starts_with("lxc.payload") {
+                    below(&entry.path(), found);
+                }
             }
         }
     }
@@ -183,11 +192,29 @@ fn cgroups() -> Result<BTreeSet<String>> {
     Ok(found)
 }
 
-fn names(directory: &str) -> Result<BTreeSet<String>> {
-    Ok(fs::read_dir(directory)?
-        .flatten()
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect())
+/// Interfaces. The kernel numbers those of containers as it likes, so they are counted for each bridge.
+fn interfaces() -> Result<BTreeSet<String>> {
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir("/sys/class/net")? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        let bridge = fs::read_link(format!("/sys/class/net/{name}/master")).ok();
+        let bridge = bridge
+            .as_deref()
+            .and_then(Path::file_name)
+            .map(|bridge| bridge.to_string_lossy().into_owned());
+        match bridge {
+            Some(bridge) => {
+                let number = (1..)
+                    .find(|number| !found.contains(&format!("port {number} of {bridge}")))
+                    .unwrap_or(0);
+                found.insert(format!("port {number} of {bridge}"));
+            }
+            None => {
+                found.insert(name);
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Every file below, with its kind, owner, mode and (for small ones) content.
@@ -199,7 +226,9 @@ fn walk(directory: &Path, found: &mut BTreeSet<String>) {
         };
         let text = path.display().to_string();
         let skipped = |parts: &[&str]| parts.iter().any(|part| format!("{text}/").contains(part));
-        if text.starts_with("/var/lib/pve-smbgateway") && (skipped(NOT_OURS) || skipped(INSIDE)) {
+        if text.starts_with("/var/lib/pve-smbgateway")
+            && (skipped(NOT_OURS) || skipped(INSIDE) || text.ends_with(".log"))
+        {
             continue;
         }
         let kind = metadata.file_type();

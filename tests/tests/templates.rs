@@ -1,0 +1,373 @@
+//! Templates: the same bytes every time, fast when only the agent changed, nothing left of an interrupted build; and
+//! each trap that a template can ship with, looked for in a container that has booted.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a test: it starts programs, and tells what it does"
+)]
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use smbgw_lab::product::template_in;
+use smbgw_lab::{Answer, Lab, files};
+
+/// A cache with the packages and locks of the real one but no finished tree, so that a build installs anew.
+fn bare_cache(directory: &Path) -> Result<PathBuf> {
+    let real = PathBuf::from(std::env::var_os("SMBGW_CACHE").context("SMBGW_CACHE is not set")?);
+    let bare = directory.join("cache");
+    fs::create_dir_all(&bare)?;
+    for entry in fs::read_dir(&real)? {
+        let entry = entry?;
+        if entry.file_name() != "trees" {
+            // hard links where the file system can: the store is large, and nothing in it changes
+            let status = Command::new("cp")
+                .args(["-al"])
+                .arg(entry.path())
+                .arg(&bare)
+                .status()?;
+            ensure!(status.success(), "copying {}", entry.path().display());
+        }
+    }
+    Ok(bare)
+}
+
+fn build(lab: &Lab, cache: &Path, out: &Path, agent: &str, recipe: &str) -> smbgw_command::Command {
+    let recipe = lab.product.source.join(format!("images/{recipe}.yaml"));
+    let text = |path: &Path| path.display().to_string();
+    lab.product.builder().args([
+        "build",
+        &text(&recipe),
+        "--offline",
+        "--out",
+        &text(out),
+        "--cache",
+        &text(cache),
+        "--agent",
+        agent,
+    ])
+}
+
+#[test]
+fn two_builds_are_the_same_to_the_bit() -> Result<()> {
+    let lab = Lab::enter("debian-13")?;
+    for recipe in ["debian-13", "debian-12"] {
+        let data = lab.data("build")?;
+        let agent = lab.product.program("smbgw-agent");
+        let cache = bare_cache(&data)?;
+        Answer::of(&build(&lab, &cache, &data.join("a"), &agent, recipe))?.ok()?;
+        // the tree of the first build must not help the second
+        fs::remove_dir_all(cache.join("trees"))?;
+        Answer::of(&build(&lab, &cache, &data.join("b"), &agent, recipe))?.ok()?;
+        let mut count = 0;
+        for entry in fs::read_dir(data.join("a"))? {
+            let name = entry?.file_name();
+            let (a, b) = (
+                files::sha256(&data.join("a").join(&name))?,
+                files::sha256(&data.join("b").join(&name))?,
+            );
+            ensure!(
+                a == b,
+                "{} of {recipe} differs between two builds",
+                name.to_string_lossy()
+            );
+            count += 1;
+        }
+        ensure!(count >= 4, "{count} files");
+        // and the one that was built outside of the lab, from the same lock, by way of the cached tree
+        let outside = files::sha256(&lab.product.template(recipe)?)?;
+        ensure!(
+            outside == files::sha256(&template_in(&data.join("a"), recipe)?)?,
+            "{recipe} differs from a build elsewhere"
+        );
+    }
+    lab.leave()
+}
+
+#[test]
+fn a_new_agent_means_no_new_installation() -> Result<()> {
+    let lab = Lab::enter("debian-13")?;
+    let data = lab.data("build")?;
+    let agent = data.join("smbgw-agent");
+    fs::copy(lab.product.program("smbgw-agent"), &agent)?;
+    // bytes after the end of a program change nothing but its hash
+    fs::OpenOptions::new()
+        .append(true)
+        .open(&agent)?
+        .write_all(b"another agent")?;
+    let cache = PathBuf::from(std::env::var_os("SMBGW_CACHE").context("SMBGW_CACHE is not set")?);
+    let trace = data.join("trace");
+    let command = build(
+        &lab,
+        &cache,
+        &data.join("out"),
+        &agent.display().to_string(),
+        "debian-13",
+    );
+    let strace = ["-f", "-q", "-e", "trace=execve", "-o"];
+    let words: Vec<String> = command.display().split(' ').map(str::to_owned).collect();
+    let traced = smbgw_command::Command::new("strace")
+        .args(strace)
+        .arg(trace.display().to_string())
+        .args(words);
+    let start = Instant::now();
+    Answer::of(&traced.deadline(Duration::from_secs(120)))?.ok()?;
+    println!(
+        "agent-only rebuild under strace: {:.1} s",
+        start.elapsed().as_secs_f64()
+    );
+    let started = fs::read_to_string(&trace)?;
+    for program in ["mmdebstrap", "dpkg", "apt-get"] {
+        let ran = started
+            .lines()
+            .any(|line| line.contains(&format!("/{program}\"")) && line.ends_with("= 0"));
+        ensure!(!ran, "{program} was started");
+    }
+    let (new, old) = (
+        template_in(&data.join("out"), "debian-13")?,
+        lab.product.template("debian-13")?,
+    );
+    ensure!(
+        files::sha256(&new)? != files::sha256(&old)?,
+        "the agent is not in the template"
+    );
+    lab.leave()
+}
+
+#[test]
+fn verify_sees_a_flipped_bit() -> Result<()> {
+    let lab = Lab::enter("debian-13")?;
+    let data = lab.data("copy")?;
+    let source = lab.product.template("debian-13")?;
+    for entry in fs::read_dir(source.parent().context("no directory")?)? {
+        let entry = entry?;
+        fs::copy(entry.path(), data.join(entry.file_name()))?;
+    }
+    let copy = template_in(&data, "debian-13")?;
+    let verify = || {
+        Answer::of(
+            &lab.product
+                .builder()
+                .args(["verify", &copy.display().to_string()]),
+        )
+    };
+    verify()?.ok()?;
+    Answer::of(
+        &lab.product
+            .builder()
+            .args(["inspect", &copy.display().to_string(), "--json"]),
+    )?
+    .ok()?
+    .data()?;
+    let good = fs::read(&copy)?;
+    for place in [0, good.len() / 3, good.len() - 1] {
+        let mut bad = good.clone();
+        bad[place] ^= 1;
+        fs::write(&copy, bad)?;
+        let answer = verify()?;
+        ensure!(
+            answer.code != 0,
+            "byte {place} was changed, and verify said: {answer}"
+        );
+    }
+    // installed templates, too
+    let name = lab
+        .templates()?
+        .into_iter()
+        .find(|name| name.starts_with("debian-13"))
+        .context("not installed")?;
+    lab.host(["template", "verify", &name])?.ok()?;
+    lab.leave()
+}
+
+#[test]
+fn an_interrupted_build_leaves_nothing() -> Result<()> {
+    let lab = Lab::enter("debian-13")?;
+    let data = lab.data("build")?;
+    let cache = bare_cache(&data)?;
+    let agent = lab.product.program("smbgw-agent");
+    let before = lab.snapshot()?;
+    let stray = |out: &Path| -> Vec<String> {
+        let entries = fs::read_dir(out).into_iter().flatten().flatten();
+        entries
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect()
+    };
+    for (signal, moments) in [("INT", &[300u64, 2500, 7000][..]), ("KILL", &[300, 2500, 7000])] {
+        for moment in moments {
+            let out = data.join(format!("out-{signal}-{moment}"));
+            let what = format!("SIG{signal} after {moment} ms");
+            let command = build(&lab, &cache, &out, &agent, "debian-13");
+            let display = command.display();
+            let mut words = display.split(' ');
+            let mut child = Command::new(words.next().context("empty")?)
+                .args(words)
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()?;
+            std::thread::sleep(Duration::from_millis(*moment));
+            Command::new("kill")
+                .args(["-s", signal, &child.id().to_string()])
+                .status()?;
+            let start = Instant::now();
+            let status = loop {
+                if let Some(status) = child.try_wait()? {
+                    break status;
+                }
+                if start.elapsed() > Duration::from_secs(30) {
+                    child.kill()?;
+                    anyhow::bail!("{what}: it did not end within 30 s");
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            };
+            ensure!(!status.success(), "{what}: it was done already");
+            if signal == "INT" {
+                ensure!(status.code() == Some(130), "{what}: {status}");
+                ensure!(
+                    stray(&out).is_empty(),
+                    "{what}: {:?} in the output directory",
+                    stray(&out)
+                );
+                before.expect_same(lab.directory()).context(what)?;
+            } else {
+                // nobody can clean up after a SIGKILL but the next build
+                let template = stray(&out)
+                    .into_iter()
+                    .find(|name| name.starts_with("smb-gateway"));
+                ensure!(template.is_none(), "{what}: half a template: {template:?}");
+                let swept = build(
+                    &lab,
+                    &PathBuf::from(std::env::var_os("SMBGW_CACHE").context("no cache")?),
+                    &out,
+                    &agent,
+                    "debian-13",
+                );
+                Answer::of(&swept)?.ok()?;
+                ensure!(
+                    stray(&out).iter().all(|name| !name.starts_with("smbgw-build-")),
+                    "{what}: {:?}",
+                    stray(&out)
+                );
+                before.expect_same(lab.directory()).context(what)?;
+            }
+        }
+    }
+    lab.leave()
+}
+
+/// The traps of docs/templates.md.
+fn traps(template: &str) -> Result<()> {
+    let lab = Lab::enter(template)?;
+    let one = lab.create("one", &["--template", template])?;
+    let two = lab.create("two", &["--template", template])?;
+    let run = |args: &[&str]| lab.attach("one", args.iter().copied());
+    let sh = |script: &str| run(&["sh", "-c", script]);
+
+    // boots to the end, with no unit that failed
+    let wait = run(&["systemctl", "is-system-running", "--wait"])?;
+    let failed = run(&["systemctl", "--failed", "--no-legend", "--plain"])?;
+    ensure!(wait.stdout.trim() == "running", "{wait}\n{failed}");
+    for unit in ["nmbd.service", "systemd-firstboot.service"] {
+        let state = run(&["systemctl", "is-enabled", unit])?;
+        ensure!(
+            ["masked", "not-found", ""].contains(&state.stdout.trim()),
+            "{unit}: {state}"
+        );
+    }
+    for unit in ["nmbd", "ctdb", "winbind", "samba-ad-dc", "systemd-udevd"] {
+        ensure!(run(&["systemctl", "is-active", unit])?.code != 0, "{unit} runs");
+    }
+    let conf = sh("testparm -s 2>/dev/null || cat /etc/samba/smb.conf")?
+        .ok()?
+        .stdout
+        .to_lowercase();
+    ensure!(conf.contains("disable netbios = yes"), "{conf}");
+
+    // nothing of one template in two gateways
+    ensure!(sh("ls /etc/ssh/ssh_host_*_key")?.code != 0, "host keys");
+    let id = |gateway| lab.attach(gateway, ["cat", "/etc/machine-id"]);
+    let (a, b) = (id("one")?.ok()?.stdout, id("two")?.ok()?.stdout);
+    ensure!(a.trim().len() == 32 && a != b, "machine-id: {a} and {b}");
+    let sid = |gateway| lab.attach(gateway, ["net", "getlocalsid"]);
+    ensure!(
+        sid("one")?.ok()?.stdout != sid("two")?.ok()?.stdout,
+        "the same SID"
+    );
+
+    // no work at the first boot that the build has done
+    let journal = run(&["journalctl", "-b", "--no-pager", "-o", "cat"])?.stdout;
+    for work in [
+        "Rebuild Dynamic Linker Cache",
+        "Rebuild Hardware Database",
+        "Rebuild Journal Catalog",
+    ] {
+        ensure!(
+            !journal.contains(&format!("Finished {work}")) && !journal.contains(&format!("Starting {work}")),
+            "{work} at boot"
+        );
+    }
+    let bounded = sh(
+        "cat /etc/systemd/journald.conf /etc/systemd/journald.conf.d/* /usr/lib/systemd/journald.conf.d/* 2>/dev/null | grep -E '^(System|Runtime)MaxUse='",
+    )?;
+    ensure!(bounded.code == 0, "journald is not bounded");
+
+    // no way in but ours
+    let shadow = sh("cut -d: -f1,2 /etc/shadow")?.ok()?.stdout;
+    for line in shadow.lines() {
+        let (user, hash) = line.split_once(':').context("shadow")?;
+        ensure!(
+            hash.starts_with('!') || hash.starts_with('*'),
+            "{user} has a password"
+        );
+    }
+    let listening = sh("ss -Hltn 2>/dev/null || true")?.stdout;
+    for line in listening.lines() {
+        let local = line.split_whitespace().nth(3).unwrap_or_default();
+        ensure!(
+            local.ends_with(":445") || local.starts_with("127.") || local.starts_with("[::1]"),
+            "listens on {local}"
+        );
+    }
+    lab.round_trip(&one, "one", "alice")?;
+    lab.round_trip(&two, "two", "alice")?;
+    lab.leave()
+}
+
+#[test]
+fn debian_13_has_none_of_the_traps() -> Result<()> {
+    traps("debian-13")
+}
+
+#[test]
+fn debian_12_has_none_of_the_traps() -> Result<()> {
+    traps("debian-12")
+}
+
+#[test]
+fn templates_are_installed_once_and_pruned() -> Result<()> {
+    let lab = Lab::enter("debian-13")?;
+    lab.create("team", &[])?;
+    let file = lab.product.template("debian-13")?.display().to_string();
+    let before = lab.snapshot()?;
+    lab.host(["template", "install", &file])?.ok()?;
+    before
+        .expect_same(lab.directory())
+        .context("a second installation changed something")?;
+    let names = lab.templates()?;
+    lab.host(["template", "prune"])?.ok()?;
+    ensure!(lab.templates()? == names, "the newest was pruned");
+    // not even all of them, while a gateway uses it
+    lab.host(["template", "prune", "--all"])?;
+    ensure!(
+        lab.templates()?.iter().any(|name| name.starts_with("debian-13")),
+        "a template in use was pruned"
+    );
+    lab.host(["delete", "team"])?.ok()?;
+    lab.leave()
+}
