@@ -46,10 +46,7 @@ impl System {
 
     /// A runner that ends its commands when the flag is set.
     pub fn with_interrupt(interrupt: Interrupt) -> Self {
-        Self {
-            interrupt,
-            path: None,
-        }
+        Self { interrupt, path: None }
     }
 
     /// Looks for programs in `directories` (colon-separated) before the system directories.
@@ -66,10 +63,7 @@ impl System {
     pub fn run_streaming(&self, command: &Command, streams: Streams<'_>) -> Result<Output, CommandError> {
         let started = Instant::now();
         let mut child = self.spawn(command, streams.stdin.is_some())?;
-        let io = |source| CommandError::Io {
-            command: command.display(),
-            source,
-        };
+        let io = |source| CommandError::Io { command: command.display(), source };
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
 
         let (ended, fed, out, err) = std::thread::scope(|scope| {
@@ -95,9 +89,7 @@ impl System {
                 });
             }
             Ended::Interrupted => {
-                return Err(CommandError::Interrupted {
-                    command: command.display(),
-                });
+                return Err(CommandError::Interrupted { command: command.display() });
             }
         };
         let out = out.unwrap_or(Ok((Vec::new(), false))).map_err(io)?;
@@ -125,10 +117,7 @@ impl System {
     }
 
     fn spawn(&self, command: &Command, streamed_stdin: bool) -> Result<Child, CommandError> {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "this is the one place that starts processes"
-        )]
+        #[expect(clippy::disallowed_methods, reason = "this is the one place that starts processes")]
         let mut process = std::process::Command::new(&command.program);
         process
             .args(&command.args)
@@ -151,19 +140,11 @@ impl System {
         die_with_parent(&mut process);
         process.spawn().map_err(|source| match source.kind() {
             io::ErrorKind::NotFound
-                if command
-                    .directory
-                    .as_ref()
-                    .is_none_or(|d| std::path::Path::new(d).is_dir()) =>
+                if command.directory.as_ref().is_none_or(|d| std::path::Path::new(d).is_dir()) =>
             {
-                CommandError::NotInstalled {
-                    program: command.program.clone(),
-                }
+                CommandError::NotInstalled { program: command.program.clone() }
             }
-            _ => CommandError::Start {
-                command: command.display(),
-                source,
-            },
+            _ => CommandError::Start { command: command.display(), source },
         })
     }
 
@@ -212,10 +193,7 @@ fn wait_exit(child: &mut Child, deadline: Instant, interrupt: Option<&Interrupt>
             return Ok(Ended::TimedOut);
         }
         let slice = left.min(INTERRUPT_POLL);
-        let timeout = Timespec {
-            tv_sec: 0,
-            tv_nsec: i64::from(slice.subsec_nanos().max(1)),
-        };
+        let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(slice.subsec_nanos().max(1)) };
         let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
         match poll(&mut fds, Some(&timeout)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
@@ -233,10 +211,7 @@ fn signal_group(child: &Child, signal: Signal) {
 
 /// Asks the kernel to end the child when we are killed, so that nothing half-done goes on without us.
 fn die_with_parent(process: &mut std::process::Command) {
-    #[expect(
-        unsafe_code,
-        reason = "pre_exec is unsafe; prctl(2) is async-signal-safe and allocates nothing"
-    )]
+    #[expect(unsafe_code, reason = "pre_exec is unsafe; prctl(2) is async-signal-safe and allocates nothing")]
     // SAFETY: the closure makes one system call between fork and exec and touches no memory of the parent.
     unsafe {
         process.pre_exec(|| {
@@ -312,9 +287,7 @@ fn describe(status: ExitStatus) -> String {
 }
 
 fn join<T>(handle: std::thread::ScopedJoinHandle<'_, T>) -> T {
-    handle
-        .join()
-        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 #[cfg(test)]
@@ -333,9 +306,7 @@ mod tests {
 
     #[test]
     fn failure_names_program_status_and_stderr() {
-        let error = System::new()
-            .run(&sh("echo no such thing >&2; exit 7"))
-            .unwrap_err();
+        let error = System::new().run(&sh("echo no such thing >&2; exit 7")).unwrap_err();
         let text = error.to_string();
         assert!(
             text.contains("exit code 7") && text.contains("no such thing") && text.contains("sh -c"),
@@ -345,9 +316,7 @@ mod tests {
 
     #[test]
     fn missing_program_is_said_plainly() {
-        let error = System::new()
-            .run(&Command::new("smbgw-no-such-program"))
-            .unwrap_err();
+        let error = System::new().run(&Command::new("smbgw-no-such-program")).unwrap_err();
         assert!(matches!(error, CommandError::NotInstalled { .. }), "{error}");
     }
 
@@ -357,28 +326,20 @@ mod tests {
         let command = sh("sleep 60 & sleep 60; echo never").deadline(Duration::from_millis(200));
         let error = System::new().run(&command).unwrap_err();
         assert!(matches!(error, CommandError::TimedOut { .. }), "{error}");
-        assert!(
-            start.elapsed() < Duration::from_secs(20),
-            "the pipe of a grandchild held us"
-        );
+        assert!(start.elapsed() < Duration::from_secs(20), "the pipe of a grandchild held us");
     }
 
     #[test]
     fn a_term_proof_program_is_killed() {
         let command = sh("trap '' TERM; while :; do sleep 0.1; done").deadline(Duration::from_millis(100));
-        assert!(matches!(
-            System::new().run(&command).unwrap_err(),
-            CommandError::TimedOut { .. }
-        ));
+        assert!(matches!(System::new().run(&command).unwrap_err(), CommandError::TimedOut { .. }));
     }
 
     #[test]
     fn interrupt_ends_it_early() {
         let interrupt = Interrupt::new();
         interrupt.set();
-        let error = System::with_interrupt(interrupt)
-            .run(&sh("sleep 60"))
-            .unwrap_err();
+        let error = System::with_interrupt(interrupt).run(&sh("sleep 60")).unwrap_err();
         assert!(matches!(error, CommandError::Interrupted { .. }), "{error}");
     }
 
@@ -386,10 +347,7 @@ mod tests {
     fn endless_output_is_bounded() {
         let command = sh("head -c 3000000 /dev/zero").stdout_limit(1000);
         let error = System::new().run(&command).unwrap_err();
-        assert!(
-            matches!(error, CommandError::OutputTooLarge { limit: 1000, .. }),
-            "{error}"
-        );
+        assert!(matches!(error, CommandError::OutputTooLarge { limit: 1000, .. }), "{error}");
     }
 
     #[test]
@@ -417,9 +375,6 @@ mod tests {
                 },
             )
             .unwrap();
-        assert_eq!(
-            (output.stdout.as_slice(), lines),
-            (&b"input"[..], vec!["one".into(), "two".into()])
-        );
+        assert_eq!((output.stdout.as_slice(), lines), (&b"input"[..], vec!["one".into(), "two".into()]));
     }
 }

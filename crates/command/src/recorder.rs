@@ -24,12 +24,10 @@ impl Recorder {
     pub fn answer(mut self, prefix: &str, stdout: &str) -> Self {
         let (prefix, stdout) = (prefix.to_owned(), stdout.as_bytes().to_vec());
         self.rules.push(Box::new(move |command| {
-            command.display().starts_with(&prefix).then(|| {
-                Ok(Output {
-                    stdout: stdout.clone(),
-                    ..Output::default()
-                })
-            })
+            command
+                .display()
+                .starts_with(&prefix)
+                .then(|| Ok(Output { stdout: stdout.clone(), ..Output::default() }))
         }));
         self
     }
@@ -54,22 +52,13 @@ impl Recorder {
 
     /// What was run so far, one display line a command.
     pub fn seen(&self) -> Vec<String> {
-        self.seen
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .clone()
+        self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 }
 
 impl Runner for Recorder {
     fn run(&self, command: &Command) -> Result<Output, CommandError> {
-        self.seen
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .push(command.display());
-        self.rules
-            .iter()
-            .find_map(|rule| rule(command))
-            .unwrap_or_else(|| Ok(Output::default()))
+        self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(command.display());
+        self.rules.iter().find_map(|rule| rule(command)).unwrap_or_else(|| Ok(Output::default()))
     }
 }

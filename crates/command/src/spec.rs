@@ -131,11 +131,7 @@ impl Command {
     /// Program and arguments, for people: quoted where a shell would need it. Never contains a secret, since
     /// secrets travel on stdin only.
     pub fn display(&self) -> String {
-        std::iter::once(&self.program)
-            .chain(&self.args)
-            .map(|word| quote(word))
-            .collect::<Vec<_>>()
-            .join(" ")
+        std::iter::once(&self.program).chain(&self.args).map(|word| quote(word)).collect::<Vec<_>>().join(" ")
     }
 
     /// The bytes for stdin, if any.
@@ -180,9 +176,7 @@ impl Output {
     /// # Errors
     /// [`CommandError::NotUtf8`] if it is not UTF-8.
     pub fn text(self, command: &Command) -> Result<String, CommandError> {
-        String::from_utf8(self.stdout).map_err(|_| CommandError::NotUtf8 {
-            command: command.display(),
-        })
+        String::from_utf8(self.stdout).map_err(|_| CommandError::NotUtf8 { command: command.display() })
     }
 }
 

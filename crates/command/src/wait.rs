@@ -40,15 +40,10 @@ pub fn wait_until<T>(
             return Ok(value);
         }
         if interrupt.is_set() {
-            return Err(WaitError::Interrupted {
-                what: what.to_owned(),
-            });
+            return Err(WaitError::Interrupted { what: what.to_owned() });
         }
         if start.elapsed() >= deadline {
-            return Err(WaitError::TimedOut {
-                what: what.to_owned(),
-                deadline,
-            });
+            return Err(WaitError::TimedOut { what: what.to_owned(), deadline });
         }
         #[expect(clippy::disallowed_methods, reason = "this is the one place that waits")]
         std::thread::sleep(pause);

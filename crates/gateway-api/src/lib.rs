@@ -3,12 +3,12 @@
 //! No I/O happens here, and no unchecked string passes: every name, path, size and address is a newtype that
 //! refuses bad input when it is made.
 //!
-//! * [`names`]: [`GatewayName`], [`ShareName`], [`UserName`], [`TemplateName`]
-//! * [`size`]: [`ByteSize`]
-//! * [`path`]: [`HostPath`]
-//! * [`network`]: [`Network`], [`Address`], [`BridgeName`]
-//! * [`spec`]: [`GatewaySpec`], [`Share`], [`User`]
-//! * [`manifest`]: the YAML file of `apply -f`
+//! * [`names`] — [`GatewayName`], [`ShareName`], [`UserName`], [`TemplateName`]
+//! * [`size`] — [`ByteSize`]
+//! * [`path`] — [`HostPath`]
+//! * [`network`] — [`Network`], [`Address`], [`BridgeName`]
+//! * [`spec`] — [`GatewaySpec`], [`Share`], [`User`]
+//! * [`manifest`] — the YAML file of `apply -f`
 //! * [`v1`]: wire types of the agent
 
 pub mod manifest;
@@ -41,11 +41,7 @@ pub struct Invalid {
 impl Invalid {
     pub(crate) fn new(what: &'static str, value: &str, rule: impl Into<String>) -> Self {
         // a hostile value must not flood a terminal
-        Self {
-            what,
-            value: value.chars().take(120).collect(),
-            rule: rule.into(),
-        }
+        Self { what, value: value.chars().take(120).collect(), rule: rule.into() }
     }
 }
 

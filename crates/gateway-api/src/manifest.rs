@@ -97,15 +97,8 @@ impl Manifest {
     /// [`Invalid`] with the first rule that is broken.
     pub fn check(&self) -> Result<(), Invalid> {
         for (index, entry) in self.gateways.iter().enumerate() {
-            if self.gateways[..index]
-                .iter()
-                .any(|other| other.spec.name == entry.spec.name)
-            {
-                return Err(Invalid::new(
-                    "gateway",
-                    entry.spec.name.as_str(),
-                    "is in the manifest twice",
-                ));
+            if self.gateways[..index].iter().any(|other| other.spec.name == entry.spec.name) {
+                return Err(Invalid::new("gateway", entry.spec.name.as_str(), "is in the manifest twice"));
             }
             entry.spec.check()?;
         }
@@ -116,18 +109,13 @@ impl Manifest {
 impl<'de> Deserialize<'de> for Manifest {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let file = File::deserialize(deserializer)?;
-        Ok(Self {
-            gateways: file.gateways.into_iter().map(ManifestEntry::from).collect(),
-        })
+        Ok(Self { gateways: file.gateways.into_iter().map(ManifestEntry::from).collect() })
     }
 }
 
 impl Serialize for Manifest {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        File {
-            gateways: self.gateways.iter().cloned().map(Entry::from).collect(),
-        }
-        .serialize(serializer)
+        File { gateways: self.gateways.iter().cloned().map(Entry::from).collect() }.serialize(serializer)
     }
 }
 

@@ -34,10 +34,7 @@ impl GatewayName {
         if text.is_empty() || text.len() > 15 {
             return bad("must have 1 to 15 characters (it is the NetBIOS name, too)");
         }
-        if !text
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-        {
+        if !text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-') {
             return bad("only a-z, 0-9 and '-' are allowed");
         }
         if !text.starts_with(|c: char| c.is_ascii_lowercase()) || text.ends_with('-') {
@@ -68,13 +65,8 @@ impl ShareName {
         if text.is_empty() || text.chars().count() > 80 || text.len() > 200 {
             return bad("must have 1 to 80 characters");
         }
-        if text
-            .chars()
-            .any(|c| c.is_control() || SHARE_FORBIDDEN.contains(c))
-        {
-            return bad(&format!(
-                "must not contain control characters or any of {SHARE_FORBIDDEN}"
-            ));
+        if text.chars().any(|c| c.is_control() || SHARE_FORBIDDEN.contains(c)) {
+            return bad(&format!("must not contain control characters or any of {SHARE_FORBIDDEN}"));
         }
         if text.starts_with(['.', ' ', '-']) || text.ends_with([' ', '.']) {
             return bad("must not start with '.', '-' or a space, nor end with '.' or a space");
@@ -115,10 +107,7 @@ impl UserName {
         if !text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_') {
             return bad("must start with a lower-case letter or '_'");
         }
-        if !text
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-.".contains(c))
-        {
+        if !text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-.".contains(c)) {
             return bad("only a-z, 0-9, '_', '-' and '.' are allowed");
         }
         if RESERVED_USERS.contains(&text) {
@@ -175,9 +164,7 @@ impl TemplateName {
         if text.is_empty() || text.len() > 100 {
             return bad("must have 1 to 100 characters");
         }
-        if !text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "-_.+~".contains(c))
+        if !text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.+~".contains(c))
             || text.starts_with(['.', '-'])
         {
             return bad(
@@ -215,54 +202,23 @@ mod tests {
         for good in ["a", "team", "files-2", "abcdefghijklmno"] {
             assert!(GatewayName::parse(good).is_ok(), "{good}");
         }
-        for bad in [
-            "",
-            "Team",
-            "-a",
-            "a-",
-            "9lives",
-            "abcdefghijklmnop",
-            "a b",
-            "a/b",
-            "a.b",
-            "localhost",
-            "ä",
-        ] {
+        for bad in
+            ["", "Team", "-a", "a-", "9lives", "abcdefghijklmnop", "a b", "a/b", "a.b", "localhost", "ä"]
+        {
             assert!(GatewayName::parse(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn share_names() {
-        for good in [
-            "team",
-            "Büro Daten",
-            "2026",
-            "R&D".replace('&', "and").as_str(),
-            "a.b",
-        ] {
+        for good in ["team", "Büro Daten", "2026", "R&D".replace('&', "and").as_str(), "a.b"] {
             assert!(ShareName::parse(good).is_ok(), "{good}");
         }
-        for bad in [
-            "",
-            ".",
-            "..",
-            "a/b",
-            "a]b",
-            "homes",
-            "GLOBAL",
-            "a\nb",
-            "x$",
-            " a",
-            "a ",
-            &"x".repeat(81),
-        ] {
+        for bad in ["", ".", "..", "a/b", "a]b", "homes", "GLOBAL", "a\nb", "x$", " a", "a ", &"x".repeat(81)]
+        {
             assert!(ShareName::parse(bad).is_err(), "{bad}");
         }
-        let (a, b) = (
-            ShareName::parse("Team").unwrap(),
-            ShareName::parse("team").unwrap(),
-        );
+        let (a, b) = (ShareName::parse("Team").unwrap(), ShareName::parse("team").unwrap());
         assert!(a.same(&b));
     }
 
@@ -277,10 +233,7 @@ mod tests {
     #[test]
     fn serde_refuses_what_parse_refuses() {
         assert!(serde_json::from_str::<ShareName>("\"a/b\"").is_err());
-        assert_eq!(
-            serde_json::to_string(&ShareName::parse("x").unwrap()).unwrap(),
-            "\"x\""
-        );
+        assert_eq!(serde_json::to_string(&ShareName::parse("x").unwrap()).unwrap(), "\"x\"");
     }
 
     proptest! {

@@ -79,9 +79,7 @@ impl Address {
         }
         let host = u32::from(ip) & (u32::MAX >> prefix);
         if host == 0 || host == u32::MAX >> prefix {
-            return Err(bad(
-                "is the address of the network or its broadcast address, not of a host",
-            ));
+            return Err(bad("is the address of the network or its broadcast address, not of a host"));
         }
         if ip.is_loopback() || ip.is_multicast() || ip.is_link_local() {
             return Err(bad("is not an address of a host on a network"));
@@ -123,11 +121,7 @@ fn auto() -> Address {
 
 impl Default for Network {
     fn default() -> Self {
-        Self {
-            bridge: None,
-            ip: Address::Auto,
-            gateway: None,
-        }
+        Self { bridge: None, ip: Address::Auto, gateway: None }
     }
 }
 
@@ -140,15 +134,9 @@ mod tests {
         for good in ["auto", "dhcp", "10.0.0.5/24", "192.168.1.254/16"] {
             assert_eq!(Address::parse(good).unwrap().to_string(), good);
         }
-        for bad in [
-            "10.0.0.5",
-            "10.0.0.0/24",
-            "10.0.0.255/24",
-            "10.0.0.5/33",
-            "127.0.0.1/8",
-            "x",
-            "10.0.0.5/24/1",
-        ] {
+        for bad in
+            ["10.0.0.5", "10.0.0.0/24", "10.0.0.255/24", "10.0.0.5/33", "127.0.0.1/8", "x", "10.0.0.5/24/1"]
+        {
             assert!(Address::parse(bad).is_err(), "{bad}");
         }
     }

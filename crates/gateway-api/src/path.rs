@@ -31,17 +31,8 @@ const FORBIDDEN: &[&str] = &[
     "/var/log",
 ];
 /// Whole trees that are never exported.
-const FORBIDDEN_TREES: &[&str] = &[
-    "/boot/",
-    "/dev/",
-    "/etc/",
-    "/proc/",
-    "/sys/",
-    "/run/",
-    "/usr/",
-    "/root/",
-    "/var/lib/pve-smbgateway/",
-];
+const FORBIDDEN_TREES: &[&str] =
+    &["/boot/", "/dev/", "/etc/", "/proc/", "/sys/", "/run/", "/usr/", "/root/", "/var/lib/pve-smbgateway/"];
 
 impl HostPath {
     /// Checks a path; one slash at its end is dropped.
@@ -59,17 +50,8 @@ impl HostPath {
         if text.chars().any(char::is_control) {
             return bad("must not contain control characters");
         }
-        let path = if text.len() > 1 {
-            text.strip_suffix('/').unwrap_or(text)
-        } else {
-            text
-        };
-        if path
-            .split('/')
-            .skip(1)
-            .any(|part| matches!(part, "" | "." | ".."))
-            && path != "/"
-        {
+        let path = if text.len() > 1 { text.strip_suffix('/').unwrap_or(text) } else { text };
+        if path.split('/').skip(1).any(|part| matches!(part, "" | "." | "..")) && path != "/" {
             return bad("must not contain '.', '..' or '//'");
         }
         if FORBIDDEN.contains(&path) || FORBIDDEN_TREES.iter().any(|tree| path.starts_with(tree)) {

@@ -35,14 +35,9 @@ impl ByteSize {
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let bad = |rule: &str| Invalid::new("size", text, rule);
         let form = || bad("write a number and a unit, as 500G, 128MiB or 1.5T");
-        let split = text
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .unwrap_or(text.len());
+        let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
         let (number, unit) = (&text[..split], text[split..].trim_start().to_ascii_uppercase());
-        let unit = unit
-            .strip_suffix("IB")
-            .or_else(|| unit.strip_suffix('B'))
-            .unwrap_or(&unit);
+        let unit = unit.strip_suffix("IB").or_else(|| unit.strip_suffix('B')).unwrap_or(&unit);
         let shift = match unit {
             "" => 0,
             unit => UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(form)?.1,
@@ -61,15 +56,8 @@ impl ByteSize {
         let too_large = || bad("is too large");
         let whole: u128 = whole.parse().map_err(|_| too_large())?;
         let scale = 10u128.pow(fraction.len() as u32);
-        let fraction: u128 = if fraction.is_empty() {
-            0
-        } else {
-            fraction.parse().map_err(|_| form())?
-        };
-        let scaled = whole
-            .checked_mul(scale)
-            .and_then(|n| n.checked_add(fraction))
-            .ok_or_else(too_large)?;
+        let fraction: u128 = if fraction.is_empty() { 0 } else { fraction.parse().map_err(|_| form())? };
+        let scaled = whole.checked_mul(scale).and_then(|n| n.checked_add(fraction)).ok_or_else(too_large)?;
         let bytes = scaled.checked_mul(1 << shift).ok_or_else(too_large)? / scale;
         match u64::try_from(bytes).map_err(|_| too_large())? {
             0 => Err(bad("must not be zero")),
@@ -81,10 +69,7 @@ impl ByteSize {
 impl std::fmt::Display for ByteSize {
     /// The shortest exact form: `128M`, `1536M`, `1000`. Parses back to the same value.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let unit = UNITS
-            .iter()
-            .rev()
-            .find(|(_, shift)| self.0.trailing_zeros() >= *shift && self.0 != 0);
+        let unit = UNITS.iter().rev().find(|(_, shift)| self.0.trailing_zeros() >= *shift && self.0 != 0);
         match unit {
             Some((name, shift)) => f.pad(&format!("{}{name}", self.0 >> shift)),
             None => f.pad(&self.0.to_string()),
@@ -116,21 +101,9 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_size() {
-        for text in [
-            "",
-            "G",
-            "0",
-            "0G",
-            "-1G",
-            "1.G",
-            "1..5G",
-            "5X",
-            "1.5",
-            "lots",
-            "1e9",
-            "99999999999E",
-            "5 G B",
-        ] {
+        for text in
+            ["", "G", "0", "0G", "-1G", "1.G", "1..5G", "5X", "1.5", "lots", "1e9", "99999999999E", "5 G B"]
+        {
             assert!(ByteSize::parse(text).is_err(), "{text}");
         }
     }

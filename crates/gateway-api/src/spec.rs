@@ -143,10 +143,7 @@ impl GatewaySpec {
     pub fn check(&self) -> Result<(), Invalid> {
         let bad = |what, value: &str, rule: &str| Err(Invalid::new(what, value, rule));
         for (index, share) in self.shares.iter().enumerate() {
-            if self.shares[..index]
-                .iter()
-                .any(|other| other.name.same(&share.name))
-            {
+            if self.shares[..index].iter().any(|other| other.name.same(&share.name)) {
                 return bad(
                     "share",
                     share.name.as_str(),
@@ -158,16 +155,10 @@ impl GatewaySpec {
                 .as_ref()
                 .is_some_and(|c| c.chars().any(char::is_control) || c.chars().count() > 200)
             {
-                return bad(
-                    "comment",
-                    share.name.as_str(),
-                    "must be one line of at most 200 characters",
-                );
+                return bad("comment", share.name.as_str(), "must be one line of at most 200 characters");
             }
-            if let Some(name) = share
-                .users
-                .iter()
-                .find(|name| !self.users.iter().any(|user| user.name == **name))
+            if let Some(name) =
+                share.users.iter().find(|name| !self.users.iter().any(|user| user.name == **name))
             {
                 return bad(
                     "user",
@@ -188,11 +179,7 @@ impl GatewaySpec {
                     return bad("user", user.name.as_str(), &rule);
                 }
                 if self.users[..index].iter().any(|other| other.uid == Some(uid)) {
-                    return bad(
-                        "user",
-                        user.name.as_str(),
-                        &format!("uid {uid} is taken by another user"),
-                    );
+                    return bad("user", user.name.as_str(), &format!("uid {uid} is taken by another user"));
                 }
             }
         }
@@ -227,9 +214,7 @@ impl GatewaySpec {
 
     /// Users who may open this share: those it names, or all.
     pub fn users_of<'a>(&'a self, share: &'a Share) -> impl Iterator<Item = &'a User> {
-        self.users
-            .iter()
-            .filter(|user| share.users.is_empty() || share.users.contains(&user.name))
+        self.users.iter().filter(|user| share.users.is_empty() || share.users.contains(&user.name))
     }
 }
 
@@ -264,20 +249,11 @@ mod tests {
     #[test]
     fn rules_between_fields() {
         for (yaml, word) in [
-            (
-                "name: a\nshares: [{name: X, path: /srv/x}, {name: x, path: /srv/y}]",
-                "twice",
-            ),
-            (
-                "name: a\nshares: [{name: x, path: /srv/x, users: [bob]}]",
-                "not among",
-            ),
+            ("name: a\nshares: [{name: X, path: /srv/x}, {name: x, path: /srv/y}]", "twice"),
+            ("name: a\nshares: [{name: x, path: /srv/x, users: [bob]}]", "not among"),
             ("name: a\nusers: [{name: bob}, {name: bob}]", "twice"),
             ("name: a\nusers: [{name: bob, uid: 70000}]", "outside"),
-            (
-                "name: a\nusers: [{name: bob, uid: 1000}, {name: eve, uid: 1000}]",
-                "taken",
-            ),
+            ("name: a\nusers: [{name: bob, uid: 1000}, {name: eve, uid: 1000}]", "taken"),
             ("name: a\nmemory: 1M", "64 MiB"),
         ] {
             let text = spec(yaml).check().unwrap_err().to_string();
@@ -289,16 +265,10 @@ mod tests {
     fn uids_stay_with_their_users() {
         let mut first = spec("name: a\nusers: [{name: bob}, {name: eve}]");
         first.assign_uids(&[]);
-        assert_eq!(
-            first.users.iter().map(|u| u.uid).collect::<Vec<_>>(),
-            [Some(10_000), Some(10_001)]
-        );
+        assert_eq!(first.users.iter().map(|u| u.uid).collect::<Vec<_>>(), [Some(10_000), Some(10_001)]);
         let mut second = spec("name: a\nusers: [{name: zoe}, {name: eve}]");
         second.assign_uids(&first.users);
-        assert_eq!(
-            second.users.iter().map(|u| u.uid).collect::<Vec<_>>(),
-            [Some(10_002), Some(10_001)]
-        );
+        assert_eq!(second.users.iter().map(|u| u.uid).collect::<Vec<_>>(), [Some(10_002), Some(10_001)]);
     }
 
     #[test]

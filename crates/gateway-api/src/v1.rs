@@ -74,10 +74,7 @@ impl DesiredState {
     /// SHA-256 over the canonical JSON, in hexadecimal: host and agent compare it to see whether anything differs.
     pub fn hash(&self) -> String {
         let json = serde_json::to_vec(self).unwrap_or_default();
-        Sha256::digest(&json)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        Sha256::digest(&json).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
@@ -90,12 +87,7 @@ impl From<&crate::GatewaySpec> for DesiredState {
             users: spec
                 .users
                 .iter()
-                .filter_map(|user| {
-                    Some(DesiredUser {
-                        name: user.name.clone(),
-                        uid: user.uid?,
-                    })
-                })
+                .filter_map(|user| Some(DesiredUser { name: user.name.clone(), uid: user.uid? }))
                 .collect(),
             shares: spec
                 .shares
@@ -305,28 +297,17 @@ mod tests {
 
     #[test]
     fn probe_files_cannot_leave_the_share() {
-        let request = |file: &str| ProbeRequest {
-            share: ShareName::parse("x").unwrap(),
-            uid: 1000,
-            file: file.into(),
-        };
+        let request =
+            |file: &str| ProbeRequest { share: ShareName::parse("x").unwrap(), uid: 1000, file: file.into() };
         assert!(request(".smbgw-probe-01ABC").file_is_valid());
-        for bad in [
-            ".smbgw-probe-",
-            ".smbgw-probe-../x",
-            "data",
-            ".smbgw-probe-a/b",
-            "/.smbgw-probe-a",
-        ] {
+        for bad in [".smbgw-probe-", ".smbgw-probe-../x", "data", ".smbgw-probe-a/b", "/.smbgw-probe-a"] {
             assert!(!request(bad).file_is_valid(), "{bad}");
         }
     }
 
     #[test]
     fn passwords_are_not_debugged() {
-        let password = NewPassword {
-            password: "hunter2".into(),
-        };
+        let password = NewPassword { password: "hunter2".into() };
         assert!(!format!("{password:?}").contains("hunter2"));
     }
 

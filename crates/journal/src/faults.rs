@@ -21,11 +21,7 @@ mod active {
     use super::Point;
 
     fn faults() -> Vec<String> {
-        std::env::var("SMBGW_FAULT")
-            .unwrap_or_default()
-            .split(',')
-            .map(str::to_owned)
-            .collect()
+        std::env::var("SMBGW_FAULT").unwrap_or_default().split(',').map(str::to_owned).collect()
     }
 
     pub(crate) fn strikes(point: Point, label: &str) -> bool {

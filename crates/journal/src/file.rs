@@ -115,10 +115,7 @@ impl Recorded {
     /// The first error that a step met.
     pub fn cause(&self) -> Option<&str> {
         self.entries.iter().find_map(|entry| match entry {
-            Entry::Step {
-                event: Event::Failed { error },
-                ..
-            } => Some(error.as_str()),
+            Entry::Step { event: Event::Failed { error }, .. } => Some(error.as_str()),
             _ => None,
         })
     }
@@ -140,9 +137,7 @@ pub struct Operation<S> {
 impl Journal {
     /// A journal in this directory, which is made (0700) when the first operation begins.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
-        Self {
-            directory: directory.into(),
-        }
+        Self { directory: directory.into() }
     }
 
     /// Begins an operation: writes the plan down, synced, before anything acts.
@@ -156,10 +151,7 @@ impl Journal {
         now: Timestamp,
         plan: Vec<S>,
     ) -> Result<Operation<S>, JournalError> {
-        let unknown = |source| JournalError::UnknownStep {
-            operation: operation.clone(),
-            source,
-        };
+        let unknown = |source| JournalError::UnknownStep { operation: operation.clone(), source };
         let header = Header {
             version: 1,
             operation: operation.clone(),
@@ -167,18 +159,10 @@ impl Journal {
             target: asked.target.to_owned(),
             by: asked.by.to_owned(),
             started: now,
-            plan: plan
-                .iter()
-                .map(serde_json::to_value)
-                .collect::<Result<_, _>>()
-                .map_err(unknown)?,
+            plan: plan.iter().map(serde_json::to_value).collect::<Result<_, _>>().map_err(unknown)?,
             steps: plan
                 .iter()
-                .map(|step| StepText {
-                    label: step.label(),
-                    text: step.describe(),
-                    by_hand: step.by_hand(),
-                })
+                .map(|step| StepText { label: step.label(), text: step.describe(), by_hand: step.by_hand() })
                 .collect(),
         };
         let path = self.path(&operation);
@@ -195,26 +179,19 @@ impl Journal {
             .map_err(io("creating"))?;
         // waits for a reader that looks at the new file in this very moment
         flock(&file, FlockOperation::LockExclusive).map_err(|e| io("locking")(e.into()))?;
-        let mut operation = Operation {
-            steps: vec![StepStatus::default(); plan.len()],
-            path,
-            file,
-            header,
-            plan,
-        };
+        let mut operation =
+            Operation { steps: vec![StepStatus::default(); plan.len()], path, file, header, plan };
         let line = serde_json::to_string(&operation.header).map_err(unknown)?;
         if let Err(error) = operation.append_line(&line) {
             // a file without a plan would look like a crash
             let _ = std::fs::remove_file(&operation.path);
             return Err(error);
         }
-        File::open(&self.directory)
-            .and_then(|dir| dir.sync_all())
-            .map_err(|source| JournalError::Io {
-                what: "syncing the directory of",
-                path: operation.path.clone(),
-                source,
-            })?;
+        File::open(&self.directory).and_then(|dir| dir.sync_all()).map_err(|source| JournalError::Io {
+            what: "syncing the directory of",
+            path: operation.path.clone(),
+            source,
+        })?;
         Ok(operation)
     }
 
@@ -223,11 +200,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Io`] when the directory cannot be listed; a missing one is an empty one.
     pub fn list(&self) -> Result<Vec<Result<Recorded, JournalError>>, JournalError> {
-        let io = |source| JournalError::Io {
-            what: "listing",
-            path: self.directory.clone(),
-            source,
-        };
+        let io = |source| JournalError::Io { what: "listing", path: self.directory.clone(), source };
         let directory = match std::fs::read_dir(&self.directory) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             other => other.map_err(io)?,
@@ -235,10 +208,8 @@ impl Journal {
         let mut ids = Vec::new();
         for entry in directory {
             let name = entry.map_err(io)?.file_name();
-            if let Some(id) = name
-                .to_str()
-                .and_then(|n| n.strip_suffix(".jsonl"))
-                .and_then(|n| n.parse().ok())
+            if let Some(id) =
+                name.to_str().and_then(|n| n.strip_suffix(".jsonl")).and_then(|n| n.parse().ok())
             {
                 ids.push(id);
             }
@@ -262,16 +233,12 @@ impl Journal {
         let mut file = self.open_file(id, false)?;
         let running = flock(&file, FlockOperation::NonBlockingLockShared).is_err();
         let mut text = String::new();
-        file.read_to_string(&mut text)
-            .map_err(|source| JournalError::Io {
-                what: "reading",
-                path: path.clone(),
-                source,
-            })?;
-        Ok(Recorded {
-            running,
-            ..parse(&path, &text)?
-        })
+        file.read_to_string(&mut text).map_err(|source| JournalError::Io {
+            what: "reading",
+            path: path.clone(),
+            source,
+        })?;
+        Ok(Recorded { running, ..parse(&path, &text)? })
     }
 
     /// Takes over an operation whose process is gone.
@@ -300,17 +267,8 @@ impl Journal {
             .iter()
             .map(|step| serde_json::from_value(step.clone()))
             .collect::<Result<_, _>>()
-            .map_err(|source| JournalError::UnknownStep {
-                operation: id.clone(),
-                source,
-            })?;
-        Ok(Operation {
-            path,
-            file,
-            header: recorded.header,
-            plan,
-            steps: recorded.steps,
-        })
+            .map_err(|source| JournalError::UnknownStep { operation: id.clone(), source })?;
+        Ok(Operation { path, file, header: recorded.header, plan, steps: recorded.steps })
     }
 
     /// Removes the file of an operation that is over.
@@ -323,11 +281,7 @@ impl Journal {
             return Err(JournalError::Running(id.clone()));
         }
         let path = self.path(id);
-        std::fs::remove_file(&path).map_err(|source| JournalError::Io {
-            what: "removing",
-            path,
-            source,
-        })
+        std::fs::remove_file(&path).map_err(|source| JournalError::Io { what: "removing", path, source })
     }
 
     fn path(&self, id: &OperationId) -> PathBuf {
@@ -338,11 +292,7 @@ impl Journal {
         let path = self.path(id);
         match OpenOptions::new().read(true).append(append).open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(JournalError::NotFound(id.clone())),
-            other => other.map_err(|source| JournalError::Io {
-                what: "opening",
-                path,
-                source,
-            }),
+            other => other.map_err(|source| JournalError::Io { what: "opening", path, source }),
         }
     }
 }
@@ -354,13 +304,11 @@ impl<S> Operation<S> {
     }
 
     pub(crate) fn record(&mut self, step: usize, event: Event, at: Timestamp) -> Result<(), JournalError> {
-        let status = self.steps[step]
-            .next(&event)
-            .map_err(|source| JournalError::Contradiction {
-                path: self.path.clone(),
-                line: 0,
-                source,
-            })?;
+        let status = self.steps[step].next(&event).map_err(|source| JournalError::Contradiction {
+            path: self.path.clone(),
+            line: 0,
+            source,
+        })?;
         self.append(&Entry::Step { step, event, at })?;
         self.steps[step] = status;
         Ok(())
@@ -380,18 +328,12 @@ impl<S> Operation<S> {
 
     fn append_line(&mut self, line: &str) -> Result<(), JournalError> {
         let before = self.file.metadata().map(|m| m.len()).unwrap_or_default();
-        let written = self
-            .file
-            .write_all(format!("{line}\n").as_bytes())
-            .and_then(|()| self.file.sync_data());
+        let written =
+            self.file.write_all(format!("{line}\n").as_bytes()).and_then(|()| self.file.sync_data());
         written.map_err(|source| {
             // a full disk may have taken half a line
             let _ = self.file.set_len(before);
-            JournalError::Io {
-                what: "writing",
-                path: self.path.clone(),
-                source,
-            }
+            JournalError::Io { what: "writing", path: self.path.clone(), source }
         })
     }
 }
@@ -404,18 +346,11 @@ fn lock_of_the_dead(file: &File) -> bool {
 
 fn make_private_directory(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 fn parse(path: &Path, text: &str) -> Result<Recorded, JournalError> {
-    let damaged = |line, source| JournalError::Damaged {
-        path: path.to_owned(),
-        line,
-        source,
-    };
+    let damaged = |line, source| JournalError::Damaged { path: path.to_owned(), line, source };
     // only whole lines count
     let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
     let mut lines = whole.lines();
@@ -432,10 +367,10 @@ fn parse(path: &Path, text: &str) -> Result<Recorded, JournalError> {
         let entry: Entry = serde_json::from_str(line).map_err(|e| damaged(number, e))?;
         match &entry {
             Entry::Step { step, event, .. } => {
-                let status = recorded.steps.get_mut(*step).ok_or(JournalError::NoSuchStep {
-                    path: path.to_owned(),
-                    step: *step,
-                })?;
+                let status = recorded
+                    .steps
+                    .get_mut(*step)
+                    .ok_or(JournalError::NoSuchStep { path: path.to_owned(), step: *step })?;
                 *status = status.next(event).map_err(|source| JournalError::Contradiction {
                     path: path.to_owned(),
                     line: number,

@@ -17,7 +17,7 @@ mod status;
 
 pub use entry::{Entry, Event, Header, OperationId, OperationResult, StepText};
 pub use file::{Asked, Journal, JournalError, Operation, Recorded};
-pub use runner::{Cause, NoObserver, Observer, Outcome, UndoFailure, recover, run};
+pub use runner::{Cause, NoObserver, Observer, Outcome, UndoFailure, recover, rollback, run};
 pub use status::{IllegalTransition, StepStatus};
 
 use serde::Serialize;

@@ -90,10 +90,7 @@ pub fn run<S: Step>(
         Err(failure) => {
             interrupt.clear();
             if failure.committed {
-                let outcome = Outcome::Incomplete {
-                    cause: Some(failure.cause),
-                    undo_failures: Vec::new(),
-                };
+                let outcome = Outcome::Incomplete { cause: Some(failure.cause), undo_failures: Vec::new() };
                 return finish(operation, clock, outcome, OperationResult::Incomplete);
             }
             let undo_failures = backward(operation, world, clock, observer);
@@ -101,10 +98,7 @@ pub fn run<S: Step>(
                 let outcome = Outcome::RolledBack { cause: failure.cause };
                 return finish(operation, clock, outcome, OperationResult::RolledBack);
             }
-            let outcome = Outcome::Incomplete {
-                cause: Some(failure.cause),
-                undo_failures,
-            };
+            let outcome = Outcome::Incomplete { cause: Some(failure.cause), undo_failures };
             finish(operation, clock, outcome, OperationResult::Incomplete)
         }
     }
@@ -125,28 +119,31 @@ pub fn recover<S: Step>(
         return match forward(operation, world, clock, &Interrupt::new(), observer) {
             Ok(()) => finish(operation, clock, Outcome::Done, OperationResult::Done),
             Err(failure) => {
-                let outcome = Outcome::Incomplete {
-                    cause: Some(failure.cause),
-                    undo_failures: Vec::new(),
-                };
+                let outcome = Outcome::Incomplete { cause: Some(failure.cause), undo_failures: Vec::new() };
                 finish(operation, clock, outcome, OperationResult::Incomplete)
             }
         };
     }
+    rollback(operation, world, clock, observer)
+}
+
+/// Takes back all that an operation did, whether it is over or not. The caller makes sure that it is not past the
+/// point of no return, and that nothing builds on it.
+pub fn rollback<S: Step>(
+    operation: &mut Operation<S>,
+    world: &S::World,
+    clock: &dyn Fn() -> Timestamp,
+    observer: &mut dyn Observer<S>,
+) -> Outcome<S::Error> {
     let undo_failures = backward(operation, world, clock, observer);
     if undo_failures.is_empty() {
-        let outcome = Outcome::RolledBack {
-            cause: Cause::Interrupted,
-        };
+        let outcome = Outcome::RolledBack { cause: Cause::Interrupted };
         finish(operation, clock, outcome, OperationResult::RolledBack)
     } else {
         finish(
             operation,
             clock,
-            Outcome::Incomplete {
-                cause: None,
-                undo_failures,
-            },
+            Outcome::Incomplete { cause: None, undo_failures },
             OperationResult::Incomplete,
         )
     }
@@ -172,18 +169,10 @@ fn forward<S: Step>(
             continue;
         }
         if interrupt.is_set() && !committed {
-            return Err(Failure {
-                cause: Cause::Interrupted,
-                committed: false,
-            });
+            return Err(Failure { cause: Cause::Interrupted, committed: false });
         }
-        let journal = |error| Failure {
-            cause: Cause::Journal(error),
-            committed,
-        };
-        operation
-            .record(index, Event::Started, clock())
-            .map_err(journal)?;
+        let journal = |error| Failure { cause: Cause::Journal(error), committed };
+        operation.record(index, Event::Started, clock()).map_err(journal)?;
         if faults::strikes(Point::KillBefore, &label) {
             faults::die();
         }
@@ -199,18 +188,9 @@ fn forward<S: Step>(
         match result {
             Ok(()) if faults::strikes(Point::Fail, &label) => {
                 operation
-                    .record(
-                        index,
-                        Event::Failed {
-                            error: "a fault".into(),
-                        },
-                        clock(),
-                    )
+                    .record(index, Event::Failed { error: "a fault".into() }, clock())
                     .map_err(journal)?;
-                return Err(Failure {
-                    cause: Cause::Fault { step: label },
-                    committed,
-                });
+                return Err(Failure { cause: Cause::Fault { step: label }, committed });
             }
             Ok(()) => {
                 observer.done(index, step);
@@ -223,11 +203,8 @@ fn forward<S: Step>(
                 if let Err(error) = noted {
                     tracing::warn!(error = %chain(&error), "could not note a failure");
                 }
-                let cause = if interrupt.is_set() {
-                    Cause::Interrupted
-                } else {
-                    Cause::Step { step: label, error }
-                };
+                let cause =
+                    if interrupt.is_set() { Cause::Interrupted } else { Cause::Step { step: label, error } };
                 return Err(Failure { cause, committed });
             }
         }
@@ -260,19 +237,8 @@ fn backward<S: Step>(
         }
         if faults::strikes(Point::UndoFail, &label) {
             let by_hand = step.by_hand();
-            note(
-                operation,
-                index,
-                Event::UndoFailed {
-                    error: "a fault".into(),
-                },
-                clock(),
-            );
-            failures.push(UndoFailure {
-                step: label,
-                error: None,
-                by_hand,
-            });
+            note(operation, index, Event::UndoFailed { error: "a fault".into() }, clock());
+            failures.push(UndoFailure { step: label, error: None, by_hand });
             continue;
         }
         match result {
@@ -280,17 +246,8 @@ fn backward<S: Step>(
             Err(error) => {
                 observer.undo_failed(index, step, &error);
                 let by_hand = step.by_hand();
-                note(
-                    operation,
-                    index,
-                    Event::UndoFailed { error: chain(&error) },
-                    clock(),
-                );
-                failures.push(UndoFailure {
-                    step: label,
-                    error: Some(error),
-                    by_hand,
-                });
+                note(operation, index, Event::UndoFailed { error: chain(&error) }, clock());
+                failures.push(UndoFailure { step: label, error: Some(error), by_hand });
             }
         }
     }

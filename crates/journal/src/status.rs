@@ -95,9 +95,7 @@ mod tests {
     use super::*;
 
     fn walk(events: &[Event]) -> Result<StepStatus, IllegalTransition> {
-        events
-            .iter()
-            .try_fold(StepStatus::default(), |status, event| status.next(event))
+        events.iter().try_fold(StepStatus::default(), |status, event| status.next(event))
     }
 
     #[test]
@@ -110,19 +108,10 @@ mod tests {
             Ok(StepStatus::Undone)
         );
         assert_eq!(
-            walk(&[
-                Event::Started,
-                Event::UndoStarted,
-                undo_failed(),
-                Event::UndoStarted,
-                Event::Undone
-            ]),
+            walk(&[Event::Started, Event::UndoStarted, undo_failed(), Event::UndoStarted, Event::Undone]),
             Ok(StepStatus::Undone)
         );
-        assert_eq!(
-            walk(&[Event::Started, failed(), Event::Started, Event::Done]),
-            Ok(StepStatus::Done)
-        );
+        assert_eq!(walk(&[Event::Started, failed(), Event::Started, Event::Done]), Ok(StepStatus::Done));
     }
 
     #[test]

@@ -40,11 +40,7 @@ impl Step for Make {
     fn perform(&self, world: &World) -> Result<(), Failed> {
         world.things.borrow_mut().insert(self.name.clone());
         // fails after it acted: the worst case
-        if world.fail_at.as_ref() == Some(&self.name) {
-            Err(Failed(self.name.clone()))
-        } else {
-            Ok(())
-        }
+        if world.fail_at.as_ref() == Some(&self.name) { Err(Failed(self.name.clone())) } else { Ok(()) }
     }
     fn undo(&self, world: &World) -> Result<(), Failed> {
         if world.undo_fails_at.borrow().as_ref() == Some(&self.name) {
@@ -62,13 +58,7 @@ impl Step for Make {
 }
 
 fn plan(commit: Option<&str>) -> Vec<Make> {
-    ["a", "b", "c"]
-        .iter()
-        .map(|n| Make {
-            name: (*n).to_string(),
-            commit: commit == Some(n),
-        })
-        .collect()
+    ["a", "b", "c"].iter().map(|n| Make { name: (*n).to_string(), commit: commit == Some(n) }).collect()
 }
 
 fn clock() -> Timestamp {
@@ -80,11 +70,7 @@ fn id() -> OperationId {
 }
 
 fn asked(verb: &str) -> Asked<'_> {
-    Asked {
-        verb,
-        target: "x",
-        by: "me",
-    }
+    Asked { verb, target: "x", by: "me" }
 }
 
 #[test]
@@ -106,23 +92,11 @@ fn all_steps_run() {
 fn failing_at_each_step_unwinds() {
     for step in ["a", "b", "c"] {
         let dir = tempfile::tempdir().unwrap();
-        let world = World {
-            fail_at: Some(step.into()),
-            ..World::default()
-        };
-        let mut operation = Journal::new(dir.path())
-            .begin(id(), asked("create"), clock(), plan(None))
-            .unwrap();
+        let world = World { fail_at: Some(step.into()), ..World::default() };
+        let mut operation =
+            Journal::new(dir.path()).begin(id(), asked("create"), clock(), plan(None)).unwrap();
         let outcome = run(&mut operation, &world, &clock, &Interrupt::new(), &mut NoObserver);
-        assert!(
-            matches!(
-                outcome,
-                Outcome::RolledBack {
-                    cause: Cause::Step { .. }
-                }
-            ),
-            "{step}"
-        );
+        assert!(matches!(outcome, Outcome::RolledBack { cause: Cause::Step { .. } }), "{step}");
         assert!(world.things.borrow().is_empty(), "{step}");
     }
 }
@@ -138,11 +112,7 @@ fn a_failed_undo_does_not_stop_the_others_and_can_be_tried_again() {
     };
     let mut operation = journal.begin(id(), asked("create"), clock(), plan(None)).unwrap();
     let outcome = run(&mut operation, &world, &clock, &Interrupt::new(), &mut NoObserver);
-    let Outcome::Incomplete {
-        cause: Some(Cause::Step { .. }),
-        undo_failures,
-    } = outcome
-    else {
+    let Outcome::Incomplete { cause: Some(Cause::Step { .. }), undo_failures } = outcome else {
         panic!("{outcome:?}")
     };
     assert_eq!(undo_failures[0].by_hand, ["rm b"]);
@@ -153,10 +123,7 @@ fn a_failed_undo_does_not_stop_the_others_and_can_be_tried_again() {
 
     *world.undo_fails_at.borrow_mut() = None;
     let mut operation = journal.take_over::<Make>(&id).unwrap();
-    assert!(matches!(
-        recover(&mut operation, &world, &clock, &mut NoObserver),
-        Outcome::RolledBack { .. }
-    ));
+    assert!(matches!(recover(&mut operation, &world, &clock, &mut NoObserver), Outcome::RolledBack { .. }));
     assert!(world.things.borrow().is_empty());
     drop(operation);
     assert!(!journal.read(&id).unwrap().needs_recovery());
@@ -166,28 +133,17 @@ fn a_failed_undo_does_not_stop_the_others_and_can_be_tried_again() {
 fn past_the_point_of_no_return_recovery_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let journal = Journal::new(dir.path());
-    let world = World {
-        fail_at: Some("b".into()),
-        ..World::default()
-    };
-    let mut operation = journal
-        .begin(id(), asked("delete"), clock(), plan(Some("b")))
-        .unwrap();
+    let world = World { fail_at: Some("b".into()), ..World::default() };
+    let mut operation = journal.begin(id(), asked("delete"), clock(), plan(Some("b"))).unwrap();
     let outcome = run(&mut operation, &world, &clock, &Interrupt::new(), &mut NoObserver);
     assert!(matches!(outcome, Outcome::Incomplete { .. }), "{outcome:?}");
     let id = operation.id().clone();
     drop(operation);
     let world = World::default();
     let mut operation = journal.take_over::<Make>(&id).unwrap();
-    assert!(matches!(
-        recover(&mut operation, &world, &clock, &mut NoObserver),
-        Outcome::Done
-    ));
+    assert!(matches!(recover(&mut operation, &world, &clock, &mut NoObserver), Outcome::Done));
     // a had been done and is not repeated
-    assert_eq!(
-        *world.things.borrow(),
-        BTreeSet::from(["b".to_string(), "c".to_string()])
-    );
+    assert_eq!(*world.things.borrow(), BTreeSet::from(["b".to_string(), "c".to_string()]));
 }
 
 #[test]
@@ -196,13 +152,7 @@ fn a_crash_at_every_byte_of_the_journal_is_recovered() {
     let journal = Journal::new(dir.path());
     let mut operation = journal.begin(id(), asked("create"), clock(), plan(None)).unwrap();
     let id = operation.id().clone();
-    run(
-        &mut operation,
-        &World::default(),
-        &clock,
-        &Interrupt::new(),
-        &mut NoObserver,
-    );
+    run(&mut operation, &World::default(), &clock, &Interrupt::new(), &mut NoObserver);
     drop(operation);
     let path = dir.path().join(format!("{id}.jsonl"));
     let text = std::fs::read(&path).unwrap();
@@ -210,10 +160,7 @@ fn a_crash_at_every_byte_of_the_journal_is_recovered() {
     for length in header..text.len() {
         std::fs::write(&path, &text[..length]).unwrap();
         let world = World::default();
-        world
-            .things
-            .borrow_mut()
-            .extend(["a", "b", "c"].map(String::from));
+        world.things.borrow_mut().extend(["a", "b", "c"].map(String::from));
         let mut operation = journal.take_over::<Make>(&id).unwrap();
         let outcome = recover(&mut operation, &world, &clock, &mut NoObserver);
         drop(operation);
@@ -228,16 +175,9 @@ fn interrupting_undoes() {
     let interrupt = Interrupt::new();
     interrupt.set();
     let world = World::default();
-    let mut operation = Journal::new(dir.path())
-        .begin(id(), asked("create"), clock(), plan(None))
-        .unwrap();
+    let mut operation = Journal::new(dir.path()).begin(id(), asked("create"), clock(), plan(None)).unwrap();
     let outcome = run(&mut operation, &world, &clock, &interrupt, &mut NoObserver);
-    assert!(matches!(
-        outcome,
-        Outcome::RolledBack {
-            cause: Cause::Interrupted
-        }
-    ));
+    assert!(matches!(outcome, Outcome::RolledBack { cause: Cause::Interrupted }));
     assert!(world.things.borrow().is_empty() && !interrupt.is_set());
 }
 

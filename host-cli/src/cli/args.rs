@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use smbgw_api::{
-    Address, BridgeName, ByteSize, GatewayName, HostPath, Mode, SecurityProfile, ShareName, TemplateName, UserName,
+    Address, BridgeName, ByteSize, GatewayName, HostPath, Mode, SecurityProfile, ShareName, TemplateName,
+    UserName,
 };
 use smbgw_journal::OperationId;
 

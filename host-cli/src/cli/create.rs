@@ -1,0 +1,96 @@
+//! `create`
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+
+use smbgw_api::{GatewaySpec, Network, Share, ShareName, User};
+
+use super::args::CreateArgs;
+use super::show_plan;
+use crate::operation::{self, Context, Secrets};
+use crate::output::view::Changed;
+use crate::plan::{self, Observed};
+use crate::record::Record;
+use crate::{Error, Result, password};
+
+pub(super) fn run(context: &Context, args: CreateArgs) -> Result<ExitCode> {
+    let spec = spec(&args)?;
+    if let Some(quota) = args.quota {
+        return Err(Error::usage("quota-unavailable", format!("this version does not set quotas ({quota})"))
+            .hint("create the gateway without --quota, and set it on the storage itself"));
+    }
+    let _lock = context.platform.lock(&spec.name)?;
+    operation::refuse_unfinished(context, spec.name.as_str())?;
+    let observed = Observed::look(&*context.platform, spec.shares.iter().map(|share| &share.path))?;
+    let users: BTreeSet<_> = args.users.iter().cloned().collect();
+    let plan = plan::create::plan(&*context.platform, spec.clone(), &users, &observed, context.entropy()?)?;
+    if args.dry.dry_run {
+        return Ok(show_plan(context, &plan));
+    }
+    // asked for last: a person should not type a password for a plan that cannot work
+    let secrets: Secrets = password::read(&args.password, &spec.name, &args.users)?
+        .into_iter()
+        .map(|(user, secret)| ((spec.name.clone(), user), secret))
+        .collect();
+    let notes = plan.notes.clone();
+    let report = operation::run(context, plan, secrets)?;
+    let record = context.platform.record(&spec.name)?;
+    context.output.data(&Changed {
+        name: spec.name.to_string(),
+        action: "created".to_owned(),
+        operation: report.operation.map(|id| id.to_string()),
+        took_ms: report.took_ms,
+        address: record.as_ref().map(address),
+        notes: record.iter().flat_map(unc).chain(notes).collect(),
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+fn address(record: &Record) -> String {
+    record.guest.network.address.to_string()
+}
+
+/// What clients type.
+fn unc(record: &Record) -> Vec<String> {
+    let Some(ip) = record.guest.network.address.ip() else { return Vec::new() };
+    record.spec.shares.iter().map(|share| format!("\\\\{ip}\\{}", share.name)).collect()
+}
+
+fn spec(args: &CreateArgs) -> Result<GatewaySpec> {
+    let shares = match &args.path {
+        None => Vec::new(),
+        Some(path) => {
+            let name = match &args.share {
+                Some(name) => name.clone(),
+                None => ShareName::parse(args.name.as_str())?,
+            };
+            vec![Share {
+                name,
+                path: path.clone(),
+                comment: args.share_options.comment.clone(),
+                read_only: args.share_options.read_only,
+                users: Vec::new(),
+                browseable: true,
+                grant: args.share_options.grant,
+            }]
+        }
+    };
+    let spec = GatewaySpec {
+        name: args.name.clone(),
+        mode: args.mode,
+        template: args.template.clone(),
+        memory: args.memory,
+        cores: args.cores,
+        onboot: !args.no_onboot,
+        network: Network {
+            bridge: args.network.bridge.clone(),
+            ip: args.network.ip.unwrap_or(Network::default().ip),
+            gateway: args.network.gateway,
+        },
+        security: args.security,
+        users: args.users.iter().map(|name| User { name: name.clone(), uid: None }).collect(),
+        shares,
+    };
+    spec.check()?;
+    Ok(spec)
+}

@@ -1,0 +1,33 @@
+//! `delete`
+
+use std::process::ExitCode;
+
+use super::args::DeleteArgs;
+use super::show_plan;
+use crate::Result;
+use crate::operation::{self, Context, Secrets};
+use crate::output::view::Changed;
+use crate::plan::{self, Observed};
+
+pub(super) fn run(context: &Context, args: &DeleteArgs) -> Result<ExitCode> {
+    let platform = &*context.platform;
+    let _lock = platform.lock(&args.name)?;
+    operation::refuse_unfinished(context, args.name.as_str())?;
+    let observed = Observed::look(platform, [])?;
+    let running = platform.guest_state(&args.name)?;
+    let plan = plan::delete::plan(&args.name, running, &observed, context.entropy()?)?;
+    if args.dry.dry_run {
+        return Ok(show_plan(context, &plan));
+    }
+    let notes = plan.notes.clone();
+    let report = operation::run(context, plan, Secrets::new())?;
+    context.output.data(&Changed {
+        name: args.name.to_string(),
+        action: "deleted".to_owned(),
+        operation: report.operation.map(|id| id.to_string()),
+        took_ms: report.took_ms,
+        address: None,
+        notes,
+    });
+    Ok(ExitCode::SUCCESS)
+}

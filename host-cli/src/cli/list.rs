@@ -1,0 +1,36 @@
+//! `list`
+
+use std::process::ExitCode;
+
+use crate::Result;
+use crate::operation::Context;
+use crate::output::view::{GatewayList, GatewayRow};
+use crate::platform::GuestState;
+use crate::record::{Record, RecordState};
+
+pub(super) fn run(context: &Context) -> Result<ExitCode> {
+    let mut gateways = Vec::new();
+    for record in context.platform.records()? {
+        let state = state_word(&record, context.platform.guest_state(record.name())?);
+        gateways.push(GatewayRow {
+            name: record.name().to_string(),
+            mode: record.spec.mode.to_string(),
+            state: state.to_owned(),
+            address: record.guest.network.address.to_string(),
+            shares: record.spec.shares.iter().map(|share| share.name.to_string()).collect(),
+            template: record.guest.template.clone(),
+        });
+    }
+    context.output.data(&GatewayList { gateways });
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The state of a gateway in a word.
+pub(super) fn state_word(record: &Record, guest: GuestState) -> &'static str {
+    match (record.state, guest) {
+        (RecordState::Creating, _) => "unfinished",
+        (_, GuestState::Absent) => "missing",
+        (_, GuestState::Stopped) => "stopped",
+        (_, GuestState::Running { .. }) => "running",
+    }
+}

@@ -1,0 +1,140 @@
+//! The command line: one file a verb, and one exhaustive match from verb to function.
+
+pub mod args;
+
+mod apply;
+mod completions;
+mod create;
+mod delete;
+mod doctor;
+mod edit;
+mod list;
+mod man;
+mod ops;
+mod power;
+mod schema;
+mod set;
+mod share;
+mod show;
+mod status;
+mod template;
+mod user;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use smbgw_command::Interrupt;
+use smbgw_journal::Step as _;
+
+use self::args::{Cli, PlatformName, Verb};
+use crate::operation::Context;
+use crate::output::Output;
+use crate::output::view::{DryPlan, DryStep};
+use crate::paths::Paths;
+use crate::plan::Plan;
+use crate::platform::standalone::Standalone;
+use crate::{Error, Result};
+
+/// The program: parses the command line, does the verb, prints the error if there is one.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // clap prints help to stdout and errors to stderr
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    log_to_stderr();
+    let output = Output::new(cli.output, cli.quiet);
+    match dispatch(cli, output) {
+        Ok(code) => code,
+        Err(error) => {
+            output.error(&error);
+            ExitCode::from(error.category.exit_code())
+        }
+    }
+}
+
+/// Debug messages by `SMBGW_LOG=debug`; they hold no secrets, as commands and steps do not.
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("SMBGW_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+fn dispatch(cli: Cli, output: Output) -> Result<ExitCode> {
+    // what needs neither root nor a platform
+    match &cli.verb {
+        Verb::Completions { shell } => return Ok(completions::run(*shell)),
+        Verb::Man { directory } => return man::run(directory, output),
+        Verb::Schema => return schema::run(output),
+        _ => {}
+    }
+    let context = context(&cli, output)?;
+    match cli.verb {
+        Verb::Create(args) => create::run(&context, *args),
+        Verb::List => list::run(&context),
+        Verb::Status(args) => status::run(&context, &args.name),
+        Verb::Show(args) => show::run(&context, &args.name),
+        Verb::Set(args) => set::run(&context, args),
+        Verb::Delete(args) => delete::run(&context, &args),
+        Verb::Apply(args) => apply::run(&context, &args),
+        Verb::Start(args) => power::start(&context, args),
+        Verb::Stop(args) => power::stop(&context, args),
+        Verb::Share(verb) => share::run(&context, verb),
+        Verb::User(verb) => user::run(&context, verb),
+        Verb::Template(verb) => template::run(&context, verb),
+        Verb::Ops(verb) => ops::run(&context, verb),
+        Verb::Doctor(args) => doctor::run(&context, &args),
+        Verb::Completions { .. } | Verb::Man { .. } | Verb::Schema => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn context(cli: &Cli, output: Output) -> Result<Context> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(Error::infrastructure("not-root", "this needs root").hint("run it with sudo, or as root"));
+    }
+    let on_pve =
+        std::path::Path::new("/usr/bin/pct").exists() && std::path::Path::new("/etc/pve/local").exists();
+    let platform = cli.platform.unwrap_or(if on_pve { PlatformName::Pve } else { PlatformName::Standalone });
+    if platform == PlatformName::Pve {
+        return Err(Error::usage(
+            "platform-unavailable",
+            "this version does not work with Proxmox VE's guests yet",
+        )
+        .hint("--platform standalone runs gateways by LXC directly"));
+    }
+    let interrupt = Interrupt::new();
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
+        signal_hook::flag::register(signal, interrupt.flag())
+            .map_err(|source| Error::io("listening for signals", source))?;
+    }
+    let paths = Paths::default();
+    Ok(Context {
+        platform: Arc::new(Standalone::new(paths.clone(), interrupt.clone())),
+        paths,
+        interrupt,
+        output,
+    })
+}
+
+/// Prints a plan instead of running it.
+fn show_plan(context: &Context, plan: &Plan) -> ExitCode {
+    context.output.data(&dry(plan));
+    ExitCode::SUCCESS
+}
+
+fn dry(plan: &Plan) -> DryPlan {
+    DryPlan {
+        verb: plan.verb.to_owned(),
+        target: plan.target.clone(),
+        steps: plan
+            .steps
+            .iter()
+            .map(|step| DryStep { label: step.label(), text: step.describe(), commits: step.commits() })
+            .collect(),
+        notes: plan.notes.clone(),
+    }
+}

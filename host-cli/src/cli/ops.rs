@@ -1,0 +1,142 @@
+//! `ops`
+
+use std::process::ExitCode;
+
+use smbgw_journal::{OperationId, OperationResult, Recorded, StepStatus};
+
+use super::args::OpsVerb;
+use crate::operation::Context;
+use crate::operation::recover::{self, Recovery};
+use crate::output::view::{Changed, OperationList, OperationRow, OperationView, ResultRow, Results, StepRow};
+use crate::{Result, world};
+
+pub(super) fn run(context: &Context, verb: OpsVerb) -> Result<ExitCode> {
+    match verb {
+        OpsVerb::List => list(context),
+        OpsVerb::Show { id } => show(context, &id),
+        OpsVerb::Recover { id: Some(id) } => {
+            let recovery = recover::recover(context, &id)?;
+            Ok(said(context, &id, &recovery))
+        }
+        OpsVerb::Recover { id: None } => recover_all(context),
+        OpsVerb::Rollback { id } => {
+            let recovery = recover::rollback(context, &id)?;
+            Ok(said(context, &id, &recovery))
+        }
+        OpsVerb::Clean { older_than } => clean(context, older_than),
+    }
+}
+
+fn word(recovery: &Recovery) -> &'static str {
+    match recovery {
+        Recovery::Finished => "finished",
+        Recovery::RolledBack => "rolled back",
+    }
+}
+
+fn said(context: &Context, id: &OperationId, recovery: &Recovery) -> ExitCode {
+    context.output.data(&Changed {
+        name: id.to_string(),
+        action: word(recovery).to_owned(),
+        operation: None,
+        took_ms: 0,
+        address: None,
+        notes: Vec::new(),
+    });
+    ExitCode::SUCCESS
+}
+
+fn recover_all(context: &Context) -> Result<ExitCode> {
+    context.platform.discard_partial_templates()?;
+    let mut results = Results { results: Vec::new(), changed: false };
+    let mut code = 0;
+    for recorded in recover::pending(context)? {
+        let name = format!("{} {}", recorded.header.verb, recorded.header.target);
+        let row = match recover::recover(context, &recorded.header.operation) {
+            Ok(recovery) => {
+                results.changed = true;
+                ResultRow { name, action: word(&recovery).to_owned(), took_ms: 0, error: None }
+            }
+            Err(error) => {
+                code = code.max(error.category.exit_code());
+                ResultRow { name, action: "failed".to_owned(), took_ms: 0, error: Some((&error).into()) }
+            }
+        };
+        results.results.push(row);
+    }
+    context.output.data(&results);
+    Ok(ExitCode::from(code))
+}
+
+fn row(recorded: &Recorded) -> OperationRow {
+    let state = match (recorded.running, recorded.result) {
+        (true, _) => "running".to_owned(),
+        (false, Some(result)) => result.to_string(),
+        (false, None) => "cut off".to_owned(),
+    };
+    OperationRow {
+        id: recorded.header.operation.to_string(),
+        started: recorded.header.started.to_string(),
+        verb: recorded.header.verb.clone(),
+        target: recorded.header.target.clone(),
+        by: recorded.header.by.clone(),
+        state,
+    }
+}
+
+fn list(context: &Context) -> Result<ExitCode> {
+    let mut operations = Vec::new();
+    for recorded in context.journal().list()? {
+        match recorded {
+            Ok(recorded) => operations.push(row(&recorded)),
+            Err(error) => context.output.talk(&format!("warning: {error}")),
+        }
+    }
+    context.output.data(&OperationList { operations });
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(context: &Context, id: &OperationId) -> Result<ExitCode> {
+    let recorded = context.journal().read(id)?;
+    let status = |status: &StepStatus| match status {
+        StepStatus::NeverStarted => "not begun",
+        StepStatus::Started => "begun",
+        StepStatus::Done => "done",
+        StepStatus::Failed => "failed",
+        StepStatus::UndoStarted => "undo begun",
+        StepStatus::Undone => "taken back",
+        StepStatus::UndoFailed => "undo failed",
+    };
+    let steps = recorded
+        .header
+        .steps
+        .iter()
+        .zip(&recorded.steps)
+        .map(|(step, at)| StepRow {
+            label: step.label.clone(),
+            text: step.text.clone(),
+            status: status(at).to_owned(),
+            by_hand: step.by_hand.clone(),
+        })
+        .collect();
+    let cause = recorded.cause().map(str::to_owned);
+    context.output.data(&OperationView { operation: row(&recorded), steps, cause });
+    Ok(ExitCode::SUCCESS)
+}
+
+fn clean(context: &Context, older_than_days: u32) -> Result<ExitCode> {
+    let journal = context.journal();
+    let limit = world::now().as_second() - i64::from(older_than_days) * 86_400;
+    let mut results = Results { results: Vec::new(), changed: false };
+    for recorded in journal.list()?.into_iter().flatten() {
+        let over = matches!(recorded.result, Some(OperationResult::Done | OperationResult::RolledBack));
+        if over && !recorded.running && recorded.header.started.as_second() <= limit {
+            journal.remove(&recorded.header.operation)?;
+            results.changed = true;
+            let name = recorded.header.operation.to_string();
+            results.results.push(ResultRow { name, action: "removed".to_owned(), took_ms: 0, error: None });
+        }
+    }
+    context.output.data(&results);
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,93 @@
+//! `start` and `stop`
+
+use std::process::ExitCode;
+
+use smbgw_api::GatewayName;
+
+use super::args::SelectArgs;
+use crate::Result;
+use crate::operation::{self, Context, Secrets};
+use crate::output::view::{ResultRow, Results};
+use crate::plan::Plan;
+use crate::platform::standalone::records;
+use crate::platform::{ByHand, GuestState};
+use crate::record::{Record, RecordState};
+use crate::step::{AwaitAgent, EnsureNetwork, Ready, Start, Step, Stop};
+
+pub(super) fn start(context: &Context, args: SelectArgs) -> Result<ExitCode> {
+    let wanted = |record: &Record| record.spec.onboot && record.state == RecordState::Active;
+    each(context, args, wanted, |record, state| {
+        if let GuestState::Running { .. } = state {
+            return ("running already", Vec::new());
+        }
+        let name = record.name().clone();
+        let by_hand = context.platform.by_hand(ByHand::Running(&name));
+        let steps = vec![
+            EnsureNetwork { gateway: name.clone(), network: record.guest.network.clone() }.into(),
+            Start { guest: record.guest.clone(), by_hand }.into(),
+            AwaitAgent { gateway: name.clone() }.into(),
+            Ready { gateway: name }.into(),
+        ];
+        ("started", steps)
+    })
+}
+
+pub(super) fn stop(context: &Context, args: SelectArgs) -> Result<ExitCode> {
+    each(
+        context,
+        args,
+        |_| true,
+        |record, state| match state {
+            GuestState::Running { .. } => {
+                ("stopped", vec![Stop { guest: record.guest.clone(), ran: true }.into()])
+            }
+            _ => ("stopped already", Vec::new()),
+        },
+    )
+}
+
+fn each(
+    context: &Context,
+    args: SelectArgs,
+    of_all: impl Fn(&Record) -> bool,
+    steps: impl Fn(&Record, GuestState) -> (&'static str, Vec<Step>),
+) -> Result<ExitCode> {
+    let records = match args.name {
+        Some(name) => vec![context.platform.record(&name)?.ok_or_else(|| records::missing(&name))?],
+        None => context.platform.records()?.into_iter().filter(of_all).collect(),
+    };
+    let mut results = Results { results: Vec::new(), changed: false };
+    let mut code = 0;
+    for record in &records {
+        let row = match one(context, record.name(), &steps) {
+            Ok((action, took_ms, changed)) => {
+                results.changed |= changed;
+                ResultRow { name: record.name().to_string(), action: action.to_owned(), took_ms, error: None }
+            }
+            Err(error) => {
+                code = code.max(error.category.exit_code());
+                let name = record.name().to_string();
+                ResultRow { name, action: "failed".to_owned(), took_ms: 0, error: Some((&error).into()) }
+            }
+        };
+        results.results.push(row);
+    }
+    context.output.data(&results);
+    Ok(ExitCode::from(code))
+}
+
+fn one(
+    context: &Context,
+    name: &GatewayName,
+    steps: &impl Fn(&Record, GuestState) -> (&'static str, Vec<Step>),
+) -> Result<(&'static str, u64, bool)> {
+    let _lock = context.platform.lock(name)?;
+    operation::refuse_unfinished(context, name.as_str())?;
+    let record = context.platform.record(name)?.ok_or_else(|| records::missing(name))?;
+    let (action, steps) = steps(&record, context.platform.guest_state(name)?);
+    let verb = if action.starts_with("start") { "start" } else { "stop" };
+    let changed = !steps.is_empty();
+    let plan = Plan { verb, target: name.to_string(), steps, notes: Vec::new() };
+    let report = operation::run(context, plan, Secrets::new())?;
+    Ok((action, report.took_ms, changed))
+}

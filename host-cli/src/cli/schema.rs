@@ -1,0 +1,41 @@
+//! `schema`: the JSON schema of what `--output json` prints, by verb.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use schemars::{Schema, schema_for};
+use smbgw_api::GatewaySpec;
+
+use crate::output::envelope::{Failure, Success};
+use crate::output::{Output, view};
+use crate::{Error, Result};
+
+/// Schemas by verb.
+pub(super) fn schemas() -> BTreeMap<&'static str, Schema> {
+    BTreeMap::from([
+        ("error", schema_for!(Failure)),
+        ("list", schema_for!(Success<view::GatewayList>)),
+        ("status", schema_for!(Success<view::Status>)),
+        ("show", schema_for!(Success<GatewaySpec>)),
+        (
+            "create, set, delete, share, user, template install, ops recover ID",
+            schema_for!(Success<view::Changed>),
+        ),
+        ("--dry-run", schema_for!(Success<view::DryPlan>)),
+        ("apply, start, stop, ops recover, ops clean, template prune", schema_for!(Success<view::Results>)),
+        ("share list", schema_for!(Success<view::ShareList>)),
+        ("user list", schema_for!(Success<view::UserList>)),
+        ("template list", schema_for!(Success<view::TemplateList>)),
+        ("template verify", schema_for!(Success<view::Verified>)),
+        ("ops list", schema_for!(Success<view::OperationList>)),
+        ("ops show", schema_for!(Success<view::OperationView>)),
+        ("doctor", schema_for!(Success<view::Diagnosis>)),
+    ])
+}
+
+pub(super) fn run(output: Output) -> Result<ExitCode> {
+    let text = serde_json::to_string_pretty(&schemas())
+        .map_err(|e| Error::internal("writing a schema").source(e))?;
+    output.raw(&text);
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,78 @@
+//! `share`
+
+use std::process::ExitCode;
+
+use smbgw_api::{GatewaySpec, Share, ShareName};
+
+use super::args::ShareVerb;
+use super::edit::Edit;
+use super::status;
+use crate::operation::Context;
+use crate::output::view::ShareList;
+use crate::platform::standalone::records;
+use crate::{Error, Result};
+
+pub(super) fn run(context: &Context, verb: ShareVerb) -> Result<ExitCode> {
+    match verb {
+        ShareVerb::List(args) => {
+            let record = context.platform.record(&args.name)?.ok_or_else(|| records::missing(&args.name))?;
+            context.output.data(&ShareList { shares: status::shares(&record) });
+            Ok(ExitCode::SUCCESS)
+        }
+        ShareVerb::Add { gateway, share, path, options, users, hidden, dry } => {
+            let edit = Edit { verb: "share add", gateway: &gateway, dry_run: dry.dry_run };
+            edit.apply(context, |spec| {
+                if spec.shares.iter().any(|other| other.name.same(&share)) {
+                    let error = Error::resource(
+                        "share-exists",
+                        format!("gateway {gateway} has a share {share} already"),
+                    );
+                    return Err(error.hint("change it with `pve-smbgateway share set`"));
+                }
+                spec.shares.push(Share {
+                    name: share,
+                    path,
+                    comment: options.comment,
+                    read_only: options.read_only,
+                    users,
+                    browseable: !hidden,
+                    grant: options.grant,
+                });
+                Ok(())
+            })
+        }
+        ShareVerb::Set { gateway, share, comment, read_only, hidden, users, all_users, dry } => {
+            let edit = Edit { verb: "share set", gateway: &gateway, dry_run: dry.dry_run };
+            edit.apply(context, |spec| {
+                let index = find(spec, &share)?;
+                let share = &mut spec.shares[index];
+                if let Some(comment) = comment {
+                    share.comment = (!comment.is_empty()).then_some(comment);
+                }
+                share.read_only = read_only.unwrap_or(share.read_only);
+                share.browseable = hidden.map_or(share.browseable, |hidden| !hidden);
+                if all_users {
+                    share.users.clear();
+                } else if !users.is_empty() {
+                    share.users = users;
+                }
+                Ok(())
+            })
+        }
+        ShareVerb::Remove { gateway, share, dry } => {
+            let edit = Edit { verb: "share remove", gateway: &gateway, dry_run: dry.dry_run };
+            edit.apply(context, |spec| {
+                let index = find(spec, &share)?;
+                spec.shares.remove(index);
+                Ok(())
+            })
+        }
+    }
+}
+
+fn find(spec: &GatewaySpec, share: &ShareName) -> Result<usize> {
+    spec.shares.iter().position(|other| other.name.same(share)).ok_or_else(|| {
+        Error::resource("no-such-share", format!("gateway {} has no share {share}", spec.name))
+            .hint(format!("`pve-smbgateway share list {}` shows those there are", spec.name))
+    })
+}

@@ -1,0 +1,112 @@
+//! `status`
+
+use std::process::ExitCode;
+
+use smbgw_api::GatewayName;
+
+use super::list::state_word;
+use crate::Result;
+use crate::operation::Context;
+use crate::output::view::{ShareStatus, Status, UserStatus};
+use crate::platform::GuestState;
+use crate::platform::standalone::{cgroup, records};
+use crate::record::Record;
+
+pub(super) fn run(context: &Context, name: &GatewayName) -> Result<ExitCode> {
+    let record = context.platform.record(name)?.ok_or_else(|| records::missing(name))?;
+    let guest = context.platform.guest_state(name)?;
+    let mut status = Status {
+        name: name.to_string(),
+        mode: record.spec.mode.to_string(),
+        state: state_word(&record, guest).to_owned(),
+        ready: false,
+        problems: Vec::new(),
+        addresses: vec![record.guest.network.address.to_string()],
+        template: record.guest.template.clone(),
+        samba: None,
+        agent: None,
+        uptime_s: None,
+        sessions: None,
+        open_files: None,
+        memory_limit_bytes: record.guest.memory.bytes(),
+        memory_limit_enforced: cgroup::abilities().memory,
+        memory_pss_bytes: None,
+        shares: shares(&record),
+        users: users(&record),
+    };
+    if let GuestState::Running { .. } = guest
+        && let Err(error) = ask(context, &record, &mut status)
+    {
+        status.problems.push(error.chain());
+    }
+    context.output.data(&status);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Shares as the record has them.
+pub(super) fn shares(record: &Record) -> Vec<ShareStatus> {
+    record
+        .spec
+        .shares
+        .iter()
+        .map(|share| ShareStatus {
+            name: share.name.to_string(),
+            path: share.path.to_string(),
+            read_only: share.read_only,
+            users: share.users.iter().map(ToString::to_string).collect(),
+            total_bytes: None,
+            available_bytes: None,
+            tree_connects: None,
+        })
+        .collect()
+}
+
+/// Users as the record has them.
+pub(super) fn users(record: &Record) -> Vec<UserStatus> {
+    let user = |user: &smbgw_api::User| UserStatus {
+        name: user.name.to_string(),
+        uid: user.uid,
+        has_password: None,
+    };
+    record.spec.users.iter().map(user).collect()
+}
+
+/// Fills in what the agent knows.
+fn ask(context: &Context, record: &Record, status: &mut Status) -> Result<()> {
+    let agent = context.world(std::collections::BTreeMap::default()).agent(record.name())?;
+    let health = agent.health()?;
+    let clean = |text: &str| text.chars().filter(|c| !c.is_control()).take(300).collect::<String>();
+    status.ready = health.ready;
+    status.problems.extend(health.problems.iter().map(|problem| clean(problem)));
+    status.uptime_s = Some(health.uptime_s);
+    let state = agent.state()?;
+    status.samba = Some(clean(&state.samba_version));
+    status.agent = Some(clean(&state.agent_version));
+    if !state.addresses.is_empty() {
+        status.addresses = state.addresses.iter().map(|address| clean(address)).collect();
+    }
+    let wanted = smbgw_api::v1::DesiredState::from(&record.spec).hash();
+    if state.config_hash.as_deref() != Some(&wanted) {
+        let name = record.name();
+        status.problems.push(format!(
+            "it does not run what it should: pve-smbgateway show {name} | pve-smbgateway apply -f -"
+        ));
+    }
+    let metrics = agent.metrics()?;
+    status.sessions = Some(metrics.sessions);
+    status.open_files = Some(metrics.open_files);
+    status.memory_pss_bytes = Some(metrics.pss_bytes);
+    for share in &mut status.shares {
+        if let Some(space) = metrics.shares.iter().find(|space| space.share == share.name) {
+            share.total_bytes = Some(space.total_bytes);
+            share.available_bytes = Some(space.available_bytes);
+        }
+        share.tree_connects = Some(metrics.tree_connects.get(&share.name).copied().unwrap_or(0));
+    }
+    for known in agent.users()? {
+        if let Some(user) = status.users.iter_mut().find(|user| user.name == known.name.as_str()) {
+            user.has_password = Some(known.has_password);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,140 @@
+//! `template`
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use smbgw_api::TemplateName;
+use smbgw_command::{Command, Streams, System};
+
+use super::args::TemplateVerb;
+use super::show_plan;
+use crate::operation::{self, Context, Secrets};
+use crate::output::view::{Changed, ResultRow, Results, TemplateList, Verified};
+use crate::plan::Plan;
+use crate::platform::choose_template;
+use crate::step::{InstallTemplate, RemoveTemplate};
+use crate::{Category, Error, Result, durable, world};
+
+/// A cold build takes about half a minute; a slow mirror may take far longer.
+const BUILD_DEADLINE: Duration = Duration::from_secs(3600);
+
+pub(super) fn run(context: &Context, verb: TemplateVerb) -> Result<ExitCode> {
+    match verb {
+        TemplateVerb::List => {
+            context.output.data(&TemplateList { templates: context.platform.templates()? });
+            Ok(ExitCode::SUCCESS)
+        }
+        TemplateVerb::Install { file } => install(context, &file),
+        TemplateVerb::Build { recipe, out, offline } => build(context, &recipe, out, offline),
+        TemplateVerb::Verify { name } => verify(context, &name),
+        TemplateVerb::Prune { all, dry } => prune(context, all, dry.dry_run),
+    }
+}
+
+fn install(context: &Context, file: &Path) -> Result<ExitCode> {
+    let file = std::path::absolute(file)
+        .map_err(|source| Error::io(format!("finding {}", file.display()), source))?;
+    let before = context.platform.templates()?;
+    let step = InstallTemplate { file: file.clone(), now: world::now() };
+    let target = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let plan = Plan {
+        verb: "template install",
+        target: target.clone(),
+        steps: vec![step.into()],
+        notes: Vec::new(),
+    };
+    let report = operation::run(context, plan, Secrets::new())?;
+    let after = context.platform.templates()?;
+    let new = after.iter().find(|template| !before.contains(template));
+    context.output.data(&Changed {
+        name: new.map_or(target, |template| template.name.clone()),
+        action: if new.is_some() { "installed" } else { "unchanged" }.to_owned(),
+        operation: report.operation.map(|id| id.to_string()),
+        took_ms: report.took_ms,
+        address: None,
+        notes: Vec::new(),
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs the builder, which lies beside this program, and installs what it made.
+fn build(context: &Context, recipe: &Path, out: Option<PathBuf>, offline: bool) -> Result<ExitCode> {
+    let absolute = |path: &Path| {
+        std::path::absolute(path).map_err(|source| Error::io(format!("finding {}", path.display()), source))
+    };
+    let recipe = absolute(recipe)?;
+    if !recipe.is_file() {
+        return Err(Error::resource("recipe-missing", format!("there is no recipe {}", recipe.display()))
+            .hint("recipes are in images/ of the source, or in /usr/share/pve-smbgateway/images"));
+    }
+    let kept = out.is_some();
+    let out = match out {
+        Some(out) => absolute(&out)?,
+        None => context.paths.state().join("build"),
+    };
+    durable::make_directory(&out, 0o755)?;
+    let mut command = Command::new(builder().display().to_string())
+        .args(["build", &recipe.display().to_string(), "--out", &out.display().to_string(), "--json"])
+        .deadline(BUILD_DEADLINE);
+    if offline {
+        command = command.arg("--offline");
+    }
+    let output = context.output;
+    let streams =
+        Streams { on_stderr_line: Some(Box::new(move |line| output.talk(line))), ..Streams::default() };
+    let runner = System::with_interrupt(context.interrupt.clone());
+    let built =
+        runner.run_streaming(&command, streams).map_err(Error::from).and_then(|o| archive(&o.stdout, &out));
+    let result = built.and_then(|file| install(context, &file));
+    if !kept {
+        durable::remove_tree(&out)?;
+    }
+    result
+}
+
+fn builder() -> PathBuf {
+    let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join("smbgw-builder")));
+    beside.filter(|path| path.is_file()).unwrap_or_else(|| "smbgw-builder".into())
+}
+
+/// The archive that the builder's JSON names.
+fn archive(json: &[u8], out: &Path) -> Result<PathBuf> {
+    let odd = || Error::internal("the builder's answer does not name the template it made");
+    let value: serde_json::Value = serde_json::from_slice(json).map_err(|source| odd().source(source))?;
+    let name = value.get("archive").and_then(serde_json::Value::as_str).ok_or_else(odd)?;
+    Ok(out.join(Path::new(name).file_name().ok_or_else(odd)?))
+}
+
+fn verify(context: &Context, name: &TemplateName) -> Result<ExitCode> {
+    let templates = context.platform.templates()?;
+    let name = choose_template(&templates, name.as_str())?.name.clone();
+    let differences = context.platform.verify_template(&name)?;
+    let code = if differences.is_empty() { 0 } else { Category::Resource.exit_code() };
+    context.output.data(&Verified { name, differences });
+    Ok(ExitCode::from(code))
+}
+
+fn prune(context: &Context, all: bool, dry_run: bool) -> Result<ExitCode> {
+    let templates = context.platform.templates()?;
+    let mut newest: Vec<&str> = Vec::new();
+    let mut remove = Vec::new();
+    for template in &templates {
+        // each name's newest comes first
+        let is_newest = !newest.contains(&template.base.as_str());
+        newest.push(&template.base);
+        if template.used_by.is_empty() && (all || !is_newest) {
+            remove.push(template.name.clone());
+        }
+    }
+    let steps = remove.iter().map(|name| RemoveTemplate { name: name.clone() }.into()).collect();
+    let plan = Plan { verb: "template prune", target: "templates".to_owned(), steps, notes: Vec::new() };
+    if dry_run {
+        return Ok(show_plan(context, &plan));
+    }
+    operation::run(context, plan, Secrets::new())?;
+    let row = |name: String| ResultRow { name, action: "removed".to_owned(), took_ms: 0, error: None };
+    let changed = !remove.is_empty();
+    context.output.data(&Results { results: remove.into_iter().map(row).collect(), changed });
+    Ok(ExitCode::SUCCESS)
+}

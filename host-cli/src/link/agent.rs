@@ -1,0 +1,154 @@
+//! The agent's requests, typed.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use smbgw_api::UserName;
+use smbgw_api::v1::{
+    ApiError, Applied, DesiredState, ErrorKind, GatewayState, Health, Metrics, NewPassword, ProbeRequest,
+    ProbeResult, Session, UserState,
+};
+
+use super::{Link, Request};
+use crate::{Error, Result};
+
+/// Time for a question.
+const ASK: Duration = Duration::from_secs(5);
+/// Time for a change: the agent restarts Samba and waits for it within it.
+const CHANGE: Duration = Duration::from_secs(60);
+
+/// The agent of one gateway.
+pub struct Agent {
+    link: Box<dyn Link>,
+}
+
+impl Agent {
+    /// Over this link.
+    pub fn new(link: Box<dyn Link>) -> Self {
+        Self { link }
+    }
+
+    /// Whether the gateway serves.
+    ///
+    /// # Errors
+    /// As [`Link::request`], and what the agent refuses.
+    pub fn health(&self) -> Result<Health> {
+        self.call("GET", "/v1/health", None::<&()>, ASK)
+    }
+
+    /// What it runs.
+    ///
+    /// # Errors
+    /// As [`Agent::health`].
+    pub fn state(&self) -> Result<GatewayState> {
+        self.call("GET", "/v1/gateway", None::<&()>, ASK)
+    }
+
+    /// Makes it run this.
+    ///
+    /// # Errors
+    /// As [`Agent::health`].
+    pub fn configure(&self, desired: &DesiredState) -> Result<Applied> {
+        self.call("PUT", "/v1/gateway", Some(desired), CHANGE)
+    }
+
+    /// Sets a user's password.
+    ///
+    /// # Errors
+    /// As [`Agent::health`]; the password is in none of them.
+    pub fn set_password(&self, user: &UserName, password: &NewPassword) -> Result<Applied> {
+        self.call("PUT", &format!("/v1/users/{user}/password"), Some(password), CHANGE)
+    }
+
+    /// Its users.
+    ///
+    /// # Errors
+    /// As [`Agent::health`].
+    pub fn users(&self) -> Result<Vec<UserState>> {
+        self.call("GET", "/v1/users", None::<&()>, ASK)
+    }
+
+    /// Lets a user write a probe file.
+    ///
+    /// # Errors
+    /// As [`Agent::health`].
+    pub fn probe(&self, request: &ProbeRequest) -> Result<ProbeResult> {
+        self.call("POST", "/v1/probe", Some(request), ASK * 2)
+    }
+
+    /// SMB sessions.
+    ///
+    /// # Errors
+    /// As [`Agent::health`].
+    pub fn sessions(&self) -> Result<Vec<Session>> {
+        self.call("GET", "/v1/sessions", None::<&()>, ASK)
+    }
+
+    /// Figures.
+    ///
+    /// # Errors
+    /// As [`Agent::health`].
+    pub fn metrics(&self) -> Result<Metrics> {
+        self.call("GET", "/v1/metrics", None::<&()>, ASK)
+    }
+
+    fn call<T: DeserializeOwned>(
+        &self,
+        method: &'static str,
+        path: &str,
+        body: Option<&impl Serialize>,
+        deadline: Duration,
+    ) -> Result<T> {
+        let body = body
+            .map(serde_json::to_vec)
+            .transpose()
+            .map_err(|source| Error::internal("writing a request").source(source))?;
+        let response = self.link.request(&Request { method, path: path.to_owned(), body, deadline })?;
+        if (200..300).contains(&response.status) {
+            return serde_json::from_slice(&response.body).map_err(|source| garbage(path).source(source));
+        }
+        let error: ApiError =
+            serde_json::from_slice(&response.body).map_err(|source| garbage(path).source(source))?;
+        Err(refused(error))
+    }
+}
+
+fn garbage(path: &str) -> Error {
+    Error::infrastructure("agent-garbage", format!("the agent's answer to {path} is not what it should be"))
+        .hint("agent and host may be of different versions: create the gateway anew from a current template")
+}
+
+/// An agent's refusal in the host's words. The text comes from the gateway: control characters are dropped, so that
+/// it cannot play with a terminal, and it is cut at a sane length.
+fn refused(error: ApiError) -> Error {
+    let clean =
+        |text: &str| text.chars().filter(|c| !c.is_control() || *c == '\n').take(2000).collect::<String>();
+    let message = clean(&error.message);
+    let base = match error.kind {
+        ErrorKind::Invalid => Error::usage("agent-refused", message),
+        ErrorKind::NotFound => Error::resource("agent-not-found", message),
+        ErrorKind::Storage => Error::resource("storage", message),
+        ErrorKind::Samba => Error::service("samba", message),
+        ErrorKind::Internal | ErrorKind::Unknown => Error::service("agent-failed", message),
+    };
+    match error.hint {
+        Some(hint) => base.hint(clean(&hint)),
+        None => base,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gateway_cannot_play_with_the_terminal() {
+        let error = refused(ApiError {
+            kind: ErrorKind::Samba,
+            message: "\u{1b}[2Jno".into(),
+            hint: Some("\u{7}x".into()),
+        });
+        assert_eq!((error.message.as_str(), error.hint.as_deref()), ("[2Jno", Some("x")));
+    }
+}

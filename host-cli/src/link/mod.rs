@@ -1,0 +1,47 @@
+//! How the host reaches an agent. The gateway is less trusted than the node: every answer is bounded in size and
+//! time and parsed strictly, and no path inside a gateway's directory is followed blindly.
+//!
+//! * [`Link`]: carries one request
+//! * [`UnixLink`]: over the socket in a container's link directory
+//! * [`Agent`]: the typed requests of `smbgw_api::v1`
+
+mod agent;
+mod unix;
+
+pub use agent::Agent;
+pub use unix::UnixLink;
+
+use std::time::Duration;
+
+use crate::Result;
+
+/// One HTTP request.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// `GET`, `PUT`, `POST` or `DELETE`.
+    pub method: &'static str,
+    /// Path, as `/v1/health`.
+    pub path: String,
+    /// JSON body.
+    pub body: Option<Vec<u8>>,
+    /// Time for the whole exchange.
+    pub deadline: Duration,
+}
+
+/// Its answer.
+#[derive(Debug, Clone)]
+pub struct Response {
+    /// HTTP status.
+    pub status: u16,
+    /// Body, at most `v1::MAX_BODY` bytes.
+    pub body: Vec<u8>,
+}
+
+/// Carries requests to an agent.
+pub trait Link: Send + Sync {
+    /// Sends one request and waits for its answer.
+    ///
+    /// # Errors
+    /// Codes `agent-absent`, `agent-silent`, `agent-garbage`, `agent-too-much`.
+    fn request(&self, request: &Request) -> Result<Response>;
+}

@@ -1,0 +1,70 @@
+//! Where things are on the node.
+
+use std::path::{Path, PathBuf};
+
+use smbgw_api::GatewayName;
+
+/// Every directory and file that is ours, in one place.
+#[derive(Debug, Clone)]
+pub struct Paths {
+    state: PathBuf,
+    log: PathBuf,
+}
+
+impl Default for Paths {
+    fn default() -> Self {
+        Self { state: "/var/lib/pve-smbgateway".into(), log: "/var/log/pve-smbgateway".into() }
+    }
+}
+
+impl Paths {
+    /// The same tree under another root, for tests.
+    pub fn under(root: &Path) -> Self {
+        Self { state: root.join("state"), log: root.join("log") }
+    }
+
+    /// Everything that outlives a run.
+    pub fn state(&self) -> &Path {
+        &self.state
+    }
+
+    /// Records of gateways (standalone platform).
+    pub fn records(&self) -> PathBuf {
+        self.state.join("gateways")
+    }
+
+    /// Containers (standalone platform); the `-P` of the lxc commands.
+    pub fn guests(&self) -> PathBuf {
+        self.state.join("guests")
+    }
+
+    /// Installed templates (standalone platform).
+    pub fn templates(&self) -> PathBuf {
+        self.state.join("templates")
+    }
+
+    /// What a deletion has moved away and not yet removed.
+    pub fn trash(&self) -> PathBuf {
+        self.state.join("trash")
+    }
+
+    /// Directory that holds the agent's socket of one gateway. Outlives a reboot, or the gateway would not start.
+    pub fn link(&self, gateway: &GatewayName) -> PathBuf {
+        self.state.join("links").join(gateway.as_str())
+    }
+
+    /// Journal files.
+    pub fn operations(&self) -> PathBuf {
+        self.state.join("operations")
+    }
+
+    /// Lock files.
+    pub fn locks(&self) -> PathBuf {
+        self.state.join("locks")
+    }
+
+    /// The audit trail, JSON lines.
+    pub fn audit(&self) -> PathBuf {
+        self.log.join("audit.jsonl")
+    }
+}

@@ -1,0 +1,149 @@
+//! Changing a gateway: from the spec it has to the one it is to have.
+
+use std::collections::BTreeSet;
+
+use smbgw_api::v1::DesiredState;
+use smbgw_api::{GatewaySpec, UserName};
+
+use super::create::{grants, mounts, proofs};
+use super::{Entropy, Observed, Plan, address, checks, idmap};
+use crate::platform::{ByHand, GuestState, Platform};
+use crate::record::{DEFAULT_MEMORY, GuestPlan, Record, RecordState};
+use crate::step::{
+    AwaitAgent, Configure, ConfigureGuest, EnsureNetwork, LimitGuest, Ready, Revoke, SetPasswords, Start,
+    Step, Stop, WriteRecord,
+};
+use crate::{Error, Result};
+
+/// Plans the change; no steps when nothing differs. `running` is how its guest is.
+///
+/// # Errors
+/// The first rule that is broken; nothing has changed then.
+pub fn plan(
+    platform: &dyn Platform,
+    verb: &'static str,
+    mut spec: GatewaySpec,
+    with_password: &BTreeSet<UserName>,
+    running: GuestState,
+    observed: &Observed,
+    entropy: Entropy,
+) -> Result<Plan> {
+    let old = observed.record(&spec.name)?;
+    if old.state == RecordState::Creating {
+        return Err(Error::resource("gateway-unfinished", format!("gateway {} is not finished", spec.name))
+            .hint("its creation is running or was cut off: see `pve-smbgateway ops list`, `ops recover`"));
+    }
+    spec.assign_uids(&old.spec.users);
+    let mut plan = Plan { verb, target: spec.name.to_string(), steps: Vec::new(), notes: Vec::new() };
+    if spec == old.spec && with_password.is_empty() {
+        return Ok(plan);
+    }
+    if spec.mode != old.spec.mode {
+        return Err(Error::usage("mode-fixed", "the mode of a gateway cannot be changed")
+            .hint("delete the gateway and create it with the other mode; its data stays"));
+    }
+    if spec.template != old.spec.template && spec.template.as_ref().is_some_and(|t| !uses(old, t.as_str())) {
+        return Err(Error::usage("template-fixed", "the template of a gateway cannot be changed")
+            .hint("delete the gateway and create it from the other template; its data stays"));
+    }
+    plan.notes = checks::spec(&spec, observed)?;
+    let map = idmap::plan(&spec, observed)?;
+    let name = spec.name.clone();
+    let guest = GuestPlan {
+        name: name.clone(),
+        template: old.guest.template.clone(),
+        memory: spec.memory.unwrap_or(DEFAULT_MEMORY),
+        cores: spec.cores,
+        network: address::choose(&spec.network, observed, Some(old), entropy)?,
+        // a map cannot change under a root file system that has its ids
+        id_base: old.guest.id_base,
+        id_count: old.guest.id_count,
+        mounts: mounts(&spec),
+    };
+    plan.notes.extend(map.explanation);
+    let new = Record { spec, guest, ..old.clone() };
+    let (was, wanted) = (DesiredState::from(&old.spec), DesiredState::from(&new.spec));
+    let remount = new.guest.mounts != old.guest.mounts || new.guest.network != old.guest.network;
+    let limits = (new.guest.memory, new.guest.cores) != (old.guest.memory, old.guest.cores);
+    let is_running = matches!(running, GuestState::Running { .. });
+    if !is_running && (was != wanted || remount || !with_password.is_empty()) {
+        return Err(Error::resource("gateway-stopped", format!("gateway {name} does not run"))
+            .hint(format!("start it first: pve-smbgateway start {name}")));
+    }
+
+    let steps = &mut plan.steps;
+    steps.extend(grants(&new.spec, observed)?);
+    if remount {
+        if new.guest.network.bridge != old.guest.network.bridge {
+            steps.push(EnsureNetwork { gateway: name.clone(), network: new.guest.network.clone() }.into());
+        }
+        steps.push(Stop { guest: old.guest.clone(), ran: true }.into());
+        steps.push(ConfigureGuest { new: new.guest.clone(), old: old.guest.clone() }.into());
+        steps.push(
+            Start { guest: new.guest.clone(), by_hand: platform.by_hand(ByHand::Running(&name)) }.into(),
+        );
+        steps.push(AwaitAgent { gateway: name.clone() }.into());
+        plan.notes.push("the gateway is restarted: clients reconnect after about a second".to_owned());
+    } else if limits {
+        steps.push(LimitGuest { new: new.guest.clone(), old: old.guest.clone() }.into());
+    }
+    if was != wanted || remount {
+        steps.push(Configure { gateway: name.clone(), new: wanted, old: Some(was) }.into());
+    }
+    if !with_password.is_empty() {
+        steps.push(
+            SetPasswords { gateway: name.clone(), users: with_password.iter().cloned().collect() }.into(),
+        );
+    }
+    steps.extend(new_proofs(old, &new, entropy));
+    if is_running {
+        steps.push(Ready { gateway: name.clone() }.into());
+    }
+    steps.extend(revocations(old, &new));
+    if new != *old {
+        steps.push(WriteRecord { new, old: Some(old.clone()), by_hand: Vec::new() }.into());
+    }
+    Ok(plan)
+}
+
+/// Whether the gateway was made from this template, named with or without its version.
+fn uses(record: &Record, template: &str) -> bool {
+    record.guest.template == template
+        || record.guest.template.split_once('_').is_some_and(|(base, _)| base == template)
+}
+
+/// Proofs of shares that are new, or became writable, or lie elsewhere now.
+fn new_proofs(old: &Record, new: &Record, entropy: Entropy) -> Vec<Step> {
+    let mut spec = new.spec.clone();
+    spec.shares.retain(|share| {
+        !old.spec.shares.iter().any(|o| o.name == share.name && o.path == share.path && !o.read_only)
+    });
+    proofs(&spec, entropy)
+}
+
+/// ACL entries of users who have no longer anything to do with a directory.
+pub(super) fn revocations(old: &Record, new: &Record) -> Vec<Step> {
+    old.spec
+        .shares
+        .iter()
+        .filter(|share| share.grant)
+        .filter_map(|share| {
+            let still: Vec<_> = new
+                .spec
+                .shares
+                .iter()
+                .filter(|s| s.path == share.path && s.grant)
+                .flat_map(|s| new.spec.users_of(s))
+                .filter_map(|user| user.uid)
+                .collect();
+            let uids: Vec<_> = old
+                .spec
+                .users_of(share)
+                .filter_map(|user| user.uid)
+                .filter(|uid| !still.contains(uid))
+                .collect();
+            (!uids.is_empty())
+                .then(|| Revoke { share: share.name.clone(), path: share.path.clone(), uids }.into())
+        })
+        .collect()
+}

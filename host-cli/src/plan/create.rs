@@ -1,0 +1,139 @@
+//! Making a gateway.
+
+use std::collections::BTreeSet;
+
+use smbgw_api::v1::{DesiredState, ProbeRequest};
+use smbgw_api::{GatewaySpec, UserName};
+
+use super::{Entropy, Observed, Plan, address, checks, idmap};
+use crate::platform::{ByHand, Platform, choose_template};
+use crate::record::{DEFAULT_MEMORY, GuestMount, GuestPlan, RECORD_VERSION, Record, RecordState};
+use crate::step::{
+    AwaitAgent, Configure, CreateGuest, EnsureNetwork, Grant, MakeLink, Prove, Ready, SetPasswords, Start,
+    Step, WriteRecord,
+};
+use crate::storage::access;
+use crate::{Error, Result};
+
+/// Template of a gateway that does not name one.
+pub const DEFAULT_TEMPLATE: &str = "debian-13";
+
+/// Plans a new gateway. `with_password` are the users whose password is at hand.
+///
+/// # Errors
+/// The first rule that is broken; nothing has changed then.
+pub fn plan(
+    platform: &dyn Platform,
+    mut spec: GatewaySpec,
+    with_password: &BTreeSet<UserName>,
+    observed: &Observed,
+    entropy: Entropy,
+) -> Result<Plan> {
+    if let Some(there) = observed.records.iter().find(|record| record.name() == &spec.name) {
+        let error = Error::resource("name-taken", format!("there is a gateway {} already", spec.name));
+        return Err(if there.state == RecordState::Creating {
+            error.hint("its creation is running or was cut off: see `pve-smbgateway ops list`, `ops recover`")
+        } else {
+            error.hint("choose another name, or change that one with `pve-smbgateway set`")
+        });
+    }
+    spec.assign_uids(&[]);
+    let mut notes = checks::spec(&spec, observed)?;
+    let map = idmap::plan(&spec, observed)?;
+    let wanted = spec.template.as_ref().map_or(DEFAULT_TEMPLATE, |template| template.as_str());
+    let template = choose_template(&observed.templates, wanted)?.name.clone();
+    let guest = GuestPlan {
+        name: spec.name.clone(),
+        template,
+        memory: spec.memory.unwrap_or(DEFAULT_MEMORY),
+        cores: spec.cores,
+        network: address::choose(&spec.network, observed, None, entropy)?,
+        id_base: map.base,
+        id_count: map.count,
+        mounts: mounts(&spec),
+    };
+    notes.extend(map.explanation);
+    let unset: Vec<_> =
+        spec.users.iter().filter(|u| !with_password.contains(&u.name)).map(|u| u.name.as_str()).collect();
+    if !unset.is_empty() {
+        notes.push(format!("no password yet for {}: `pve-smbgateway user passwd`", unset.join(", ")));
+    }
+
+    let name = spec.name.clone();
+    let desired = DesiredState::from(&spec);
+    let creating = Record {
+        version: RECORD_VERSION,
+        state: RecordState::Creating,
+        created: entropy.now,
+        spec,
+        guest: guest.clone(),
+    };
+    let mut steps: Vec<Step> = vec![
+        WriteRecord { new: creating.clone(), old: None, by_hand: platform.by_hand(ByHand::Record(&name)) }
+            .into(),
+        EnsureNetwork { gateway: name.clone(), network: guest.network.clone() }.into(),
+        MakeLink { guest: guest.clone(), by_hand: platform.by_hand(ByHand::Link(&name)) }.into(),
+        CreateGuest { guest: guest.clone(), by_hand: platform.by_hand(ByHand::Guest(&name)) }.into(),
+    ];
+    steps.extend(grants(&creating.spec, observed)?);
+    steps.push(Start { guest, by_hand: platform.by_hand(ByHand::Running(&name)) }.into());
+    steps.push(AwaitAgent { gateway: name.clone() }.into());
+    steps.push(Configure { gateway: name.clone(), new: desired, old: None }.into());
+    if !with_password.is_empty() {
+        steps.push(
+            SetPasswords { gateway: name.clone(), users: with_password.iter().cloned().collect() }.into(),
+        );
+    }
+    steps.extend(proofs(&creating.spec, entropy));
+    steps.push(Ready { gateway: name.clone() }.into());
+    let active = Record { state: RecordState::Active, ..creating.clone() };
+    steps.push(WriteRecord { new: active, old: Some(creating), by_hand: Vec::new() }.into());
+    Ok(Plan { verb: "create", target: name.to_string(), steps, notes })
+}
+
+/// Mounts of a spec's shares.
+pub(super) fn mounts(spec: &GatewaySpec) -> Vec<GuestMount> {
+    spec.shares
+        .iter()
+        .map(|share| GuestMount { source: share.path.clone(), share: share.name.clone() })
+        .collect()
+}
+
+/// ACL entries that shares ask for and their users do not have yet.
+pub(super) fn grants(spec: &GatewaySpec, observed: &Observed) -> Result<Vec<Step>> {
+    let mut steps = Vec::new();
+    for share in spec.shares.iter().filter(|share| share.grant) {
+        let facts = observed.storage(&share.path)?;
+        let named = |uid| facts.acl.as_ref().is_some_and(|acl| acl.names_user(uid));
+        let uids: Vec<_> = spec
+            .users_of(share)
+            .filter_map(|user| user.uid)
+            .filter(|uid| !named(*uid) && !access::may_write(facts, *uid))
+            .collect();
+        if !uids.is_empty() {
+            steps.push(Grant { share: share.name.clone(), path: share.path.clone(), uids }.into());
+        }
+    }
+    Ok(steps)
+}
+
+/// One proof a share that can be written to, by its first user.
+pub(super) fn proofs(spec: &GatewaySpec, entropy: Entropy) -> Vec<Step> {
+    spec.shares
+        .iter()
+        .filter(|share| !share.read_only)
+        .filter_map(|share| {
+            let user = spec.users_of(share).next()?;
+            Some(
+                Prove {
+                    gateway: spec.name.clone(),
+                    share: share.name.clone(),
+                    path: share.path.clone(),
+                    uid: user.uid?,
+                    file: format!("{}{}", ProbeRequest::PREFIX, entropy.ticket()),
+                }
+                .into(),
+            )
+        })
+        .collect()
+}

@@ -1,0 +1,31 @@
+//! Deleting a gateway. Its data stays.
+
+use smbgw_api::GatewayName;
+
+use super::change::revocations;
+use super::{Entropy, Observed, Plan};
+use crate::Result;
+use crate::platform::GuestState;
+use crate::record::Record;
+use crate::step::{Purge, RemoveRecord, Retire, Step, Stop};
+
+/// Plans a deletion. Until its last step all can be taken back.
+///
+/// # Errors
+/// Code `no-such-gateway`.
+pub fn plan(name: &GatewayName, running: GuestState, observed: &Observed, entropy: Entropy) -> Result<Plan> {
+    let record = observed.record(name)?;
+    let ticket = format!("{name}-{}", entropy.ticket());
+    let mut steps: Vec<Step> = vec![
+        Stop { guest: record.guest.clone(), ran: matches!(running, GuestState::Running { .. }) }.into(),
+        Retire { gateway: name.clone(), ticket: ticket.clone() }.into(),
+    ];
+    let mut without = record.spec.clone();
+    without.shares.clear();
+    steps.extend(revocations(record, &Record { spec: without, ..record.clone() }));
+    steps.push(RemoveRecord { old: record.clone() }.into());
+    steps.push(Purge { gateway: name.clone(), ticket, network: record.guest.network.clone() }.into());
+    let notes =
+        record.spec.shares.iter().map(|share| format!("the data in {} stays as it is", share.path)).collect();
+    Ok(Plan { verb: "delete", target: name.to_string(), steps, notes })
+}

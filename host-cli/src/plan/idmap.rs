@@ -1,0 +1,46 @@
+//! The id-map plan: who owns files, inside the gateway and on the node, and by which mechanism.
+
+use smbgw_api::GatewaySpec;
+
+use super::Observed;
+use crate::{Error, Result};
+
+/// An id-map plan. On the mounts of shares, ids inside equal ids on the node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdMapPlan {
+    /// First host id of the container's map.
+    pub base: u32,
+    /// Number of ids in it.
+    pub count: u32,
+    /// In words, for `--dry-run`.
+    pub explanation: Vec<String>,
+}
+
+/// Works the plan out.
+///
+/// # Errors
+/// When root has no range of host ids, or a user's id does not fit into the map.
+pub fn plan(spec: &GatewaySpec, observed: &Observed) -> Result<IdMapPlan> {
+    let (base, count) = observed.node.id_range.ok_or_else(|| {
+        Error::infrastructure("no-id-range", "root has no range of host ids for containers on this node")
+            .hint("`pve-smbgateway doctor --fix` gives it one")
+    })?;
+    let mut explanation = vec![format!(
+        "container ids 0-{} are host ids {base}-{}; on shares, an idmapped mount makes ids inside and on the node equal",
+        count - 1,
+        base + count - 1
+    )];
+    for user in &spec.users {
+        let Some(uid) = user.uid else {
+            return Err(Error::internal(format!("user {} has no uid", user.name)));
+        };
+        if uid >= count {
+            return Err(Error::usage(
+                "uid-outside-map",
+                format!("uid {uid} of user {} does not fit into the container's {count} ids", user.name),
+            ));
+        }
+        explanation.push(format!("files of {} belong to uid {uid} on the node", user.name));
+    }
+    Ok(IdMapPlan { base, count, explanation })
+}

@@ -1,0 +1,115 @@
+//! What a verb does, as steps. Pure: everything that had to be looked at is in [`Observed`], everything random in
+//! [`Entropy`]; `--dry-run` prints exactly what would run.
+//!
+//! * [`create`], [`change`], [`delete`]: the plans
+//! * [`checks`]: what must hold before anything changes
+//! * [`idmap`]: who owns files, inside and outside
+//! * [`address`]: bridge and address of a new gateway
+
+pub mod address;
+pub mod change;
+pub mod checks;
+pub mod create;
+pub mod delete;
+pub mod idmap;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use smbgw_api::{GatewayName, HostPath};
+
+use crate::platform::{NodeFacts, Platform, Template};
+use crate::record::Record;
+use crate::step::Step;
+use crate::storage::{self, StorageFacts};
+use crate::{Error, Result};
+
+/// Steps, and what to say about them.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Verb, as `create`.
+    pub verb: &'static str,
+    /// What it is about.
+    pub target: String,
+    /// Steps in order; none when all is as wanted.
+    pub steps: Vec<Step>,
+    /// What a person should know: choices, limits, warnings.
+    pub notes: Vec<String>,
+}
+
+/// What exists, looked at once before planning.
+#[derive(Debug, Clone)]
+pub struct Observed {
+    /// The node.
+    pub node: NodeFacts,
+    /// All gateways.
+    pub records: Vec<Record>,
+    /// Installed templates.
+    pub templates: Vec<Template>,
+    /// Directories that are to be shared.
+    pub storage: BTreeMap<HostPath, StorageFacts>,
+}
+
+impl Observed {
+    /// Looks at the node, and at these directories.
+    ///
+    /// # Errors
+    /// What prevents looking; a directory that cannot be shared is an error of its own.
+    pub fn look<'a>(platform: &dyn Platform, paths: impl IntoIterator<Item = &'a HostPath>) -> Result<Self> {
+        let mut storage = BTreeMap::new();
+        for path in paths {
+            storage.insert(path.clone(), storage::inspect(path)?);
+        }
+        Ok(Self {
+            node: platform.facts()?,
+            records: platform.records()?,
+            templates: platform.templates()?,
+            storage,
+        })
+    }
+
+    /// A gateway.
+    ///
+    /// # Errors
+    /// Code `no-such-gateway`.
+    pub fn record(&self, name: &GatewayName) -> Result<&Record> {
+        self.records
+            .iter()
+            .find(|record| record.name() == name)
+            .ok_or_else(|| crate::platform::standalone::records::missing(name))
+    }
+
+    /// What was seen of a directory.
+    ///
+    /// # Errors
+    /// When it was not looked at, which is our fault.
+    pub fn storage(&self, path: &HostPath) -> Result<&StorageFacts> {
+        self.storage.get(path).ok_or_else(|| Error::internal(format!("{path} was not looked at")))
+    }
+}
+
+/// Time and randomness of a plan.
+#[derive(Debug, Clone, Copy)]
+pub struct Entropy {
+    /// Now.
+    pub now: Timestamp,
+    /// 128 random bits.
+    pub random: u128,
+}
+
+impl Entropy {
+    /// A locally administered unicast MAC address (IEEE 802, second-lowest bit of the first octet).
+    pub fn mac(self) -> String {
+        let bytes = self.random.to_le_bytes();
+        let mut text = String::from("02");
+        for byte in &bytes[..5] {
+            text.push_str(&format!(":{byte:02x}"));
+        }
+        text
+    }
+
+    /// A short name that nothing else has.
+    pub fn ticket(self) -> String {
+        format!("{:026x}", self.random >> 24)
+    }
+}

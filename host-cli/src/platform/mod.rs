@@ -1,0 +1,334 @@
+//! Where gateways run. Verbs and steps never ask which platform they are on.
+//!
+//! * [`Platform`]: what each one can do
+//! * [`standalone`]: LXC on any Debian machine
+
+pub mod standalone;
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use smbgw_api::{BridgeName, GatewayName};
+
+use crate::link::Link;
+use crate::record::{GuestNetwork, GuestPlan, Record};
+use crate::{Error, Result};
+
+/// What a platform can do. Everything that changes something can be done twice.
+pub trait Platform: Send + Sync {
+    /// Its name, as `standalone`.
+    fn name(&self) -> &'static str;
+
+    /// What the node offers.
+    ///
+    /// # Errors
+    /// When the node cannot be looked at.
+    fn facts(&self) -> Result<NodeFacts>;
+
+    /// All gateways, by name.
+    ///
+    /// # Errors
+    /// When a record cannot be read.
+    fn records(&self) -> Result<Vec<Record>>;
+
+    /// One gateway.
+    ///
+    /// # Errors
+    /// When its record cannot be read.
+    fn record(&self, name: &GatewayName) -> Result<Option<Record>>;
+
+    /// Writes a new record, which must be the first of its name and have an address that no other has.
+    ///
+    /// # Errors
+    /// Codes `name-taken` and `address-taken`.
+    fn add_record(&self, record: &Record) -> Result<()>;
+
+    /// Replaces a record.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn put_record(&self, record: &Record) -> Result<()>;
+
+    /// Removes a record.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    fn remove_record(&self, name: &GatewayName) -> Result<()>;
+
+    /// Takes the lock of a gateway, so that one operation at a time changes it. Held until dropped.
+    ///
+    /// # Errors
+    /// Code `gateway-busy`.
+    fn lock(&self, name: &GatewayName) -> Result<Lock>;
+
+    /// Installed templates, each name's newest first.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    fn templates(&self) -> Result<Vec<Template>>;
+
+    /// Installs a template from its file, with the manifest beside it. Says its exact name.
+    ///
+    /// # Errors
+    /// Codes `template-missing`, `template-checksum`, `template-invalid`.
+    fn install_template(&self, file: &Path, now: Timestamp) -> Result<Installed>;
+
+    /// Removes what an interrupted installation left.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    fn discard_partial_templates(&self) -> Result<()>;
+
+    /// Compares an installed template with its manifest: the differences.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn verify_template(&self, name: &str) -> Result<Vec<String>>;
+
+    /// Removes a template.
+    ///
+    /// # Errors
+    /// Code `template-in-use`.
+    fn remove_template(&self, name: &str) -> Result<()>;
+
+    /// Makes the network that a guest is attached to, if it is the platform's own.
+    ///
+    /// # Errors
+    /// When the node refuses.
+    fn ensure_network(&self, network: &GuestNetwork) -> Result<()>;
+
+    /// Removes the platform's own network, if no gateway besides this one uses it.
+    ///
+    /// # Errors
+    /// When the node refuses.
+    fn release_network(&self, network: &GuestNetwork, but: &GatewayName) -> Result<()>;
+
+    /// Makes the place where the agent's socket will be.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    fn make_link(&self, guest: &GuestPlan) -> Result<()>;
+
+    /// Removes it.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    fn remove_link(&self, name: &GatewayName) -> Result<()>;
+
+    /// Makes a guest from its template.
+    ///
+    /// # Errors
+    /// When template, storage or the node do not allow it.
+    fn create_guest(&self, guest: &GuestPlan) -> Result<()>;
+
+    /// Gives a stopped guest another configuration.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn configure_guest(&self, guest: &GuestPlan) -> Result<()>;
+
+    /// Applies the limits of a guest while it runs.
+    ///
+    /// # Errors
+    /// When the node refuses.
+    fn limit_guest(&self, guest: &GuestPlan) -> Result<()>;
+
+    /// Removes a guest that does not run, with all that is its own; never what is mounted into it.
+    ///
+    /// # Errors
+    /// When something cannot be removed.
+    fn destroy_guest(&self, name: &GatewayName) -> Result<()>;
+
+    /// Moves a stopped guest aside, so that it can be brought back.
+    ///
+    /// # Errors
+    /// When it cannot be moved.
+    fn retire_guest(&self, name: &GatewayName, ticket: &str) -> Result<()>;
+
+    /// Brings a retired guest back.
+    ///
+    /// # Errors
+    /// When it cannot be moved.
+    fn unretire_guest(&self, name: &GatewayName, ticket: &str) -> Result<()>;
+
+    /// Removes a retired guest for good.
+    ///
+    /// # Errors
+    /// When something cannot be removed.
+    fn purge_guest(&self, ticket: &str) -> Result<()>;
+
+    /// Starts a guest, if it does not run.
+    ///
+    /// # Errors
+    /// Code `start-failed` with what the platform said.
+    fn start(&self, guest: &GuestPlan) -> Result<()>;
+
+    /// Stops a guest, if it runs: cleanly within a deadline, else by force.
+    ///
+    /// # Errors
+    /// When it cannot be stopped.
+    fn stop(&self, name: &GatewayName) -> Result<()>;
+
+    /// How a guest is.
+    ///
+    /// # Errors
+    /// When the platform does not say.
+    fn guest_state(&self, name: &GatewayName) -> Result<GuestState>;
+
+    /// Link to a gateway's agent.
+    ///
+    /// # Errors
+    /// When there is no such gateway.
+    fn link(&self, name: &GatewayName) -> Result<Box<dyn Link>>;
+
+    /// What the node has and lacks.
+    ///
+    /// # Errors
+    /// When the node cannot be looked at.
+    fn diagnose(&self) -> Result<Vec<Finding>>;
+
+    /// Mends what [`Platform::diagnose`] found mendable; says what was done.
+    ///
+    /// # Errors
+    /// When the node refuses.
+    fn mend(&self) -> Result<Vec<String>>;
+
+    /// Commands that remove a guest by hand.
+    fn by_hand(&self, what: ByHand<'_>) -> Vec<String>;
+}
+
+/// A thing that a person may have to clean up by hand.
+#[derive(Debug, Clone, Copy)]
+pub enum ByHand<'a> {
+    /// A running guest.
+    Running(&'a GatewayName),
+    /// A guest.
+    Guest(&'a GatewayName),
+    /// Its link directory.
+    Link(&'a GatewayName),
+    /// Its record.
+    Record(&'a GatewayName),
+}
+
+/// A lock that is held while it lives.
+#[derive(Debug)]
+pub struct Lock {
+    _file: std::fs::File,
+}
+
+impl Lock {
+    /// Holds the lock that this open file has.
+    pub fn holding(file: std::fs::File) -> Self {
+        Self { _file: file }
+    }
+}
+
+/// What the node offers to gateways.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeFacts {
+    /// Bridges that exist.
+    pub bridges: Vec<String>,
+    /// The platform's own network, if it has one.
+    pub own_network: Option<OwnNetwork>,
+    /// Host ids that containers may use: first and number.
+    pub id_range: Option<(u32, u32)>,
+}
+
+/// The platform's own network: a bridge that it makes for its gateways.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnNetwork {
+    /// Bridge.
+    pub bridge: BridgeName,
+    /// The node's address in it.
+    pub node: Ipv4Addr,
+    /// Prefix length.
+    pub prefix: u8,
+}
+
+/// An installed template.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub struct Template {
+    /// Exact name, as `debian-13_0.1.0`.
+    pub name: String,
+    /// Name without version, as `debian-13`.
+    pub base: String,
+    /// Version.
+    pub version: String,
+    /// SHA-256 of the file that it was installed from.
+    pub sha256: String,
+    /// Samba's version, as Debian writes it.
+    pub samba: String,
+    /// Gateways made from it.
+    pub used_by: Vec<String>,
+}
+
+/// What installing a template came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Installed {
+    /// Exact name.
+    pub name: String,
+    /// It had been installed before, the same to the byte.
+    pub unchanged: bool,
+}
+
+/// How a guest is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GuestState {
+    /// There is none.
+    Absent,
+    /// It does not run.
+    Stopped,
+    /// It runs.
+    Running {
+        /// Process id of its init, on the node.
+        pid: u32,
+    },
+}
+
+/// Something that a doctor says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub struct Finding {
+    /// What was looked at.
+    pub subject: String,
+    /// How it is.
+    pub verdict: Verdict,
+    /// What was seen.
+    pub detail: String,
+    /// What to do; nothing when all is well.
+    pub fix: Option<String>,
+}
+
+/// How a thing is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// As it must be.
+    Good,
+    /// Works, with a limit.
+    Limited,
+    /// `doctor --fix` mends it.
+    Mendable,
+    /// A person must mend it.
+    Bad,
+}
+
+/// Picks the newest version of a template by name, or exactly the one that is named.
+///
+/// # Errors
+/// Code `template-missing`; the hint says how to get one.
+pub fn choose_template<'a>(templates: &'a [Template], wanted: &str) -> Result<&'a Template> {
+    templates
+        .iter()
+        .find(|template| template.name == wanted)
+        .or_else(|| templates.iter().find(|template| template.base == wanted))
+        .ok_or_else(|| {
+            let there: Vec<_> = templates.iter().map(|template| template.name.as_str()).collect();
+            let there = if there.is_empty() { "none is installed".to_owned() } else { there.join(", ") };
+            Error::resource("template-missing", format!("template {wanted} is not installed ({there})")).hint(format!(
+                "build and install it: pve-smbgateway template build images/{wanted}.yaml; or install a finished \
+                 one: pve-smbgateway template install smb-gateway-{wanted}_VERSION_amd64.tar.zst"
+            ))
+        })
+}

@@ -1,0 +1,104 @@
+//! The platform's own network: a bridge that is made with the first gateway and removed with the last.
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::time::Duration;
+
+use smbgw_api::{BridgeName, GatewayName};
+use smbgw_command::{Command, Runner};
+
+use super::{Standalone, records};
+use crate::platform::OwnNetwork;
+use crate::record::GuestNetwork;
+use crate::{Error, Result};
+
+/// Name of our bridge.
+const NAME: &str = "smbgw0";
+/// The node's address on it.
+const NODE: Ipv4Addr = Ipv4Addr::new(10, 86, 0, 1);
+const PREFIX: u8 = 24;
+const IP_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Our network.
+///
+/// # Errors
+/// Never; the name is a constant.
+pub fn own() -> Result<OwnNetwork> {
+    Ok(OwnNetwork { bridge: BridgeName::parse(NAME)?, node: NODE, prefix: PREFIX })
+}
+
+/// Bridges that exist, ours or not.
+///
+/// # Errors
+/// When `/sys` cannot be read.
+pub fn existing() -> Result<Vec<String>> {
+    let io = |source| Error::io("listing network interfaces", source);
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir("/sys/class/net").map_err(io)? {
+        let entry = entry.map_err(io)?;
+        if entry.path().join("bridge").is_dir() {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn has_ports(bridge: &str) -> bool {
+    std::fs::read_dir(Path::new("/sys/class/net").join(bridge).join("brif"))
+        .is_ok_and(|mut ports| ports.next().is_some())
+}
+
+impl Standalone {
+    pub(super) fn ensure_bridge(&self, network: &GuestNetwork) -> Result<()> {
+        let bridge = network.bridge.as_str();
+        let there = existing()?.iter().any(|name| name == bridge);
+        if !network.own_bridge {
+            return if there { Ok(()) } else { Err(no_bridge(bridge)) };
+        }
+        if !there {
+            // no forwarding delay: a port must carry traffic at once (ip-link(8))
+            self.ip(&[
+                "link",
+                "add",
+                "name",
+                bridge,
+                "type",
+                "bridge",
+                "forward_delay",
+                "0",
+                "stp_state",
+                "0",
+            ])?;
+        }
+        let address = format!("{NODE}/{PREFIX}");
+        self.ip(&["address", "replace", &address, "dev", bridge])?;
+        self.ip(&["link", "set", "dev", bridge, "up"])
+    }
+
+    pub(super) fn release_bridge(&self, network: &GuestNetwork, but: &GatewayName) -> Result<()> {
+        let bridge = network.bridge.as_str();
+        if !network.own_bridge || !existing()?.iter().any(|name| name == bridge) {
+            return Ok(());
+        }
+        let used = records::all(&self.paths)?
+            .iter()
+            .any(|record| record.name() != but && record.guest.network.bridge == network.bridge);
+        if used || has_ports(bridge) {
+            return Ok(());
+        }
+        self.ip(&["link", "delete", "dev", bridge, "type", "bridge"])
+    }
+
+    fn ip(&self, args: &[&str]) -> Result<()> {
+        self.system.run(&Command::new("ip").args(args.iter().copied()).deadline(IP_DEADLINE))?;
+        Ok(())
+    }
+}
+
+/// The error of a bridge that is not there.
+pub fn no_bridge(bridge: &str) -> Error {
+    Error::resource("bridge-missing", format!("there is no bridge {bridge} on this node")).hint(format!(
+        "make it (`ip link add {bridge} type bridge`, or in /etc/network/interfaces), or leave out --bridge"
+    ))
+}

@@ -1,0 +1,193 @@
+//! The configuration of a container (pure). Option names: lxc.container.conf(5), LXC 5 and 6.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use smbgw_api::v1::LINK_DIRECTORY;
+
+use crate::record::{GuestAddress, GuestPlan};
+
+/// What of the node's abilities the configuration depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Abilities {
+    /// The memory controller is in cgroup2.
+    pub memory: bool,
+    /// The cpu controller is in cgroup2.
+    pub cpu: bool,
+    /// AppArmor is on.
+    pub apparmor: bool,
+}
+
+/// Where the parts of a container are.
+#[derive(Debug, Clone, Copy)]
+pub struct Places<'a> {
+    /// Root file system of its template.
+    pub template: &'a Path,
+    /// Its own directory.
+    pub guest: &'a Path,
+    /// Directory of the agent's socket.
+    pub link: &'a Path,
+    /// The root file system is a copy in the guest's directory, not an overlay over the template.
+    pub copied: bool,
+}
+
+/// Name of the container of a gateway.
+pub fn container_name(gateway: &str) -> String {
+    format!("smbgw-{gateway}")
+}
+
+/// Name of the node's end of a gateway's network card; interfaces have at most 15 characters.
+pub fn veth_name(mac: &str) -> String {
+    format!("sg{}", mac.replace(':', ""))
+}
+
+/// The configuration file.
+pub fn render(guest: &GuestPlan, places: Places<'_>, abilities: Abilities) -> String {
+    let mut text = String::from("# made by pve-smbgateway: changes are lost\n");
+    let mut line = |key: &str, value: String| {
+        let _ = writeln!(text, "{key} = {value}");
+    };
+    line("lxc.include", "/usr/share/lxc/config/common.conf".into());
+    line("lxc.include", "/usr/share/lxc/config/userns.conf".into());
+    line("lxc.uts.name", guest.name.to_string());
+    line("lxc.idmap", format!("u 0 {} {}", guest.id_base, guest.id_count));
+    line("lxc.idmap", format!("g 0 {} {}", guest.id_base, guest.id_count));
+    if places.copied {
+        line("lxc.rootfs.path", format!("dir:{}", places.guest.join("rootfs").display()));
+    } else {
+        // copy-on-write over the shared template; LXC mounts it in the container's own namespace
+        let upper = places.guest.join("overlay/upper");
+        line("lxc.rootfs.path", format!("overlay:{}:{}", places.template.display(), upper.display()));
+        // a mount made in a user namespace cannot keep trusted.* attributes
+        line("lxc.rootfs.options", "userxattr".into());
+    }
+    // systemd's "halt" (systemd(1), signals)
+    line("lxc.signal.halt", "SIGRTMIN+3".into());
+    line("lxc.tty.max", "0".into());
+    line("lxc.pty.max", "64".into());
+    line("lxc.net.0.type", "veth".into());
+    line("lxc.net.0.link", guest.network.bridge.to_string());
+    line("lxc.net.0.veth.pair", veth_name(&guest.network.mac));
+    line("lxc.net.0.hwaddr", guest.network.mac.clone());
+    line("lxc.net.0.name", "eth0".into());
+    line("lxc.net.0.flags", "up".into());
+    if let GuestAddress::Static { ip, prefix } = guest.network.address {
+        line("lxc.net.0.ipv4.address", format!("{ip}/{prefix}"));
+        if let Some(gateway) = guest.network.gateway {
+            line("lxc.net.0.ipv4.gateway", gateway.to_string());
+        }
+    }
+    line(
+        "lxc.mount.entry",
+        format!(
+            "{} {LINK_DIRECTORY} none bind,create=dir,nosuid,nodev,noexec 0 0",
+            escape(&places.link.display().to_string())
+        ),
+    );
+    for mount in &guest.mounts {
+        let target = mount.share.guest_path();
+        line(
+            "lxc.mount.entry",
+            format!(
+                "{} {} none bind,create=dir,idmap=container,nosuid,nodev,noexec 0 0",
+                escape(mount.source.as_str()),
+                escape(target.trim_start_matches('/'))
+            ),
+        );
+    }
+    if abilities.memory {
+        line("lxc.cgroup2.memory.max", guest.memory.bytes().to_string());
+    }
+    if let (true, Some(cores)) = (abilities.cpu, guest.cores) {
+        line("lxc.cgroup2.cpu.max", cpu_max(cores));
+    }
+    if abilities.apparmor {
+        line("lxc.apparmor.profile", "generated".into());
+        line("lxc.apparmor.allow_nesting", "1".into());
+    }
+    text
+}
+
+/// `cpu.max` for so many processors: microseconds in each 100 ms (cgroup v2, kernel documentation).
+pub fn cpu_max(cores: u32) -> String {
+    format!("{} 100000", u64::from(cores) * 100_000)
+}
+
+/// The guest's network configuration (interfaces(5)): LXC itself sets a static address.
+pub fn interfaces(address: GuestAddress) -> String {
+    let mut text = String::from("auto lo\niface lo inet loopback\n");
+    if address == GuestAddress::Dhcp {
+        text.push_str("\nauto eth0\niface eth0 inet dhcp\n");
+    }
+    text
+}
+
+/// A path in a mount entry (fstab(5)): blanks and backslashes in octal.
+fn escape(path: &str) -> String {
+    let mut text = String::with_capacity(path.len());
+    for c in path.chars() {
+        match c {
+            ' ' => text.push_str("\\040"),
+            '\t' => text.push_str("\\011"),
+            '\\' => text.push_str("\\134"),
+            '#' => text.push_str("\\043"),
+            c => text.push(c),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{GuestMount, GuestNetwork};
+    use smbgw_api::{BridgeName, ByteSize, GatewayName, HostPath, ShareName};
+
+    fn guest() -> GuestPlan {
+        GuestPlan {
+            name: GatewayName::parse("team").unwrap(),
+            template: "debian-13_0.1.0".into(),
+            memory: ByteSize::from_mib(128),
+            cores: Some(2),
+            network: GuestNetwork {
+                bridge: BridgeName::parse("smbgw0").unwrap(),
+                own_bridge: true,
+                mac: "02:11:22:33:44:55".into(),
+                address: GuestAddress::Static { ip: [10, 86, 0, 10].into(), prefix: 24 },
+                gateway: Some([10, 86, 0, 1].into()),
+            },
+            id_base: 100_000,
+            id_count: 65_536,
+            mounts: vec![GuestMount {
+                source: HostPath::parse("/tank/my files").unwrap(),
+                share: ShareName::parse("Büro Daten").unwrap(),
+            }],
+        }
+    }
+
+    fn places() -> Places<'static> {
+        Places {
+            template: Path::new("/var/lib/pve-smbgateway/templates/debian-13_0.1.0/rootfs"),
+            guest: Path::new("/var/lib/pve-smbgateway/guests/smbgw-team"),
+            link: Path::new("/var/lib/pve-smbgateway/links/team"),
+            copied: false,
+        }
+    }
+
+    #[test]
+    fn a_whole_configuration() {
+        let all = Abilities { memory: true, cpu: true, apparmor: true };
+        insta::assert_snapshot!(render(&guest(), places(), all));
+    }
+
+    #[test]
+    fn a_node_without_controllers() {
+        let text = render(&guest(), Places { copied: true, ..places() }, Abilities::default());
+        assert!(!text.contains("cgroup2") && !text.contains("apparmor") && text.contains("dir:/var/lib"));
+    }
+
+    #[test]
+    fn interface_names_fit() {
+        assert_eq!(veth_name("02:11:22:33:44:55").len(), 14);
+    }
+}

@@ -1,0 +1,71 @@
+//! One operation at a time on a gateway; one at a time on what gateways share. flock(2) goes with the process,
+//! however that ends, so a crash leaves no lock behind.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+use smbgw_api::GatewayName;
+use smbgw_command::{WaitError, wait_until};
+
+use super::Standalone;
+use crate::platform::Lock;
+use crate::{Error, Result, durable};
+
+/// How long one operation waits for another on the same gateway.
+const GATEWAY_PATIENCE: Duration = Duration::from_secs(10);
+/// How long one waits for what gateways share; it is held for moments only.
+const NODE_PATIENCE: Duration = Duration::from_secs(60);
+
+impl Standalone {
+    pub(super) fn gateway_lock(&self, name: &GatewayName) -> Result<Lock> {
+        self.lock_file(&format!("gateway-{name}.lock"), GATEWAY_PATIENCE, || {
+            Error::resource("gateway-busy", format!("another operation works on gateway {name}"))
+                .hint("wait for it; `pve-smbgateway ops list` shows it")
+        })
+    }
+
+    pub(super) fn node_lock(&self) -> Result<Lock> {
+        self.lock_file("node.lock", NODE_PATIENCE, || {
+            Error::infrastructure("node-busy", "another operation holds the node's lock").hint("try again")
+        })
+    }
+
+    fn lock_file(&self, name: &str, patience: Duration, busy: impl Fn() -> Error) -> Result<Lock> {
+        durable::make_directory(&self.paths.locks(), 0o700)?;
+        let path = self.paths.locks().join(name);
+        let what = format!("the lock {}", path.display());
+        match wait_until(&what, patience, &self.interrupt, || try_lock(&path).transpose()) {
+            Ok(file) => Ok(Lock::holding(file?)),
+            Err(WaitError::TimedOut { .. }) => Err(busy()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The lock, or nothing when somebody has it.
+fn try_lock(path: &PathBuf) -> Result<Option<File>> {
+    let io = |source| Error::io(format!("locking {}", path.display()), source);
+    let file =
+        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path).map_err(io)?;
+    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        return Ok(None);
+    }
+    // somebody may have removed the file between open and lock: then this lock guards nothing
+    let same = same_file(&file, path);
+    Ok(same.then_some(file))
+}
+
+fn same_file(file: &File, path: &Path) -> bool {
+    match (file.metadata(), std::fs::metadata(path)) {
+        (Ok(open), Ok(named)) => open.ino() == named.ino() && open.dev() == named.dev(),
+        _ => false,
+    }
+}
+
+/// Removes the lock file of a gateway that is gone. Only the holder of the lock may call it.
+pub(super) fn forget(locks: &Path, name: &GatewayName) {
+    let _ = std::fs::remove_file(locks.join(format!("gateway-{name}.lock")));
+}

@@ -1,0 +1,193 @@
+//! Gateways on any Debian machine: LXC directly, no daemon. For one machine: labs, tests, a file server.
+//!
+//! * [`records`]: one file a gateway · [`template`]: installed templates · [`container`]: making and running
+//! * [`config`]: the container's configuration (pure) · [`guest_file`]: writing into a guest's tree safely
+//! * [`bridge`]: our own network · [`subid`]: host ids (pure) · [`cgroup`]: limits and leftovers
+//! * [`doctor`]: what the node has and lacks · [`lock`]: one operation at a time
+
+pub mod bridge;
+pub mod cgroup;
+pub mod config;
+pub mod container;
+pub mod doctor;
+pub mod guest_file;
+pub mod lock;
+pub mod records;
+pub mod subid;
+pub mod template;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use smbgw_api::GatewayName;
+use smbgw_command::{Interrupt, System};
+
+use super::{ByHand, Finding, GuestState, Installed, Lock, NodeFacts, Platform, Template};
+use crate::Result;
+use crate::link::{Link, UnixLink};
+use crate::paths::Paths;
+use crate::record::{GuestNetwork, GuestPlan, Record};
+
+/// The standalone platform.
+#[derive(Debug, Clone)]
+pub struct Standalone {
+    pub(crate) paths: Paths,
+    pub(crate) system: Arc<System>,
+    pub(crate) interrupt: Interrupt,
+}
+
+impl Standalone {
+    /// With its state in these paths. The flag ends waits and commands early.
+    pub fn new(paths: Paths, interrupt: Interrupt) -> Self {
+        Self { paths, system: Arc::new(System::with_interrupt(interrupt.clone())), interrupt }
+    }
+}
+
+impl Platform for Standalone {
+    fn name(&self) -> &'static str {
+        "standalone"
+    }
+
+    fn facts(&self) -> Result<NodeFacts> {
+        Ok(NodeFacts {
+            bridges: bridge::existing()?,
+            own_network: Some(bridge::own()?),
+            id_range: doctor::id_range()?.map(|first| (first, subid::MAP_SIZE)),
+        })
+    }
+
+    fn records(&self) -> Result<Vec<Record>> {
+        records::all(&self.paths)
+    }
+
+    fn record(&self, name: &GatewayName) -> Result<Option<Record>> {
+        records::read(&self.paths, name)
+    }
+
+    fn add_record(&self, record: &Record) -> Result<()> {
+        let _node = self.node_lock()?;
+        records::add(&self.paths, record)
+    }
+
+    fn put_record(&self, record: &Record) -> Result<()> {
+        let _node = self.node_lock()?;
+        records::put(&self.paths, record)
+    }
+
+    fn remove_record(&self, name: &GatewayName) -> Result<()> {
+        let _node = self.node_lock()?;
+        records::remove(&self.paths, name)
+    }
+
+    fn lock(&self, name: &GatewayName) -> Result<Lock> {
+        self.gateway_lock(name)
+    }
+
+    fn templates(&self) -> Result<Vec<Template>> {
+        self.list_templates()
+    }
+
+    fn install_template(&self, file: &Path, now: Timestamp) -> Result<Installed> {
+        self.install_template_file(file, now)
+    }
+
+    fn discard_partial_templates(&self) -> Result<()> {
+        self.discard_partial()
+    }
+
+    fn verify_template(&self, name: &str) -> Result<Vec<String>> {
+        self.compare_template(name)
+    }
+
+    fn remove_template(&self, name: &str) -> Result<()> {
+        self.remove_template_tree(name)
+    }
+
+    fn ensure_network(&self, network: &GuestNetwork) -> Result<()> {
+        let _node = self.node_lock()?;
+        self.ensure_bridge(network)
+    }
+
+    fn release_network(&self, network: &GuestNetwork, but: &GatewayName) -> Result<()> {
+        let _node = self.node_lock()?;
+        self.release_bridge(network, but)
+    }
+
+    fn make_link(&self, guest: &GuestPlan) -> Result<()> {
+        self.make_link_directory(guest)
+    }
+
+    fn remove_link(&self, name: &GatewayName) -> Result<()> {
+        crate::durable::remove_tree(&self.paths.link(name))
+    }
+
+    fn create_guest(&self, guest: &GuestPlan) -> Result<()> {
+        self.create_container(guest)
+    }
+
+    fn configure_guest(&self, guest: &GuestPlan) -> Result<()> {
+        self.write_configuration(guest)
+    }
+
+    fn limit_guest(&self, guest: &GuestPlan) -> Result<()> {
+        self.write_configuration(guest)?;
+        self.limit_container(guest)
+    }
+
+    fn destroy_guest(&self, name: &GatewayName) -> Result<()> {
+        self.destroy_container(name)
+    }
+
+    fn retire_guest(&self, name: &GatewayName, ticket: &str) -> Result<()> {
+        self.move_container(&self.guest_directory(name), &self.paths.trash().join(ticket))
+    }
+
+    fn unretire_guest(&self, name: &GatewayName, ticket: &str) -> Result<()> {
+        self.move_container(&self.paths.trash().join(ticket), &self.guest_directory(name))
+    }
+
+    fn purge_guest(&self, ticket: &str) -> Result<()> {
+        crate::durable::remove_tree(&self.paths.trash().join(ticket))
+    }
+
+    fn start(&self, guest: &GuestPlan) -> Result<()> {
+        self.start_container(guest)
+    }
+
+    fn stop(&self, name: &GatewayName) -> Result<()> {
+        self.stop_container(name)
+    }
+
+    fn guest_state(&self, name: &GatewayName) -> Result<GuestState> {
+        self.container_state(name)
+    }
+
+    fn link(&self, name: &GatewayName) -> Result<Box<dyn Link>> {
+        let record = records::read(&self.paths, name)?.ok_or_else(|| records::missing(name))?;
+        Ok(Box::new(UnixLink::new(self.paths.link(name), record.guest.id_base)))
+    }
+
+    fn diagnose(&self) -> Result<Vec<Finding>> {
+        self.examine()
+    }
+
+    fn mend(&self) -> Result<Vec<String>> {
+        self.mend_node()
+    }
+
+    fn by_hand(&self, what: ByHand<'_>) -> Vec<String> {
+        let guests = self.paths.guests();
+        match what {
+            ByHand::Running(name) => {
+                let container = config::container_name(name.as_str());
+                vec![format!("lxc-stop -k -P {} -n {container}", guests.display())]
+            }
+            ByHand::Guest(name) => vec![format!("rm -r {}", self.guest_directory(name).display())],
+            ByHand::Link(name) => vec![format!("rm -r {}", self.paths.link(name).display())],
+            ByHand::Record(name) => {
+                vec![format!("rm {}", self.paths.records().join(format!("{name}.json")).display())]
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What the host reads of the builder's manifest. Fields that it does not need are skipped, so that newer builders
+//! can add some.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::{Error, Result};
+
+/// Formats that are understood.
+const FORMAT: u32 = 1;
+
+/// A manifest.
+#[derive(Debug, Deserialize)]
+pub(super) struct Manifest {
+    format: u32,
+    pub(super) template: String,
+    pub(super) version: String,
+    pub(super) form: String,
+    pub(super) samba: Option<String>,
+    pub(super) agent: Agent,
+    pub(super) archive: Archive,
+    pub(super) files: Vec<Entry>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Agent {
+    pub(super) version: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Archive {
+    pub(super) sha256: String,
+}
+
+/// A path of the template.
+#[derive(Debug, Deserialize)]
+pub(super) struct Entry {
+    pub(super) path: String,
+    #[serde(rename = "type")]
+    pub(super) kind: Kind,
+    pub(super) mode: String,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) sha256: Option<String>,
+    pub(super) link: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Kind {
+    Directory,
+    File,
+    Symlink,
+    Hardlink,
+}
+
+impl Manifest {
+    pub(super) fn parse(path: &Path, text: &str) -> Result<Self> {
+        let invalid = |why: String| {
+            Error::usage("template-invalid", format!("the manifest {} cannot be used: {why}", path.display()))
+                .hint("build the template again with the builder of this version")
+        };
+        let manifest: Self = serde_json::from_str(text).map_err(|e| invalid(e.to_string()))?;
+        if manifest.format != FORMAT {
+            return Err(invalid(format!("format {} is not known", manifest.format)));
+        }
+        if manifest.form != "lxc" {
+            return Err(invalid(format!("it is of form {}, not lxc", manifest.form)));
+        }
+        Ok(manifest)
+    }
+}

@@ -1,0 +1,138 @@
+//! Access of a share's users to its top directory, by POSIX ACL. Only when asked for; taken back with the share.
+
+use rustix::fs::{XattrFlags, fgetxattr, fremovexattr, fsetxattr, fstat};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+use smbgw_api::{HostPath, ShareName};
+
+use super::Action;
+use crate::storage::{Acl, acl, open_directory};
+use crate::world::World;
+use crate::{Error, Result};
+
+/// Lets users into a directory; what is made in it later inherits that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// Share.
+    pub share: ShareName,
+    /// Directory.
+    pub path: HostPath,
+    /// Users who have no entry yet.
+    pub uids: Vec<u32>,
+}
+
+/// Takes it back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revoke {
+    /// Share.
+    pub share: ShareName,
+    /// Directory.
+    pub path: HostPath,
+    /// Users who lose their entry.
+    pub uids: Vec<u32>,
+}
+
+impl Action for Grant {
+    const NAME: &'static str = "grant";
+
+    fn subject(&self) -> String {
+        self.share.to_string()
+    }
+
+    fn describe(&self) -> String {
+        format!("let uid {} into {} by ACL", list(&self.uids), self.path)
+    }
+
+    fn perform(&self, _: &World) -> Result<()> {
+        change(&self.path, |acl| self.uids.iter().fold(acl, |acl, uid| acl.with_user(*uid)))
+    }
+
+    fn undo(&self, _: &World) -> Result<()> {
+        change(&self.path, |acl| self.uids.iter().fold(acl, |acl, uid| acl.without_user(*uid)))
+    }
+
+    fn by_hand(&self) -> Vec<String> {
+        self.uids.iter().map(|uid| format!("setfacl -x u:{uid} -x d:u:{uid} '{}'", self.path)).collect()
+    }
+}
+
+impl Action for Revoke {
+    const NAME: &'static str = "revoke";
+
+    fn subject(&self) -> String {
+        self.share.to_string()
+    }
+
+    fn describe(&self) -> String {
+        format!("take the ACL entries of uid {} off {}", list(&self.uids), self.path)
+    }
+
+    fn perform(&self, _: &World) -> Result<()> {
+        match change(&self.path, |acl| self.uids.iter().fold(acl, |acl, uid| acl.without_user(*uid))) {
+            // the person has moved the data away: nothing to take back
+            Err(error) if error.code == "path-missing" => Ok(()),
+            other => other,
+        }
+    }
+
+    fn undo(&self, _: &World) -> Result<()> {
+        change(&self.path, |acl| self.uids.iter().fold(acl, |acl, uid| acl.with_user(*uid)))
+    }
+}
+
+fn list(uids: &[u32]) -> String {
+    uids.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Changes the access ACL and the default ACL of a directory.
+fn change(path: &HostPath, change: impl Fn(Acl) -> Acl) -> Result<()> {
+    let directory = open_directory(path)?;
+    let io = |errno: Errno| Error::io(format!("changing the ACL of {path}"), errno.into());
+    let mode = fstat(&directory).map_err(io)?.st_mode;
+    let read = |name| {
+        let mut buffer = vec![0u8; 64 << 10];
+        match fgetxattr(&directory, name, buffer.as_mut_slice()) {
+            Ok(length) => Acl::parse(&buffer[..length]).map(Some),
+            Err(Errno::NODATA) => Ok(None),
+            Err(errno) => Err(io(errno)),
+        }
+    };
+    let access = change(read(acl::ACCESS)?.unwrap_or_else(|| Acl::from_mode(mode)));
+    // an ACL of the three base entries becomes plain mode bits in the kernel
+    fsetxattr(&directory, acl::ACCESS, &access.to_bytes(), XattrFlags::empty()).map_err(io)?;
+    let inherited = read(acl::DEFAULT)?;
+    let default = change(inherited.unwrap_or_else(|| Acl::from_mode(mode)));
+    if default.is_minimal() {
+        match fremovexattr(&directory, acl::DEFAULT) {
+            Ok(()) | Err(Errno::NODATA) => Ok(()),
+            Err(errno) => Err(io(errno)),
+        }
+    } else {
+        fsetxattr(&directory, acl::DEFAULT, &default.to_bytes(), XattrFlags::empty()).map_err(io)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn granting_and_revoking_leaves_the_directory_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o750)).unwrap();
+        let path = HostPath::parse(dir.path().to_str().unwrap()).unwrap();
+        let before = crate::storage::inspect(&path).unwrap();
+        for _ in 0..2 {
+            change(&path, |acl| acl.with_user(10_000).with_user(10_001)).unwrap();
+        }
+        let granted = crate::storage::inspect(&path).unwrap();
+        assert!(crate::storage::may_write(&granted, 10_000) && !crate::storage::may_write(&granted, 10_002));
+        for _ in 0..2 {
+            change(&path, |acl| acl.without_user(10_000).without_user(10_001)).unwrap();
+        }
+        assert_eq!(crate::storage::inspect(&path).unwrap(), before);
+        let fd = open_directory(&path).unwrap();
+        assert_eq!(fgetxattr(&fd, acl::DEFAULT, &mut [0u8; 64][..]), Err(Errno::NODATA));
+    }
+}

@@ -1,0 +1,187 @@
+//! What goes through the agent.
+
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
+use smbgw_api::v1::{DesiredState, NewPassword};
+use smbgw_api::{GatewayName, UserName};
+use smbgw_command::{WaitError, wait_until};
+
+use super::Action;
+use crate::platform::GuestState;
+use crate::world::World;
+use crate::{Error, Result};
+
+/// Time for an agent to come up. It takes half a second; a loaded node may take far longer.
+const AGENT_UP: Duration = Duration::from_secs(30);
+/// Time for smbd to accept connections.
+const SMBD_UP: Duration = Duration::from_secs(30);
+
+/// Waits until the agent answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AwaitAgent {
+    /// Gateway.
+    pub gateway: GatewayName,
+}
+
+impl Action for AwaitAgent {
+    const NAME: &'static str = "agent";
+
+    fn describe(&self) -> String {
+        "wait for the agent".to_owned()
+    }
+
+    fn perform(&self, world: &World) -> Result<()> {
+        let agent = world.agent(&self.gateway)?;
+        let mut last = None;
+        let mut asked = 0u32;
+        let answered = wait_until("the agent", AGENT_UP, &world.interrupt, || {
+            asked += 1;
+            match agent.health() {
+                Ok(_) => Some(Ok(())),
+                // no socket yet, or nobody listens yet
+                Err(error) if error.code == "agent-absent" => {
+                    let gone = asked.is_multiple_of(20)
+                        && matches!(
+                            world.platform.guest_state(&self.gateway),
+                            Ok(GuestState::Stopped | GuestState::Absent)
+                        );
+                    last = Some(error);
+                    gone.then(|| {
+                        Err(Error::infrastructure("guest-ended", "the container ended while starting"))
+                    })
+                }
+                Err(error) => Some(Err(error)),
+            }
+        });
+        match answered {
+            Ok(result) => result,
+            Err(WaitError::TimedOut { .. }) => {
+                let error = Error::infrastructure(
+                    "agent-absent",
+                    format!("the agent did not come up within {} s", AGENT_UP.as_secs()),
+                )
+                .hint("is the template one of this version? `pve-smbgateway template verify` checks it");
+                Err(match last {
+                    Some(last) => error.source(last),
+                    None => error,
+                })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn undo(&self, _: &World) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Gives the agent the desired state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Configure {
+    /// Gateway.
+    pub gateway: GatewayName,
+    /// What it is to run.
+    pub new: DesiredState,
+    /// What it ran before; nothing when it is new and will be removed anyway.
+    pub old: Option<DesiredState>,
+}
+
+impl Action for Configure {
+    const NAME: &'static str = "configure";
+
+    fn describe(&self) -> String {
+        format!("configure Samba: {} shares, {} users", self.new.shares.len(), self.new.users.len())
+    }
+
+    fn perform(&self, world: &World) -> Result<()> {
+        world.agent(&self.gateway)?.configure(&self.new).map(drop)
+    }
+
+    fn undo(&self, world: &World) -> Result<()> {
+        match &self.old {
+            Some(old) => {
+                // the undo of a stop has just started it
+                AwaitAgent { gateway: self.gateway.clone() }.perform(world)?;
+                world.agent(&self.gateway)?.configure(old).map(drop)
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Sets passwords. They are in the world of this run, not in the step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetPasswords {
+    /// Gateway.
+    pub gateway: GatewayName,
+    /// Users.
+    pub users: Vec<UserName>,
+}
+
+impl Action for SetPasswords {
+    const NAME: &'static str = "passwords";
+
+    fn describe(&self) -> String {
+        let names: Vec<_> = self.users.iter().map(UserName::as_str).collect();
+        format!("set the password of {}", names.join(", "))
+    }
+
+    fn perform(&self, world: &World) -> Result<()> {
+        let agent = world.agent(&self.gateway)?;
+        for user in &self.users {
+            let secret = world.secret(&self.gateway, user)?;
+            agent.set_password(user, &NewPassword { password: secret.expose_secret().to_owned() })?;
+        }
+        Ok(())
+    }
+
+    /// A password cannot be asked for, so an old one cannot be put back; users that are new go with their gateway.
+    fn undo(&self, _: &World) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Waits until smbd accepts connections.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready {
+    /// Gateway.
+    pub gateway: GatewayName,
+}
+
+impl Action for Ready {
+    const NAME: &'static str = "ready";
+
+    fn describe(&self) -> String {
+        "wait until Samba accepts connections".to_owned()
+    }
+
+    fn perform(&self, world: &World) -> Result<()> {
+        let agent = world.agent(&self.gateway)?;
+        let mut problems = Vec::new();
+        let ready =
+            wait_until("Samba to accept connections", SMBD_UP, &world.interrupt, || match agent.health() {
+                Ok(health) if health.ready => Some(Ok(())),
+                Ok(health) => {
+                    problems = health.problems;
+                    None
+                }
+                Err(error) => Some(Err(error)),
+            });
+        match ready {
+            Ok(result) => result,
+            Err(WaitError::TimedOut { .. }) => {
+                let clean =
+                    problems.join("; ").chars().filter(|c| !c.is_control()).take(500).collect::<String>();
+                Err(Error::service("samba-not-ready", format!("Samba does not accept connections: {clean}"))
+                    .hint("the journal inside the gateway says more: journalctl -u smbd"))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn undo(&self, _: &World) -> Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,91 @@
+//! The guest itself: made, reconfigured, limited.
+
+use serde::{Deserialize, Serialize};
+
+use super::Action;
+use crate::Result;
+use crate::record::GuestPlan;
+use crate::world::World;
+
+/// Makes a guest from its template.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateGuest {
+    /// Guest.
+    pub guest: GuestPlan,
+    /// How a person removes it.
+    pub by_hand: Vec<String>,
+}
+
+impl Action for CreateGuest {
+    const NAME: &'static str = "guest";
+
+    fn describe(&self) -> String {
+        format!(
+            "make the container from {} ({} memory, address {} on {})",
+            self.guest.template, self.guest.memory, self.guest.network.address, self.guest.network.bridge
+        )
+    }
+
+    fn perform(&self, world: &World) -> Result<()> {
+        world.platform.create_guest(&self.guest)
+    }
+
+    fn undo(&self, world: &World) -> Result<()> {
+        world.platform.destroy_guest(&self.guest.name)
+    }
+
+    fn by_hand(&self) -> Vec<String> {
+        self.by_hand.clone()
+    }
+}
+
+/// Gives a stopped guest another configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigureGuest {
+    /// What it gets.
+    pub new: GuestPlan,
+    /// What it had.
+    pub old: GuestPlan,
+}
+
+impl Action for ConfigureGuest {
+    const NAME: &'static str = "reconfigure";
+
+    fn describe(&self) -> String {
+        "write the container's configuration (mounts, network)".to_owned()
+    }
+
+    fn perform(&self, world: &World) -> Result<()> {
+        world.platform.configure_guest(&self.new)
+    }
+
+    fn undo(&self, world: &World) -> Result<()> {
+        world.platform.configure_guest(&self.old)
+    }
+}
+
+/// Changes the limits of a guest, while it runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitGuest {
+    /// What it gets.
+    pub new: GuestPlan,
+    /// What it had.
+    pub old: GuestPlan,
+}
+
+impl Action for LimitGuest {
+    const NAME: &'static str = "limits";
+
+    fn describe(&self) -> String {
+        let cores = self.new.cores.map_or_else(|| "all processors".to_owned(), |n| format!("{n} processors"));
+        format!("limit the container to {} memory and {cores}, while it runs", self.new.memory)
+    }
+
+    fn perform(&self, world: &World) -> Result<()> {
+        world.platform.limit_guest(&self.new)
+    }
+
+    fn undo(&self, world: &World) -> Result<()> {
+        world.platform.limit_guest(&self.old)
+    }
+}

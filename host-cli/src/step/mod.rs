@@ -1,0 +1,117 @@
+//! The steps. One file each; every one names its do and its undo side by side.
+//!
+//! A step holds all that its undo needs, chosen when it was planned: after a crash nothing else is left to ask.
+
+mod access;
+mod agent;
+mod guest;
+mod link;
+mod network;
+mod prove;
+mod purge;
+mod records;
+mod retire;
+mod run;
+mod template;
+
+pub use access::{Grant, Revoke};
+pub use agent::{AwaitAgent, Configure, Ready, SetPasswords};
+pub use guest::{ConfigureGuest, CreateGuest, LimitGuest};
+pub use link::MakeLink;
+pub use network::EnsureNetwork;
+pub use prove::Prove;
+pub use purge::Purge;
+pub use records::{RemoveRecord, WriteRecord};
+pub use retire::Retire;
+pub use run::{Start, Stop};
+pub use template::{InstallTemplate, RemoveTemplate};
+
+use serde::{Deserialize, Serialize};
+
+use crate::world::World;
+use crate::{Error, Result};
+
+/// What every step's file implements; [`smbgw_journal::Step`] has the meaning of each.
+trait Action {
+    const NAME: &'static str;
+    fn subject(&self) -> String {
+        String::new()
+    }
+    fn describe(&self) -> String;
+    fn perform(&self, world: &World) -> Result<()>;
+    fn undo(&self, world: &World) -> Result<()>;
+    fn commits(&self) -> bool {
+        false
+    }
+    fn by_hand(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+macro_rules! steps {
+    ($($name:ident),* $(,)?) => {
+        /// Any step.
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(tag = "step", rename_all = "kebab-case")]
+        #[expect(missing_docs, reason = "each variant is documented at its type")]
+        #[expect(clippy::large_enum_variant, reason = "a plan has a dozen steps; boxes would buy nothing")]
+        pub enum Step {
+            $($name($name),)*
+        }
+
+        $(impl From<$name> for Step {
+            fn from(step: $name) -> Self {
+                Self::$name(step)
+            }
+        })*
+
+        impl smbgw_journal::Step for Step {
+            type World = World;
+            type Error = Error;
+            fn name(&self) -> &'static str {
+                match self { $(Self::$name(_) => $name::NAME,)* }
+            }
+            fn subject(&self) -> String {
+                match self { $(Self::$name(step) => step.subject(),)* }
+            }
+            fn describe(&self) -> String {
+                match self { $(Self::$name(step) => step.describe(),)* }
+            }
+            fn perform(&self, world: &World) -> Result<()> {
+                match self { $(Self::$name(step) => step.perform(world),)* }
+            }
+            fn undo(&self, world: &World) -> Result<()> {
+                match self { $(Self::$name(step) => step.undo(world),)* }
+            }
+            fn commits(&self) -> bool {
+                match self { $(Self::$name(step) => step.commits(),)* }
+            }
+            fn by_hand(&self) -> Vec<String> {
+                match self { $(Self::$name(step) => step.by_hand(),)* }
+            }
+        }
+    };
+}
+
+steps!(
+    WriteRecord,
+    RemoveRecord,
+    EnsureNetwork,
+    MakeLink,
+    CreateGuest,
+    ConfigureGuest,
+    LimitGuest,
+    Grant,
+    Revoke,
+    Start,
+    Stop,
+    AwaitAgent,
+    Configure,
+    SetPasswords,
+    Prove,
+    Ready,
+    Retire,
+    Purge,
+    InstallTemplate,
+    RemoveTemplate,
+);

@@ -1,0 +1,62 @@
+//! Starting and stopping.
+
+use serde::{Deserialize, Serialize};
+
+use super::Action;
+use crate::Result;
+use crate::record::GuestPlan;
+use crate::world::World;
+
+/// Starts the guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Start {
+    /// Guest.
+    pub guest: GuestPlan,
+    /// How a person stops it.
+    pub by_hand: Vec<String>,
+}
+
+impl Action for Start {
+    const NAME: &'static str = "start";
+
+    fn describe(&self) -> String {
+        "start the container".to_owned()
+    }
+
+    fn perform(&self, world: &World) -> Result<()> {
+        world.platform.start(&self.guest)
+    }
+
+    fn undo(&self, world: &World) -> Result<()> {
+        world.platform.stop(&self.guest.name)
+    }
+
+    fn by_hand(&self) -> Vec<String> {
+        self.by_hand.clone()
+    }
+}
+
+/// Stops the guest; undone by starting it, if it ran.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stop {
+    /// Guest.
+    pub guest: GuestPlan,
+    /// It ran when this was planned.
+    pub ran: bool,
+}
+
+impl Action for Stop {
+    const NAME: &'static str = "stop";
+
+    fn describe(&self) -> String {
+        "stop the container".to_owned()
+    }
+
+    fn perform(&self, world: &World) -> Result<()> {
+        world.platform.stop(&self.guest.name)
+    }
+
+    fn undo(&self, world: &World) -> Result<()> {
+        if self.ran { world.platform.start(&self.guest) } else { Ok(()) }
+    }
+}

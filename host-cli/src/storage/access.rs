@@ -1,0 +1,33 @@
+//! Who may write (pure).
+
+use super::{Acl, StorageFacts};
+
+/// Whether this user may make files in the directory. A user's own group has the same number as the user.
+pub fn may_write(facts: &StorageFacts, uid: u32) -> bool {
+    let acl = facts.acl.clone().unwrap_or_else(|| Acl::from_mode(facts.mode));
+    acl.permissions(uid, uid, facts.uid, facts.gid) & 3 == 3
+}
+
+/// Whether this user may list the directory.
+pub fn may_read(facts: &StorageFacts, uid: u32) -> bool {
+    let acl = facts.acl.clone().unwrap_or_else(|| Acl::from_mode(facts.mode));
+    acl.permissions(uid, uid, facts.uid, facts.gid) & 5 == 5
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(uid: u32, gid: u32, mode: u32) -> StorageFacts {
+        StorageFacts { uid, gid, mode, ..StorageFacts::default() }
+    }
+
+    #[test]
+    fn writing_needs_write_and_search() {
+        assert!(may_write(&facts(1000, 0, 0o755), 1000));
+        assert!(!may_write(&facts(0, 0, 0o755), 1000));
+        assert!(may_write(&facts(0, 0, 0o777), 1000));
+        assert!(!may_write(&facts(0, 0, 0o776), 1000));
+        assert!(may_read(&facts(0, 0, 0o755), 1000));
+    }
+}

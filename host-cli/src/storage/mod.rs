@@ -1,0 +1,13 @@
+//! Looking at the directories that are shared.
+//!
+//! * [`inspect`]: facts of a directory; changes nothing
+//! * [`acl`]: POSIX ACLs as the kernel stores them
+//! * [`access`]: who may write (pure)
+
+pub mod access;
+pub mod acl;
+pub mod inspect;
+
+pub use access::may_write;
+pub use acl::Acl;
+pub use inspect::{StorageFacts, inspect, open_directory};
