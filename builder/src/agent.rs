@@ -62,12 +62,7 @@ impl AgentFiles {
             });
         }
         let unit = fs::read(unit).map_err(Error::io("reading", unit))?;
-        Ok(Self {
-            sha256: hash::of_bytes(&content),
-            binary: content,
-            unit,
-            version,
-        })
+        Ok(Self { sha256: hash::of_bytes(&content), binary: content, unit, version })
     }
 
     /// Puts them into the tree.
@@ -76,9 +71,6 @@ impl AgentFiles {
         for link in &place.links {
             tree.put(link, Entry::symlink(place.path.clone()))?;
         }
-        tree.put(
-            &format!("/usr/lib/systemd/system/{UNIT}"),
-            Entry::file(self.unit.clone()),
-        )
+        tree.put(&format!("/usr/lib/systemd/system/{UNIT}"), Entry::file(self.unit.clone()))
     }
 }

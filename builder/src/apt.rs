@@ -28,25 +28,16 @@ impl AptRoot {
                 hint: "apt-get install debian-archive-keyring".into(),
             });
         }
-        let root = Self {
-            directory: work.join("apt"),
-        };
-        for directory in [
-            "etc/parts",
-            "etc/sources",
-            "etc/preferences",
-            "state/lists/partial",
-            "cache/archives/partial",
-        ] {
+        let root = Self { directory: work.join("apt") };
+        for directory in
+            ["etc/parts", "etc/sources", "etc/preferences", "state/lists/partial", "cache/archives/partial"]
+        {
             let path = root.directory.join(directory);
             fs::create_dir_all(&path).map_err(Error::io("making", &path))?;
         }
         root.write("apt.conf", &root.configuration(&recipe.architecture))?;
         root.write("status", "")?;
-        root.write(
-            "etc/sources.list",
-            &sources(recipe, mirror, Some(&recipe.keyring)),
-        )?;
+        root.write("etc/sources.list", &sources(recipe, mirror, Some(&recipe.keyring)))?;
         root.write("etc/preferences/exclude", &preferences(&recipe.exclude))?;
         Ok(root)
     }
@@ -95,24 +86,30 @@ impl AptRoot {
     }
 }
 
+/// The address of a path under a mirror. The first part of the path stands where the mirror says `{archive}`, or follows it:
+/// `http://snapshot.debian.org/archive/{archive}/20251120T000000Z` has old packages of all archives.
+pub fn address(mirror: &str, path: &str) -> String {
+    const PLACE: &str = "{archive}";
+    match path.split_once('/') {
+        _ if !mirror.contains(PLACE) => format!("{mirror}/{path}"),
+        Some((archive, rest)) => format!("{}/{rest}", mirror.replace(PLACE, archive)),
+        None => mirror.replace(PLACE, path),
+    }
+}
+
 /// A `sources.list` for the recipe's archives.
 pub fn sources(recipe: &Recipe, mirror: &str, keyring: Option<&Path>) -> String {
-    let options = keyring
-        .map(|path| format!("[signed-by={}] ", path.display()))
-        .unwrap_or_default();
+    let options = keyring.map(|path| format!("[signed-by={}] ", path.display())).unwrap_or_default();
     let mut text = String::new();
     for archive in &recipe.archives {
-        let (path, suite, components) = (&archive.path, &archive.suite, archive.components.join(" "));
-        let _ = writeln!(text, "deb {options}{mirror}/{path} {suite} {components}");
+        let (place, components) = (address(mirror, &archive.path), archive.components.join(" "));
+        let _ = writeln!(text, "deb {options}{place} {} {components}", archive.suite);
     }
     text
 }
 
 fn preferences(excluded: &[String]) -> String {
-    excluded
-        .iter()
-        .map(|name| format!("Package: {name}\nPin: release *\nPin-Priority: -1\n\n"))
-        .collect()
+    excluded.iter().map(|name| format!("Package: {name}\nPin: release *\nPin-Priority: -1\n\n")).collect()
 }
 
 #[cfg(test)]
@@ -128,16 +125,18 @@ mod tests {
     }
 
     #[test]
+    fn mirrors_with_the_archive_in_the_middle() {
+        let snapshot = "http://s.test/archive/{archive}/2025";
+        assert_eq!(address("http://m.test", "debian/pool/a.deb"), "http://m.test/debian/pool/a.deb");
+        assert_eq!(address(snapshot, "debian/pool/a.deb"), "http://s.test/archive/debian/2025/pool/a.deb");
+        assert_eq!(address(snapshot, "debian-security"), "http://s.test/archive/debian-security/2025");
+    }
+
+    #[test]
     fn sources_name_mirror_and_keyring() {
         let recipe = Recipe::parse(include_str!("../../images/debian-13.yaml")).unwrap();
         let text = sources(&recipe, "http://m.test", Some(Path::new("/k.gpg")));
-        assert!(
-            text.contains("deb [signed-by=/k.gpg] http://m.test/debian trixie main\n"),
-            "{text}"
-        );
-        assert!(
-            text.contains("http://m.test/debian-security trixie-security main\n"),
-            "{text}"
-        );
+        assert!(text.contains("deb [signed-by=/k.gpg] http://m.test/debian trixie main\n"), "{text}");
+        assert!(text.contains("http://m.test/debian-security trixie-security main\n"), "{text}");
     }
 }

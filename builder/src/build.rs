@@ -74,11 +74,7 @@ impl Context {
     }
 
     fn check(&self) -> Result<(), Error> {
-        if self.interrupt.is_set() {
-            Err(Error::Interrupted)
-        } else {
-            Ok(())
-        }
+        if self.interrupt.is_set() { Err(Error::Interrupted) } else { Ok(()) }
     }
 }
 
@@ -147,34 +143,18 @@ pub fn build(options: &Options, context: &Context) -> Result<Built, Error> {
     overlay::apply(&mut tree, &recipe, &files, &agent)?;
     normalise::mark_updated(&mut tree, lock.epoch)?;
     normalise::clamp_times(&mut tree, lock.epoch);
-    let findings = lint::run(&lint::Subject {
-        tree: &tree,
-        recipe: &recipe,
-        lock: &lock,
-    });
+    let findings = lint::run(&lint::Subject { tree: &tree, recipe: &recipe, lock: &lock });
     if !findings.is_empty() {
         return Err(Error::Lint { findings });
     }
     let paths = manifest::list_paths(&tree);
-    stage.done(&format!(
-        "{} paths, {} checks passed",
-        paths.len(),
-        lint::CHECKS.len()
-    ));
+    stage.done(&format!("{} paths, {} checks passed", paths.len(), lint::CHECKS.len()));
 
     let stage = context.progress.stage("compressing");
     let names = Names::new(&recipe.name, env!("CARGO_PKG_VERSION"), &recipe.architecture);
-    let (packed, tar) = tarball::write(
-        &tree,
-        &staging.path(&names.archive()),
-        options.level,
-        &context.interrupt,
-    )?;
-    stage.done(&format!(
-        "{:.1} MB from {:.1} MB",
-        megabytes(packed.size),
-        megabytes(tar.size)
-    ));
+    let (packed, tar) =
+        tarball::write(&tree, &staging.path(&names.archive()), options.level, &context.interrupt)?;
+    stage.done(&format!("{:.1} MB from {:.1} MB", megabytes(packed.size), megabytes(tar.size)));
 
     let manifest = Manifest {
         format: manifest::FORMAT,
@@ -184,23 +164,12 @@ pub fn build(options: &Options, context: &Context) -> Result<Built, Error> {
         form: "lxc".to_owned(),
         suite: recipe.suite.clone(),
         samba: lock.version_of("samba").map(str::to_owned),
-        agent: AgentRecord {
-            version: agent.version.clone(),
-            sha256: agent.sha256.clone(),
-        },
+        agent: AgentRecord { version: agent.version.clone(), sha256: agent.sha256.clone() },
         recipe_hash: recipe.hash(),
         lock_hash: lock.hash(),
         epoch: lock.epoch,
-        archive: FileRecord {
-            name: names.archive(),
-            sha256: packed.sha256.clone(),
-            size: packed.size,
-        },
-        tar: FileRecord {
-            name: names.tar(),
-            sha256: tar.sha256,
-            size: tar.size,
-        },
+        archive: FileRecord { name: names.archive(), sha256: packed.sha256.clone(), size: packed.size },
+        tar: FileRecord { name: names.tar(), sha256: tar.sha256, size: tar.size },
         packages: lock.packages.iter().map(Into::into).collect(),
         files: paths,
     };
@@ -265,11 +234,7 @@ fn resolve_to(
     let stage = context.progress.stage("choosing package versions");
     let lock = resolve::resolve(recipe, mirror(recipe, options), work, &context.system())?;
     lock.save(place)?;
-    stage.done(&format!(
-        "{} packages in {}",
-        lock.packages.len(),
-        place.display()
-    ));
+    stage.done(&format!("{} packages in {}", lock.packages.len(), place.display()));
     Ok(lock)
 }
 
@@ -291,14 +256,7 @@ fn obtain_tree(
     let (store, system) = (Store::new(&options.cache), context.system());
 
     let stage = context.progress.stage("fetching packages");
-    let fetched = fetch::fetch(
-        lock,
-        mirror(recipe, options),
-        options.offline,
-        &store,
-        work,
-        &system,
-    )?;
+    let fetched = fetch::fetch(lock, mirror(recipe, options), options.offline, &store, work, &system)?;
     stage.done(&match fetched.packages {
         0 => "all in the store".to_owned(),
         count => format!("{count} packages, {:.1} MB", megabytes(fetched.bytes)),
@@ -307,13 +265,7 @@ fn obtain_tree(
 
     let stage = context.progress.stage("installing packages");
     let repo = repo::write(lock, &store, work)?;
-    let job = Job {
-        recipe,
-        lock,
-        repo: &repo,
-        work,
-        system: &system,
-    };
+    let job = Job { recipe, lock, repo: &repo, work, system: &system };
     let tar_path = Mmdebstrap.make(&job, &|line| stage.note(line))?;
     let tar = fs::read(&tar_path).map_err(Error::io("reading", &tar_path))?;
     // both are in memory twice otherwise
@@ -326,20 +278,12 @@ fn obtain_tree(
     normalise::clean(&mut tree)?;
     let dropped = slim::slim(&mut tree, &recipe.slim);
     cache.store(&key, &tree)?;
-    stage.done(&format!(
-        "{:.1} MB in {} paths left out",
-        megabytes(dropped.bytes),
-        dropped.entries
-    ));
+    stage.done(&format!("{:.1} MB in {} paths left out", megabytes(dropped.bytes), dropped.entries));
     Ok((tree, false))
 }
 
 fn mirror<'a>(recipe: &'a Recipe, options: &'a PackageOptions) -> &'a str {
-    options
-        .mirror
-        .as_deref()
-        .unwrap_or(&recipe.mirror)
-        .trim_end_matches('/')
+    options.mirror.as_deref().unwrap_or(&recipe.mirror).trim_end_matches('/')
 }
 
 /// What the agent says of its version; nothing if it does not run here.
@@ -351,9 +295,7 @@ fn agent_version(binary: &Path, system: &System) -> Option<String> {
         .stdout_limit(4096);
     let text = system.run(&command).ok()?.text(&command).ok()?;
     let version = text.split_whitespace().nth(1)?;
-    version
-        .starts_with(|c: char| c.is_ascii_digit())
-        .then(|| version.to_owned())
+    version.starts_with(|c: char| c.is_ascii_digit()).then(|| version.to_owned())
 }
 
 /// In the unit of download pages: 10^6 bytes.

@@ -24,9 +24,7 @@ pub struct TreeCache {
 impl TreeCache {
     /// The trees of a cache directory.
     pub fn new(cache: &Path) -> Self {
-        Self {
-            directory: cache.join("trees"),
-        }
+        Self { directory: cache.join("trees") }
     }
 
     /// The name of the tree that recipe and lock make.
@@ -50,10 +48,8 @@ impl TreeCache {
     /// [`Error::Io`].
     pub fn store(&self, key: &str, tree: &Tree) -> Result<(), Error> {
         fs::create_dir_all(&self.directory).map_err(Error::io("making", &self.directory))?;
-        let (path, temporary) = (
-            self.path(key),
-            self.directory.join(format!("{key}.new-{}", std::process::id())),
-        );
+        let (path, temporary) =
+            (self.path(key), self.directory.join(format!("{key}.new-{}", std::process::id())));
         let write = || {
             let mut file = BufWriter::with_capacity(1 << 20, fs::File::create(&temporary)?);
             write_tar(tree, &mut file)?;
@@ -64,11 +60,7 @@ impl TreeCache {
         };
         let written = write().map_err(|source| {
             let _ = fs::remove_file(&temporary);
-            Error::Io {
-                doing: "keeping the tree in",
-                path: path.clone(),
-                source,
-            }
+            Error::Io { doing: "keeping the tree in", path: path.clone(), source }
         });
         self.forget_oldest();
         written
@@ -108,10 +100,7 @@ mod tests {
         for number in 0..6 {
             cache.store(&format!("k{number}"), &tree).unwrap();
         }
-        assert_eq!(
-            fs::read_dir(directory.path().join("trees")).unwrap().count(),
-            KEPT
-        );
+        assert_eq!(fs::read_dir(directory.path().join("trees")).unwrap().count(), KEPT);
         assert_eq!(cache.load("k5").unwrap().file("/etc/hostname"), Some(&b"x"[..]));
         assert!(cache.load("k0").is_none());
     }

@@ -53,10 +53,7 @@ impl Checksums {
 
     /// The file's text.
     pub fn to_text(&self) -> String {
-        self.0
-            .iter()
-            .map(|(name, sha256)| format!("{sha256}  {name}\n"))
-            .collect()
+        self.0.iter().map(|(name, sha256)| format!("{sha256}  {name}\n")).collect()
     }
 }
 
@@ -71,10 +68,7 @@ mod tests {
         let sha256 = hash::of_bytes(b"");
         let text = format!("{sha256}  a.tar.zst\n{sha256} *b\n# comment\n{sha256}  ../../etc/passwd\n");
         let sums = Checksums::parse(&text);
-        assert_eq!(
-            (sums.get("a.tar.zst"), sums.get("b")),
-            (Some(sha256.as_str()), Some(sha256.as_str()))
-        );
+        assert_eq!((sums.get("a.tar.zst"), sums.get("b")), (Some(sha256.as_str()), Some(sha256.as_str())));
         assert_eq!(sums.to_text().lines().count(), 2);
     }
 

@@ -88,7 +88,7 @@ struct PackageArgs {
     /// Directory for packages, locks and installed trees [default: ~/.cache/smbgw-builder, root: /var/cache/smbgw-builder]
     #[arg(long, value_name = "DIR", env = "SMBGW_BUILDER_CACHE")]
     cache: Option<PathBuf>,
-    /// Mirror in place of the recipe's: the part of the address before /debian
+    /// Mirror in place of the recipe's: the part of the address before /debian; {archive} stands for that name elsewhere
     #[arg(long, value_name = "URL")]
     mirror: Option<String>,
 }
@@ -115,18 +115,12 @@ pub fn main() -> ExitCode {
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         // the second one ends the program at once; the order of these two matters
         let at_once = signal_hook::flag::register_conditional_default(signal, interrupt.flag());
-        if at_once
-            .and_then(|_| signal_hook::flag::register(signal, interrupt.flag()))
-            .is_err()
-        {
+        if at_once.and_then(|_| signal_hook::flag::register(signal, interrupt.flag())).is_err() {
             Progress::Plain
                 .say("warning: Ctrl-C cannot be caught here; a stopped build will leave its work directory");
         }
     }
-    let context = Context {
-        interrupt,
-        progress: Progress::for_stderr(),
-    };
+    let context = Context { interrupt, progress: Progress::for_stderr() };
     let (json, outcome) = match &cli.verb {
         Verb::Build(args) => (args.json, run_build(args, &context)),
         Verb::Lock(args) => (args.json, run_lock(args, &context)),
@@ -135,11 +129,8 @@ pub fn main() -> ExitCode {
     };
     match outcome {
         Ok(answer) => {
-            let text = if json {
-                pretty(&json!({"success": true, "data": answer.data}))
-            } else {
-                answer.text
-            };
+            let text =
+                if json { pretty(&json!({"success": true, "data": answer.data})) } else { answer.text };
             let _ = writeln!(std::io::stdout(), "{text}");
             ExitCode::SUCCESS
         }
@@ -155,10 +146,7 @@ struct Answer {
 
 impl Answer {
     fn new(data: &impl Serialize, text: String) -> Self {
-        Self {
-            data: serde_json::to_value(data).unwrap_or_default(),
-            text,
-        }
+        Self { data: serde_json::to_value(data).unwrap_or_default(), text }
     }
 }
 
@@ -171,11 +159,7 @@ fn run_build(args: &BuildArgs, context: &Context) -> Result<Answer, Error> {
         out: args.out.clone(),
         agent: args.agent.clone(),
         packages,
-        level: if args.release {
-            Level::Release
-        } else {
-            Level::Quick
-        },
+        level: if args.release { Level::Release } else { Level::Quick },
     };
     let built = build::build(&options, context)?;
     let text = format!(
@@ -231,16 +215,9 @@ fn run_inspect(args: &TemplateArgs) -> Result<Answer, Error> {
 
 fn run_verify(args: &TemplateArgs) -> Result<Answer, Error> {
     let found = verify::verify(&args.template)?;
-    let listed = if found.listed {
-        "its manifest and SHA256SUMS"
-    } else {
-        "its manifest (no SHA256SUMS lists it)"
-    };
-    let text = format!(
-        "{}: {} paths are as {listed} say",
-        args.template.display(),
-        found.paths
-    );
+    let listed =
+        if found.listed { "its manifest and SHA256SUMS" } else { "its manifest (no SHA256SUMS lists it)" };
+    let text = format!("{}: {} paths are as {listed} say", args.template.display(), found.paths);
     Ok(Answer::new(&found, text))
 }
 
@@ -257,11 +234,7 @@ impl PackageArgs {
 }
 
 fn default_cache() -> PathBuf {
-    let variable = |name| {
-        std::env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     if rustix::process::geteuid().is_root() {
         return PathBuf::from("/var/cache/smbgw-builder");
     }
@@ -311,11 +284,7 @@ mod tests {
         let mut text = command.render_long_help().to_string();
         for verb in ["build", "lock", "inspect", "verify"] {
             let mut verb = command.find_subcommand(verb).unwrap().clone().term_width(100);
-            text.push_str(&format!(
-                "\n--- {}\n{}",
-                verb.get_name().to_owned(),
-                verb.render_help()
-            ));
+            text.push_str(&format!("\n--- {}\n{}", verb.get_name().to_owned(), verb.render_help()));
         }
         insta::assert_snapshot!("help", text);
     }

@@ -31,9 +31,7 @@ fn read_control(deb: &[u8]) -> Result<String, String> {
         let mut entry = entry.map_err(|error| error.to_string())?;
         if entry.path_bytes().as_ref() == b"./control" || entry.path_bytes().as_ref() == b"control" {
             let mut text = String::new();
-            entry
-                .read_to_string(&mut text)
-                .map_err(|error| error.to_string())?;
+            entry.read_to_string(&mut text).map_err(|error| error.to_string())?;
             return Ok(text);
         }
     }
@@ -65,17 +63,7 @@ mod tests {
 
     fn ar(name: &str, data: &[u8]) -> Vec<u8> {
         let mut archive = MAGIC.to_vec();
-        archive.extend(
-            format!(
-                "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n",
-                0,
-                0,
-                0,
-                644,
-                data.len()
-            )
-            .bytes(),
-        );
+        archive.extend(format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 644, data.len()).bytes());
         archive.extend(data);
         archive
     }
@@ -85,9 +73,7 @@ mod tests {
         let mut header = tar::Header::new_gnu();
         header.set_size(text.len() as u64);
         header.set_mode(0o644);
-        builder
-            .append_data(&mut header, "./control", text.as_bytes())
-            .unwrap();
+        builder.append_data(&mut header, "./control", text.as_bytes()).unwrap();
         builder.into_inner().unwrap()
     }
 
@@ -95,15 +81,9 @@ mod tests {
     fn control_of_a_package_in_each_compression() {
         let tar = control_tar("Package: a\n");
         let mut xz = Vec::new();
-        liblzma::read::XzEncoder::new(tar.as_slice(), 1)
-            .read_to_end(&mut xz)
-            .unwrap();
+        liblzma::read::XzEncoder::new(tar.as_slice(), 1).read_to_end(&mut xz).unwrap();
         let zst = zstd::encode_all(tar.as_slice(), 1).unwrap();
-        for (name, data) in [
-            ("control.tar", tar),
-            ("control.tar.xz", xz),
-            ("control.tar.zst/", zst),
-        ] {
+        for (name, data) in [("control.tar", tar), ("control.tar.xz", xz), ("control.tar.zst/", zst)] {
             assert_eq!(control("a", &ar(name, &data)).unwrap(), "Package: a\n");
         }
     }

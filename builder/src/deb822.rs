@@ -40,10 +40,9 @@ pub fn source_of(package: &str, version: &str, source: Option<&str>) -> (String,
         return (package.to_owned(), version.to_owned());
     };
     match source.split_once('(') {
-        Some((name, rest)) => (
-            name.trim().to_owned(),
-            rest.trim_end().trim_end_matches(')').trim().to_owned(),
-        ),
+        Some((name, rest)) => {
+            (name.trim().to_owned(), rest.trim_end().trim_end_matches(')').trim().to_owned())
+        }
         None => (source.trim().to_owned(), version.to_owned()),
     }
 }
@@ -59,10 +58,7 @@ mod tests {
         let text = "\nPackage: a\nDescription: x\n Package: not this\n\nPackage: b\nversion:1:2\n\n\n";
         let found: Vec<_> = paragraphs(text).collect();
         assert_eq!(found.len(), 2);
-        assert_eq!(
-            (found[0].get("package"), found[1].get("Version")),
-            (Some("a"), Some("1:2"))
-        );
+        assert_eq!((found[0].get("package"), found[1].get("Version")), (Some("a"), Some("1:2")));
         assert_eq!(found[0].get("Source"), None);
     }
 

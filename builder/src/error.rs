@@ -196,8 +196,8 @@ impl Error {
                 path.display()
             ),
             Self::Missing { hint, .. } => hint.clone(),
-            Self::PackagesGone { .. } => "mirrors drop old versions: run `smbgw-builder lock RECIPE` to take the \
-                 present ones, or give --mirror an archive that keeps them (http://snapshot.debian.org)"
+            Self::PackagesGone { .. } => "mirrors drop old versions: run `smbgw-builder lock RECIPE` to take the present \
+                 ones, or give --mirror 'http://snapshot.debian.org/archive/{archive}/TIME' to get the old ones"
                 .into(),
             Self::StoreLacks { .. } => "run the same build once without --offline to fill the store".into(),
             Self::Mirror { .. } => {
@@ -238,21 +238,12 @@ fn package_of(program: &str) -> &str {
 }
 
 fn packages(count: usize) -> String {
-    if count == 1 {
-        "1 package".into()
-    } else {
-        format!("{count} packages")
-    }
+    if count == 1 { "1 package".into() } else { format!("{count} packages") }
 }
 
 fn list(names: &[String]) -> String {
     const SHOWN: usize = 8;
-    let mut text = names
-        .iter()
-        .take(SHOWN)
-        .map(String::as_str)
-        .collect::<Vec<_>>()
-        .join(", ");
+    let mut text = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
     if names.len() > SHOWN {
         text.push_str(&format!(" and {} more", names.len() - SHOWN));
     }
@@ -276,22 +267,14 @@ mod tests {
 
     #[test]
     fn a_missing_program_names_its_package() {
-        let error = Error::program("x")(CommandError::NotInstalled {
-            program: "mmdebstrap".into(),
-        });
+        let error = Error::program("x")(CommandError::NotInstalled { program: "mmdebstrap".into() });
         assert_eq!(error.category().exit_code(), 3);
-        assert!(
-            error
-                .hint()
-                .is_some_and(|hint| hint.contains("apt-get install mmdebstrap"))
-        );
+        assert!(error.hint().is_some_and(|hint| hint.contains("apt-get install mmdebstrap")));
     }
 
     #[test]
     fn an_interrupted_program_is_an_interrupted_build() {
-        let error = Error::program("x")(CommandError::Interrupted {
-            command: "mmdebstrap".into(),
-        });
+        let error = Error::program("x")(CommandError::Interrupted { command: "mmdebstrap".into() });
         assert_eq!(error.category().exit_code(), 130);
     }
 }

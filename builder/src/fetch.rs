@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use smbgw_command::{Command, CommandError, Runner, System};
 
+use crate::apt;
 use crate::error::Error;
 use crate::lock::{Lock, Package};
 use crate::store::Store;
@@ -39,18 +40,12 @@ pub fn fetch(
     work: &WorkDir,
     system: &System,
 ) -> Result<Fetched, Error> {
-    let missing: Vec<&Package> = lock
-        .packages
-        .iter()
-        .filter(|p| !store.has(&p.sha256, p.size))
-        .collect();
+    let missing: Vec<&Package> = lock.packages.iter().filter(|p| !store.has(&p.sha256, p.size)).collect();
     if missing.is_empty() {
         return Ok(Fetched::default());
     }
     if offline {
-        return Err(Error::StoreLacks {
-            names: missing.iter().map(|package| package.id()).collect(),
-        });
+        return Err(Error::StoreLacks { names: missing.iter().map(|package| package.id()).collect() });
     }
     let directory = work.join("download");
     fs::create_dir_all(&directory).map_err(Error::io("making", &directory))?;
@@ -63,10 +58,8 @@ pub fn fetch(
         shares[share].push(package);
     }
     let ended: Vec<Result<(), Error>> = std::thread::scope(|scope| {
-        let running: Vec<_> = shares
-            .iter()
-            .map(|share| scope.spawn(|| download(share, mirror, &directory, system)))
-            .collect();
+        let running: Vec<_> =
+            shares.iter().map(|share| scope.spawn(|| download(share, mirror, &directory, system))).collect();
         running.into_iter().map(join).collect()
     });
     ended.into_iter().collect::<Result<(), Error>>()?;
@@ -77,44 +70,24 @@ pub fn fetch(
         if file.exists() {
             store.take(&file, &package.sha256)?;
         } else {
-            gone.push(
-                package
-                    .path
-                    .rsplit('/')
-                    .next()
-                    .unwrap_or(&package.path)
-                    .to_owned(),
-            );
+            gone.push(package.path.rsplit('/').next().unwrap_or(&package.path).to_owned());
         }
     }
     if !gone.is_empty() {
-        return Err(Error::PackagesGone {
-            names: gone,
-            mirror: mirror.to_owned(),
-        });
+        return Err(Error::PackagesGone { names: gone, mirror: mirror.to_owned() });
     }
-    Ok(Fetched {
-        packages: missing.len(),
-        bytes: missing.iter().map(|package| package.size).sum(),
-    })
+    Ok(Fetched { packages: missing.len(), bytes: missing.iter().map(|package| package.size).sum() })
 }
 
 /// Downloads a share. What the mirror refuses is simply not there afterwards.
 fn download(share: &[&Package], mirror: &str, directory: &Path, system: &System) -> Result<(), Error> {
     let mut command = Command::new(HELPER)
-        .args([
-            "-o",
-            "APT::Sandbox::User=",
-            "-o",
-            "Acquire::Retries=2",
-            "-o",
-            "Acquire::http::Timeout=20",
-        ])
+        .args(["-o", "APT::Sandbox::User=", "-o", "Acquire::Retries=2", "-o", "Acquire::http::Timeout=20"])
         .arg("download-file")
         .deadline(DEADLINE);
     for package in share {
         command = command
-            .arg(format!("{mirror}/{}", package.path))
+            .arg(apt::address(mirror, &package.path))
             .arg(directory.join(&package.sha256).to_string_lossy())
             .arg(format!("SHA256:{}", package.sha256));
     }
@@ -125,7 +98,5 @@ fn download(share: &[&Package], mirror: &str, directory: &Path, system: &System)
 }
 
 fn join<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
-    thread
-        .join()
-        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }

@@ -52,10 +52,7 @@ impl Glob {
                 other => Part::Literal(other),
             });
         }
-        Ok(Self {
-            text: text.to_owned(),
-            parts,
-        })
+        Ok(Self { text: text.to_owned(), parts })
     }
 
     /// Whether an absolute path matches.
@@ -160,14 +157,8 @@ mod tests {
     #[test]
     fn stars_cross_slashes_as_dpkg_has_it() {
         assert!(matches("/usr/share/doc/*", "/usr/share/doc/samba/changelog.gz"));
-        assert!(matches(
-            "/usr/share/doc/*/copyright",
-            "/usr/share/doc/samba/copyright"
-        ));
-        assert!(!matches(
-            "/usr/share/doc/*/copyright",
-            "/usr/share/doc/samba/copyright.old"
-        ));
+        assert!(matches("/usr/share/doc/*/copyright", "/usr/share/doc/samba/copyright"));
+        assert!(!matches("/usr/share/doc/*/copyright", "/usr/share/doc/samba/copyright.old"));
         assert!(!matches("/usr/share/doc/*", "/usr/share/doc"));
     }
 

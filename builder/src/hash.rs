@@ -40,11 +40,7 @@ pub struct HashWriter<W> {
 impl<W: Write> HashWriter<W> {
     /// Passes everything on to `inner`.
     pub fn new(inner: W) -> Self {
-        Self {
-            inner,
-            hash: Sha256::new(),
-            size: 0,
-        }
+        Self { inner, hash: Sha256::new(), size: 0 }
     }
 
     /// The hash, the number of bytes, and the inner writer.
@@ -75,12 +71,7 @@ fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     bytes
         .iter()
-        .flat_map(|byte| {
-            [
-                DIGITS[usize::from(byte >> 4)] as char,
-                DIGITS[usize::from(byte & 15)] as char,
-            ]
-        })
+        .flat_map(|byte| [DIGITS[usize::from(byte >> 4)] as char, DIGITS[usize::from(byte & 15)] as char])
         .collect()
 }
 
@@ -90,10 +81,7 @@ mod tests {
 
     #[test]
     fn known_value() {
-        assert_eq!(
-            of_bytes(b""),
-            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-        );
+        assert_eq!(of_bytes(b""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
         assert!(is_sha256(&of_bytes(b"x")) && !is_sha256("E3") && !is_sha256(""));
     }
 

@@ -51,16 +51,8 @@ pub struct Inspection {
 pub fn inspect(path: &Path) -> Result<Inspection, Error> {
     let manifest = load_manifest(path)?;
     let is_archive = path.extension().is_some_and(|extension| extension == "zst");
-    let owners = if is_archive && path.is_file() {
-        owners(path)?
-    } else {
-        HashMap::new()
-    };
-    let by_package = if owners.is_empty() {
-        Vec::new()
-    } else {
-        sizes(&manifest, &owners)
-    };
+    let owners = if is_archive && path.is_file() { owners(path)? } else { HashMap::new() };
+    let by_package = if owners.is_empty() { Vec::new() } else { sizes(&manifest, &owners) };
     Ok(Inspection {
         template: manifest.template,
         version: manifest.version,
@@ -81,10 +73,8 @@ pub fn inspect(path: &Path) -> Result<Inspection, Error> {
 
 /// The package of each path, from dpkg's lists in the template.
 fn owners(template: &Path) -> Result<HashMap<String, String>, Error> {
-    let broken = |error: std::io::Error| Error::NotIntact {
-        path: template.to_owned(),
-        detail: error.to_string(),
-    };
+    let broken =
+        |error: std::io::Error| Error::NotIntact { path: template.to_owned(), detail: error.to_string() };
     let file = File::open(template).map_err(Error::io("reading", template))?;
     let decoder = zstd::Decoder::new(file).map_err(broken)?;
     let mut archive = tar::Archive::new(BufReader::with_capacity(1 << 20, decoder));
@@ -92,9 +82,7 @@ fn owners(template: &Path) -> Result<HashMap<String, String>, Error> {
     for entry in archive.entries().map_err(broken)? {
         let mut entry = entry.map_err(broken)?;
         let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        let package = path
-            .strip_prefix("./var/lib/dpkg/info/")
-            .and_then(|name| name.strip_suffix(".list"));
+        let package = path.strip_prefix("./var/lib/dpkg/info/").and_then(|name| name.strip_suffix(".list"));
         let Some(package) = package.map(|name| name.split(':').next().unwrap_or(name).to_owned()) else {
             continue;
         };
@@ -116,10 +104,7 @@ fn sizes(manifest: &Manifest, owners: &HashMap<String, String>) -> Vec<(String, 
         let owner = owners.get(&record.path).map_or("(no package)", String::as_str);
         *sizes.entry(owner).or_default() += record.size.unwrap_or(0);
     }
-    let mut sizes: Vec<_> = sizes
-        .into_iter()
-        .map(|(name, size)| (name.to_owned(), size))
-        .collect();
+    let mut sizes: Vec<_> = sizes.into_iter().map(|(name, size)| (name.to_owned(), size)).collect();
     sizes.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     sizes
 }

@@ -69,10 +69,7 @@ impl Lock {
     pub fn parse(text: &str) -> Result<Self, String> {
         let lock: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
         if lock.format != FORMAT {
-            return Err(format!(
-                "format {} is not known to this version (it knows {FORMAT})",
-                lock.format
-            ));
+            return Err(format!("format {} is not known to this version (it knows {FORMAT})", lock.format));
         }
         for package in &lock.packages {
             if !hash::is_sha256(&package.sha256) {
@@ -80,16 +77,10 @@ impl Lock {
             }
             let relative = |part: &str| !part.is_empty() && part != "..";
             if !package.path.split('/').all(relative) || package.path.contains(['\n', ' ', '\'']) {
-                return Err(format!(
-                    "the path of {} is not a plain relative path",
-                    package.name
-                ));
+                return Err(format!("the path of {} is not a plain relative path", package.name));
             }
         }
-        if !lock
-            .packages
-            .is_sorted_by(|a, b| (&a.name, &a.architecture) < (&b.name, &b.architecture))
-        {
+        if !lock.packages.is_sorted_by(|a, b| (&a.name, &a.architecture) < (&b.name, &b.architecture)) {
             return Err("packages are not sorted, or one is named twice".into());
         }
         Ok(lock)
@@ -105,18 +96,12 @@ impl Lock {
                 return Err(Error::Missing {
                     what: "the lock",
                     path: path.to_owned(),
-                    hint: format!(
-                        "make it with `smbgw-builder lock RECIPE --lock {}`",
-                        path.display()
-                    ),
+                    hint: format!("make it with `smbgw-builder lock RECIPE --lock {}`", path.display()),
                 });
             }
             other => other.map_err(Error::io("reading", path))?,
         };
-        Self::parse(&text).map_err(|detail| Error::Lock {
-            path: path.to_owned(),
-            detail,
-        })
+        Self::parse(&text).map_err(|detail| Error::Lock { path: path.to_owned(), detail })
     }
 
     /// The file's text.
@@ -154,10 +139,7 @@ impl Lock {
 
     /// The version of a package.
     pub fn version_of(&self, name: &str) -> Option<&str> {
-        self.packages
-            .iter()
-            .find(|package| package.name == name)
-            .map(|package| package.version.as_str())
+        self.packages.iter().find(|package| package.name == name).map(|package| package.version.as_str())
     }
 }
 
@@ -209,20 +191,8 @@ mod tests {
             (lock(vec![package("a", "/etc/passwd")]), "relative path"),
             (lock(vec![package("b", "x"), package("a", "x")]), "sorted"),
             (lock(vec![package("a", "x"), package("a", "x")]), "twice"),
-            (
-                Lock {
-                    format: 99,
-                    ..lock(vec![])
-                },
-                "format 99",
-            ),
-            (
-                lock(vec![Package {
-                    sha256: "abc".into(),
-                    ..package("a", "x")
-                }]),
-                "SHA-256",
-            ),
+            (Lock { format: 99, ..lock(vec![]) }, "format 99"),
+            (lock(vec![Package { sha256: "abc".into(), ..package("a", "x") }]), "SHA-256"),
         ] {
             let error = Lock::parse(&bad.to_text()).unwrap_err();
             assert!(error.contains(said), "{error}");

@@ -143,10 +143,7 @@ impl Manifest {
         if manifest.format == FORMAT {
             Ok(manifest)
         } else {
-            Err(format!(
-                "format {} is not known to this version (it knows {FORMAT})",
-                manifest.format
-            ))
+            Err(format!("format {} is not known to this version (it knows {FORMAT})", manifest.format))
         }
     }
 
@@ -173,23 +170,13 @@ pub fn list_paths(tree: &Tree) -> Vec<PathRecord> {
                 let Some(share) = shares.get(number) else {
                     return mine;
                 };
-                mine.push((
-                    number,
-                    share
-                        .iter()
-                        .map(|(path, entry)| record(tree, path, entry))
-                        .collect(),
-                ));
+                mine.push((number, share.iter().map(|(path, entry)| record(tree, path, entry)).collect()));
             }
         };
         let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         running
             .into_iter()
-            .flat_map(|thread| {
-                thread
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            })
+            .flat_map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             .collect()
     });
     done.sort_by_key(|(number, _)| *number);
@@ -236,8 +223,7 @@ mod tests {
     fn paths_are_listed_in_order_with_their_hash() {
         let mut tree = Tree::default();
         for number in 0..600 {
-            tree.put(&format!("/f{number:04}"), Entry::file(format!("{number}")))
-                .unwrap();
+            tree.put(&format!("/f{number:04}"), Entry::file(format!("{number}"))).unwrap();
         }
         tree.put("/link", Entry::symlink("f0001")).unwrap();
         let paths = list_paths(&tree);

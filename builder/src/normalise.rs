@@ -51,10 +51,7 @@ const VOLATILE: &[&str] = &[
 /// # Errors
 /// [`Error::Tree`].
 pub fn clean(tree: &mut Tree) -> Result<(), Error> {
-    let globs: Vec<Glob> = VOLATILE
-        .iter()
-        .filter_map(|pattern| Glob::parse(pattern).ok())
-        .collect();
+    let globs: Vec<Glob> = VOLATILE.iter().filter_map(|pattern| Glob::parse(pattern).ok()).collect();
     let is_log = |path: &str, entry: &Entry| path.starts_with("/var/log/") && !entry.is_directory();
     let doomed: Vec<String> = tree
         .entries()
@@ -67,10 +64,7 @@ pub fn clean(tree: &mut Tree) -> Result<(), Error> {
     // a place to mount on; the engine leaves it out with the devices in it
     tree.put("/dev", Entry::directory())?;
     // apt insists on these
-    tree.put(
-        "/var/cache/apt/archives/partial",
-        Entry::directory().with_mode(0o700),
-    )?;
+    tree.put("/var/cache/apt/archives/partial", Entry::directory().with_mode(0o700))?;
     tree.put("/var/lib/apt/lists/partial", Entry::directory().with_mode(0o700))?;
     // empty, not missing: systemd then makes an id without taking this for a first boot. Source: machine-id(5)
     tree.put("/etc/machine-id", Entry::file("").with_mode(0o444))?;
@@ -118,25 +112,12 @@ mod tests {
         ] {
             tree.put(path, Entry::file("x")).unwrap();
         }
-        tree.put(
-            "/etc/machine-id",
-            Entry::file("0123456789abcdef0123456789abcdef\n"),
-        )
-        .unwrap();
+        tree.put("/etc/machine-id", Entry::file("0123456789abcdef0123456789abcdef\n")).unwrap();
         clean(&mut tree).unwrap();
-        let files: Vec<_> = tree
-            .entries()
-            .filter(|(_, e)| !e.is_directory())
-            .map(|(path, _)| path)
-            .collect();
+        let files: Vec<_> = tree.entries().filter(|(_, e)| !e.is_directory()).map(|(path, _)| path).collect();
         assert_eq!(
             files,
-            [
-                "/etc/machine-id",
-                "/etc/resolv.conf",
-                "/etc/shadow",
-                "/var/cache/debconf/templates.dat"
-            ]
+            ["/etc/machine-id", "/etc/resolv.conf", "/etc/shadow", "/var/cache/debconf/templates.dat"]
         );
         assert_eq!(tree.file("/etc/machine-id"), Some(&b""[..]));
         assert!(tree.get("/var/log/apt").is_some(), "directories of logs stay");
@@ -145,28 +126,11 @@ mod tests {
     #[test]
     fn times_never_pass_the_epoch() {
         let mut tree = Tree::default();
-        tree.put(
-            "/old",
-            Entry {
-                mtime: 5,
-                ..Entry::file("")
-            },
-        )
-        .unwrap();
-        tree.put(
-            "/new",
-            Entry {
-                mtime: 5000,
-                ..Entry::file("")
-            },
-        )
-        .unwrap();
+        tree.put("/old", Entry { mtime: 5, ..Entry::file("") }).unwrap();
+        tree.put("/new", Entry { mtime: 5000, ..Entry::file("") }).unwrap();
         tree.put("/ours", Entry::file("")).unwrap();
         clamp_times(&mut tree, 100);
-        let times: Vec<_> = tree
-            .under("/")
-            .map(|path| tree.get(path).map(|entry| entry.mtime))
-            .collect();
+        let times: Vec<_> = tree.under("/").map(|path| tree.get(path).map(|entry| entry.mtime)).collect();
         assert_eq!(times, [Some(100), Some(5), Some(100)]);
     }
 }

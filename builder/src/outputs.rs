@@ -18,16 +18,12 @@ pub struct Names {
 impl Names {
     /// `smb-gateway-debian-13_0.1.0_amd64`. Proxmox takes name, version and architecture from between the underscores.
     pub fn new(template: &str, version: &str, architecture: &str) -> Self {
-        Self {
-            base: format!("smb-gateway-{template}_{version}_{architecture}"),
-        }
+        Self { base: format!("smb-gateway-{template}_{version}_{architecture}") }
     }
 
     /// The names that belong to a `.tar.zst`, if it is called that.
     pub fn of_archive(file_name: &str) -> Option<Self> {
-        file_name.strip_suffix(".tar.zst").map(|base| Self {
-            base: base.to_owned(),
-        })
+        file_name.strip_suffix(".tar.zst").map(|base| Self { base: base.to_owned() })
     }
 
     /// The template itself.
@@ -64,10 +60,7 @@ impl Staging {
     /// [`Error::Io`].
     pub fn create(out: &Path) -> Result<Self, Error> {
         fs::create_dir_all(out).map_err(Error::io("making", out))?;
-        Ok(Self {
-            directory: WorkDir::create_in(out)?,
-            out: out.to_owned(),
-        })
+        Ok(Self { directory: WorkDir::create_in(out)?, out: out.to_owned() })
     }
 
     /// Where to write a file.
@@ -129,11 +122,7 @@ mod tests {
         let sums = Checksums::load(out.path()).unwrap();
         assert_eq!(sums.get("a.tar.zst"), Some(hash::of_bytes(b"a.tar.zst").as_str()));
         assert!(sums.get("b.tar.zst").is_some());
-        assert_eq!(
-            fs::read_dir(out.path()).unwrap().count(),
-            3,
-            "nothing but the files"
-        );
+        assert_eq!(fs::read_dir(out.path()).unwrap().count(), 3, "nothing but the files");
     }
 
     #[test]

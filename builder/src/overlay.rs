@@ -29,10 +29,7 @@ pub fn read(recipe_path: &Path, directory: &Path) -> Result<Vec<OverlayFile>, Er
         return Err(Error::Missing {
             what: "the overlay directory",
             path: directory.to_owned(),
-            hint: format!(
-                "`overlay.files` in {} is relative to the recipe",
-                recipe_path.display()
-            ),
+            hint: format!("`overlay.files` in {} is relative to the recipe", recipe_path.display()),
         });
     }
     let mut files = Vec::new();
@@ -54,10 +51,7 @@ fn walk(recipe_path: &Path, from: &Path, to: &Path, files: &mut Vec<OverlayFile>
                 detail: format!("the overlay's {} has a name that is not UTF-8", source.display()),
             })?;
             let content = fs::read(&source).map_err(Error::io("reading", &source))?;
-            files.push(OverlayFile {
-                path: path.to_owned(),
-                content,
-            });
+            files.push(OverlayFile { path: path.to_owned(), content });
         } else {
             return Err(Error::Recipe {
                 path: recipe_path.to_owned(),
@@ -86,10 +80,7 @@ pub fn apply(
         tree.put(&file.path, Entry::file(file.content.clone()))?;
     }
     agent.install(tree, &recipe.agent)?;
-    tree.put(
-        "/etc/dpkg/dpkg.cfg.d/smbgw-slim",
-        Entry::file(slim::dpkg_rules(&recipe.slim)),
-    )?;
+    tree.put("/etc/dpkg/dpkg.cfg.d/smbgw-slim", Entry::file(slim::dpkg_rules(&recipe.slim)))?;
     tree.remove("/etc/apt/sources.list.d");
     tree.put("/etc/apt/sources.list.d", Entry::directory())?;
     // always Debian's own address: the mirror of the build may not be reachable from the gateway
@@ -101,22 +92,14 @@ pub fn apply(
         tree.put(&link.path, Entry::symlink(link.target.clone()))?;
     }
     strip_set_id(tree, &recipe.set_id.strip, recipe.merged_usr == MergedUsr::Hook)?;
-    recipe
-        .overlay
-        .rules
-        .iter()
-        .try_for_each(|rule| apply_rule(tree, rule))?;
+    recipe.overlay.rules.iter().try_for_each(|rule| apply_rule(tree, rule))?;
     units::apply(tree, &recipe.services)
 }
 
 fn remove(tree: &mut Tree, recipe: &Recipe) {
     let matches = |path: &str| recipe.overlay.remove.iter().any(|glob| glob.matches(path));
-    let doomed: Vec<String> = tree
-        .entries()
-        .map(|(path, _)| path)
-        .filter(|path| matches(path))
-        .map(str::to_owned)
-        .collect();
+    let doomed: Vec<String> =
+        tree.entries().map(|(path, _)| path).filter(|path| matches(path)).map(str::to_owned).collect();
     for path in doomed {
         tree.remove(&path);
     }
@@ -140,11 +123,8 @@ fn apply_rule(tree: &mut Tree, rule: &Rule) -> Result<(), Error> {
 fn strip_set_id(tree: &mut Tree, paths: &[String], aliased: bool) -> Result<(), Error> {
     const OVERRIDES: &str = "/var/lib/dpkg/statoverride";
     // the packages may have entries of their own for the same files
-    let ours = |line: &str| {
-        line.split_whitespace()
-            .nth(3)
-            .is_some_and(|path| paths.iter().any(|ours| ours == path))
-    };
+    let ours =
+        |line: &str| line.split_whitespace().nth(3).is_some_and(|path| paths.iter().any(|ours| ours == path));
     let mut text: String = tree
         .text(OVERRIDES)
         .unwrap_or_default()
@@ -161,10 +141,7 @@ fn strip_set_id(tree: &mut Tree, paths: &[String], aliased: bool) -> Result<(), 
         entry.mode &= 0o1777;
         let alias = path.strip_prefix("/usr").filter(|_| aliased);
         for name in [Some(path.as_str()), alias].into_iter().flatten() {
-            text.push_str(&format!(
-                "#{} #{} {:04o} {name}\n",
-                entry.uid, entry.gid, entry.mode
-            ));
+            text.push_str(&format!("#{} #{} {:04o} {name}\n", entry.uid, entry.gid, entry.mode));
         }
     }
     tree.put(OVERRIDES, Entry::file(text))
@@ -178,8 +155,7 @@ mod tests {
     #[test]
     fn set_id_bits_go_and_dpkg_knows() {
         let mut tree = Tree::default();
-        tree.put("/usr/bin/su", Entry::file("elf").with_mode(0o4755))
-            .unwrap();
+        tree.put("/usr/bin/su", Entry::file("elf").with_mode(0o4755)).unwrap();
         tree.put(
             "/var/lib/dpkg/statoverride",
             Entry::file("root mail 2755 /x\nroot root 4755 /usr/bin/su\n"),
@@ -193,9 +169,7 @@ mod tests {
         );
         strip_set_id(&mut tree, &["/usr/bin/su".into()], true).unwrap();
         assert!(
-            tree.text("/var/lib/dpkg/statoverride")
-                .unwrap()
-                .ends_with("/usr/bin/su\n#0 #0 0755 /bin/su\n")
+            tree.text("/var/lib/dpkg/statoverride").unwrap().ends_with("/usr/bin/su\n#0 #0 0755 /bin/su\n")
         );
         assert!(strip_set_id(&mut tree, &["/none".into()], false).is_err());
     }
@@ -203,27 +177,11 @@ mod tests {
     #[test]
     fn rules_make_directories_and_set_owners() {
         let mut tree = Tree::default();
-        let rule = Rule {
-            path: "/var/lib/x/".into(),
-            mode: Mode(0o700),
-            owner: Owner { uid: 5, gid: 6 },
-        };
+        let rule = Rule { path: "/var/lib/x/".into(), mode: Mode(0o700), owner: Owner { uid: 5, gid: 6 } };
         apply_rule(&mut tree, &rule).unwrap();
         let entry = tree.get("/var/lib/x").unwrap();
-        assert_eq!(
-            (entry.is_directory(), entry.mode, entry.uid, entry.gid),
-            (true, 0o700, 5, 6)
-        );
-        assert!(
-            apply_rule(
-                &mut tree,
-                &Rule {
-                    path: "/none".into(),
-                    ..rule
-                }
-            )
-            .is_err()
-        );
+        assert_eq!((entry.is_directory(), entry.mode, entry.uid, entry.gid), (true, 0o700, 5, 6));
+        assert!(apply_rule(&mut tree, &Rule { path: "/none".into(), ..rule }).is_err());
     }
 
     #[test]
@@ -233,14 +191,8 @@ mod tests {
         fs::write(directory.path().join("etc/b"), "b").unwrap();
         fs::write(directory.path().join("etc/a"), "a").unwrap();
         let files = read(Path::new("r.yaml"), directory.path()).unwrap();
-        assert_eq!(
-            files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(),
-            ["/etc/a", "/etc/b"]
-        );
+        assert_eq!(files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["/etc/a", "/etc/b"]);
         std::os::unix::fs::symlink("a", directory.path().join("etc/c")).unwrap();
-        assert!(matches!(
-            read(Path::new("r.yaml"), directory.path()),
-            Err(Error::Recipe { .. })
-        ));
+        assert!(matches!(read(Path::new("r.yaml"), directory.path()), Err(Error::Recipe { .. })));
     }
 }

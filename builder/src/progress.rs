@@ -27,11 +27,7 @@ pub struct Stage {
 impl Progress {
     /// Live on a terminal, plain elsewhere.
     pub fn for_stderr() -> Self {
-        if std::io::stderr().is_terminal() {
-            Self::Live
-        } else {
-            Self::Plain
-        }
+        if std::io::stderr().is_terminal() { Self::Live } else { Self::Plain }
     }
 
     /// Begins a stage.
@@ -45,12 +41,7 @@ impl Progress {
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
         });
-        Stage {
-            name,
-            started: Instant::now(),
-            how: self,
-            bar,
-        }
+        Stage { name, started: Instant::now(), how: self, bar }
     }
 
     /// Says one line.
@@ -75,11 +66,7 @@ impl Stage {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        self.how.say(&format!(
-            "{}: {result} ({:.1} s)",
-            self.name,
-            self.started.elapsed().as_secs_f32()
-        ));
+        self.how.say(&format!("{}: {result} ({:.1} s)", self.name, self.started.elapsed().as_secs_f32()));
     }
 }
 

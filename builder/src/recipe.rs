@@ -179,10 +179,7 @@ impl Recipe {
             }
             other => other.map_err(Error::io("reading", path))?,
         };
-        Self::parse(&text).map_err(|detail| Error::Recipe {
-            path: path.to_owned(),
-            detail,
-        })
+        Self::parse(&text).map_err(|detail| Error::Recipe { path: path.to_owned(), detail })
     }
 
     /// Parses and checks a recipe.
@@ -200,56 +197,32 @@ impl Recipe {
         word("suite", &self.suite)?;
         word("architecture", &self.architecture)?;
         if !self.mirror.starts_with("http://") && !self.mirror.starts_with("https://") {
-            return Err(format!(
-                "`mirror` must start with http:// or https://, not `{}`",
-                self.mirror
-            ));
+            return Err(format!("`mirror` must start with http:// or https://, not `{}`", self.mirror));
         }
         if self.archives.is_empty() {
             return Err("`archives` is empty".into());
         }
         for archive in &self.archives {
             word("suite of an archive", &archive.suite)?;
-            archive
-                .path
-                .split('/')
-                .try_for_each(|part| word("path of an archive", part))?;
-            archive
-                .components
-                .iter()
-                .try_for_each(|component| word("component", component))?;
+            archive.path.split('/').try_for_each(|part| word("path of an archive", part))?;
+            archive.components.iter().try_for_each(|component| word("component", component))?;
         }
         if self.packages.is_empty() {
             return Err("`packages` is empty".into());
         }
-        self.packages
-            .iter()
-            .chain(&self.exclude)
-            .try_for_each(|name| word("package", name))?;
+        self.packages.iter().chain(&self.exclude).try_for_each(|name| word("package", name))?;
         if let Some(twice) = twice(&self.packages) {
             return Err(format!("`packages` names {twice} twice"));
         }
         let units = || self.services.enable.iter().chain(&self.services.mask);
-        units()
-            .chain([&self.services.default_target])
-            .try_for_each(|name| unit(name))?;
+        units().chain([&self.services.default_target]).try_for_each(|name| unit(name))?;
         if let Some(twice) = twice(units()) {
             return Err(format!("`services` names {twice} twice"));
         }
-        let paths = self
-            .overlay
-            .rules
-            .iter()
-            .map(|rule| rule.path.trim_end_matches('/'));
+        let paths = self.overlay.rules.iter().map(|rule| rule.path.trim_end_matches('/'));
         paths
             .chain(self.overlay.links.iter().map(|link| link.path.as_str()))
-            .chain(
-                self.set_id
-                    .keep
-                    .iter()
-                    .chain(&self.set_id.strip)
-                    .map(String::as_str),
-            )
+            .chain(self.set_id.keep.iter().chain(&self.set_id.strip).map(String::as_str))
             .chain(self.agent.links.iter().map(String::as_str))
             .chain([self.agent.path.as_str()])
             .try_for_each(absolute)
@@ -296,26 +269,14 @@ fn word(what: &str, text: &str) -> Result<(), String> {
     if starts && text.chars().all(good) {
         Ok(())
     } else {
-        Err(format!(
-            "`{text}` cannot be the {what}: letters, digits and -+._: only, a letter or digit first"
-        ))
+        Err(format!("`{text}` cannot be the {what}: letters, digits and -+._: only, a letter or digit first"))
     }
 }
 
 fn unit(name: &str) -> Result<(), String> {
     let good = |c: char| c.is_ascii_alphanumeric() || "-_.@:\\".contains(c);
     let suffix = name.rsplit_once('.').map(|(_, suffix)| suffix);
-    let known = [
-        "service",
-        "socket",
-        "target",
-        "timer",
-        "mount",
-        "automount",
-        "path",
-        "slice",
-        "swap",
-    ];
+    let known = ["service", "socket", "target", "timer", "mount", "automount", "path", "slice", "swap"];
     if name.chars().all(good) && suffix.is_some_and(|suffix| known.contains(&suffix)) {
         Ok(())
     } else {
@@ -327,8 +288,6 @@ fn absolute(path: &str) -> Result<(), String> {
     let bad = |part: &str| part.is_empty() || part == "." || part == "..";
     match path.strip_prefix('/') {
         Some(rest) if !rest.split('/').any(bad) => Ok(()),
-        _ => Err(format!(
-            "`{path}` must be an absolute path without `.`, `..` or empty parts"
-        )),
+        _ => Err(format!("`{path}` must be an absolute path without `.`, `..` or empty parts")),
     }
 }

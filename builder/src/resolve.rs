@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use smbgw_command::{Command, CommandError, Runner, System};
 
-use crate::apt::AptRoot;
+use crate::apt::{self, AptRoot};
 use crate::deb822;
 use crate::error::Error;
 use crate::lock::{FORMAT, Lock, Package};
@@ -24,20 +24,16 @@ const UPDATE_DEADLINE: Duration = Duration::from_secs(600);
 /// [`Error::Program`], [`Error::Io`].
 pub fn resolve(recipe: &Recipe, mirror: &str, work: &WorkDir, system: &System) -> Result<Lock, Error> {
     let root = AptRoot::create(recipe, mirror, work)?;
-    let update = root
-        .command("apt-get")
-        .args(["-q", "update", "--error-on=any"])
-        .deadline(UPDATE_DEADLINE);
+    let update = root.command("apt-get").args(["-q", "update", "--error-on=any"]).deadline(UPDATE_DEADLINE);
     system.run(&update).map_err(|error| match error {
-        CommandError::Failed { stderr, .. } | CommandError::TimedOut { stderr, .. } => Error::Mirror {
-            mirror: mirror.to_owned(),
-            detail: complaints(&stderr),
-        },
+        CommandError::Failed { stderr, .. } | CommandError::TimedOut { stderr, .. } => {
+            Error::Mirror { mirror: mirror.to_owned(), detail: complaints(&stderr) }
+        }
         other => Error::program("reading the package index")(other),
     })?;
     let found = solve(recipe, &root, system)?;
     let indexes = read_indexes(&root.lists())?;
-    let mut packages = join(mirror, &found, &indexes)?;
+    let mut packages = join(recipe, mirror, &found, &indexes)?;
     packages.sort_by(|a, b| (&a.name, &a.architecture).cmp(&(&b.name, &b.architecture)));
     Ok(Lock {
         format: FORMAT,
@@ -60,14 +56,12 @@ fn solve(recipe: &Recipe, root: &AptRoot, system: &System) -> Result<Vec<Uri>, E
         .args(["?essential", "apt"])
         .deadline(UPDATE_DEADLINE);
     let output = system.run(&command).map_err(|error| match error {
-        CommandError::Failed { stderr, stdout, .. } => Error::Unresolvable {
-            detail: complaints(&format!("{stdout}\n{stderr}")),
-        },
+        CommandError::Failed { stderr, stdout, .. } => {
+            Error::Unresolvable { detail: complaints(&format!("{stdout}\n{stderr}")) }
+        }
         other => Error::program("asking apt for a solution")(other),
     })?;
-    let text = output
-        .text(&command)
-        .map_err(Error::program("asking apt for a solution"))?;
+    let text = output.text(&command).map_err(Error::program("asking apt for a solution"))?;
     uris::parse(&text).map_err(|detail| Error::Unresolvable { detail })
 }
 
@@ -76,11 +70,7 @@ fn complaints(text: &str) -> String {
     let marked =
         |line: &&str| line.starts_with("E:") || line.starts_with("Err:") || line.contains("Depends:");
     let lines: Vec<_> = text.lines().map(str::trim).filter(marked).collect();
-    if lines.is_empty() {
-        text.trim().to_owned()
-    } else {
-        lines.join("; ")
-    }
+    if lines.is_empty() { text.trim().to_owned() } else { lines.join("; ") }
 }
 
 fn read_indexes(lists: &Path) -> Result<Vec<String>, Error> {
@@ -101,14 +91,11 @@ fn list_files(lists: &Path, suffix: &str) -> Result<Vec<PathBuf>, Error> {
 }
 
 /// Completes what apt printed with what the indexes know.
-fn join(mirror: &str, found: &[Uri], indexes: &[String]) -> Result<Vec<Package>, Error> {
+fn join(recipe: &Recipe, mirror: &str, found: &[Uri], indexes: &[String]) -> Result<Vec<Package>, Error> {
     let wanted: HashMap<&str, &Uri> = found.iter().map(|uri| (uri.sha256.as_str(), uri)).collect();
     let mut packages: HashMap<&str, Package> = HashMap::new();
     for paragraph in indexes.iter().flat_map(|text| deb822::paragraphs(text)) {
-        let Some((hash, uri)) = paragraph
-            .get("SHA256")
-            .and_then(|hash| wanted.get_key_value(hash))
-        else {
+        let Some((hash, uri)) = paragraph.get("SHA256").and_then(|hash| wanted.get_key_value(hash)) else {
             continue;
         };
         let field = |name: &str| {
@@ -119,10 +106,14 @@ fn join(mirror: &str, found: &[Uri], indexes: &[String]) -> Result<Vec<Package>,
         };
         let (name, version) = (field("Package")?, field("Version")?);
         let (source, source_version) = deb822::source_of(name, version, paragraph.get("Source"));
-        let path = uri
-            .address
-            .strip_prefix(mirror)
-            .map(|path| path.trim_start_matches('/'));
+        let path = recipe.archives.iter().find_map(|archive| {
+            let rest = uri.address.strip_prefix(&apt::address(mirror, &archive.path))?.strip_prefix('/')?;
+            Some(format!("{}/{rest}", archive.path))
+        });
+        let path = path.ok_or_else(|| Error::Mirror {
+            mirror: mirror.to_owned(),
+            detail: format!("{} is in none of the recipe's archives", uri.address),
+        })?;
         packages.insert(
             hash,
             Package {
@@ -131,16 +122,13 @@ fn join(mirror: &str, found: &[Uri], indexes: &[String]) -> Result<Vec<Package>,
                 architecture: field("Architecture")?.to_owned(),
                 source,
                 source_version,
-                path: path.unwrap_or(&uri.address).to_owned(),
+                path,
                 size: uri.size,
                 sha256: uri.sha256.clone(),
             },
         );
     }
-    match found
-        .iter()
-        .find(|uri| !packages.contains_key(uri.sha256.as_str()))
-    {
+    match found.iter().find(|uri| !packages.contains_key(uri.sha256.as_str())) {
         Some(uri) => Err(Error::Mirror {
             mirror: mirror.to_owned(),
             detail: format!("apt wants {}, which no index describes", uri.file),
@@ -192,21 +180,16 @@ mod tests {
         let index = format!(
             "Package: other\nSHA256: 00\n\nPackage: acl\nVersion: 1+b1\nArchitecture: amd64\nSource: acl (1)\nSHA256: {hash}\n"
         );
-        let packages = join("http://m.test", std::slice::from_ref(&uri), &[index]).unwrap();
+        let recipe = Recipe::parse(include_str!("../../images/debian-13.yaml")).unwrap();
+        let packages = join(&recipe, "http://m.test", std::slice::from_ref(&uri), &[index]).unwrap();
         assert_eq!(packages[0].path, "debian/pool/acl_1%2bb1_amd64.deb");
-        assert_eq!(
-            (packages[0].source.as_str(), packages[0].source_version.as_str()),
-            ("acl", "1")
-        );
-        assert!(join("http://m.test", &[uri], &[]).is_err());
+        assert_eq!((packages[0].source.as_str(), packages[0].source_version.as_str()), ("acl", "1"));
+        assert!(join(&recipe, "http://m.test", &[uri], &[]).is_err());
     }
 
     #[test]
     fn what_apt_complains_about() {
         let said = "Reading package lists...\n samba : Depends: nothing\nE: Unable to correct problems\n";
-        assert_eq!(
-            complaints(said),
-            "samba : Depends: nothing; E: Unable to correct problems"
-        );
+        assert_eq!(complaints(said), "samba : Depends: nothing; E: Unable to correct problems");
     }
 }

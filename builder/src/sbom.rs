@@ -65,14 +65,7 @@ pub fn text(manifest: &Manifest, distribution: &str) -> String {
 /// A version 8 UUID (RFC 9562: content of one's own making) from a hash.
 fn uuid(hash: &str) -> String {
     let part = |from: usize, to: usize| hash.get(from..to).unwrap_or("0");
-    format!(
-        "{}-{}-8{}-8{}-{}",
-        part(0, 8),
-        part(8, 12),
-        part(13, 16),
-        part(17, 20),
-        part(20, 32)
-    )
+    format!("{}-{}-8{}-8{}-{}", part(0, 8), part(8, 12), part(13, 16), part(17, 20), part(20, 32))
 }
 
 /// Percent-encodes what a package URL does not allow in a name or version.
@@ -92,11 +85,8 @@ mod tests {
 
     #[test]
     fn shape() {
-        let file = |name: &str| FileRecord {
-            name: name.into(),
-            sha256: crate::hash::of_bytes(b"x"),
-            size: 1,
-        };
+        let file =
+            |name: &str| FileRecord { name: name.into(), sha256: crate::hash::of_bytes(b"x"), size: 1 };
         let manifest = Manifest {
             format: FORMAT,
             template: "debian-13".into(),
@@ -105,10 +95,7 @@ mod tests {
             form: "lxc".into(),
             suite: "trixie".into(),
             samba: None,
-            agent: AgentRecord {
-                version: Some("0.1.0".into()),
-                sha256: crate::hash::of_bytes(b"agent"),
-            },
+            agent: AgentRecord { version: Some("0.1.0".into()), sha256: crate::hash::of_bytes(b"agent") },
             recipe_hash: String::new(),
             lock_hash: String::new(),
             epoch: 1_760_000_000,

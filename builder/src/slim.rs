@@ -70,33 +70,16 @@ mod tests {
     #[test]
     fn keeps_win_and_their_directories_stay() {
         let mut tree = Tree::default();
-        for path in [
-            "doc/acl/changelog.gz",
-            "doc/acl/copyright",
-            "doc/none/README",
-            "man/man1/x.1.gz",
-        ] {
-            tree.put(&format!("/usr/share/{path}"), Entry::file("12345"))
-                .unwrap();
+        for path in ["doc/acl/changelog.gz", "doc/acl/copyright", "doc/none/README", "man/man1/x.1.gz"] {
+            tree.put(&format!("/usr/share/{path}"), Entry::file("12345")).unwrap();
         }
         let dropped = slim(&mut tree, &rules());
         let left: Vec<_> = tree.under("/usr/share").collect();
         assert_eq!(
             left,
-            [
-                "/usr/share/doc",
-                "/usr/share/doc/acl",
-                "/usr/share/doc/acl/copyright",
-                "/usr/share/man"
-            ]
+            ["/usr/share/doc", "/usr/share/doc/acl", "/usr/share/doc/acl/copyright", "/usr/share/man"]
         );
-        assert_eq!(
-            dropped,
-            Dropped {
-                entries: 5,
-                bytes: 15
-            }
-        );
+        assert_eq!(dropped, Dropped { entries: 5, bytes: 15 });
     }
 
     #[test]

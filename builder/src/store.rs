@@ -16,9 +16,7 @@ pub struct Store {
 impl Store {
     /// The store of a cache directory.
     pub fn new(cache: &Path) -> Self {
-        Self {
-            directory: cache.join("store/sha256"),
-        }
+        Self { directory: cache.join("store/sha256") }
     }
 
     /// Where the file with this hash is, or would be.
@@ -59,11 +57,7 @@ impl Store {
         };
         install().map_err(|source| {
             let _ = fs::remove_file(&temporary);
-            Error::Io {
-                doing: "storing",
-                path: path.clone(),
-                source,
-            }
+            Error::Io { doing: "storing", path: path.clone(), source }
         })
     }
 
@@ -79,10 +73,7 @@ impl Store {
         }
         // gone, so that the next build fetches it again
         let _ = fs::remove_file(&path);
-        Err(Error::NotIntact {
-            path,
-            detail: "its content does not have the hash it is stored under".into(),
-        })
+        Err(Error::NotIntact { path, detail: "its content does not have the hash it is stored under".into() })
     }
 }
 

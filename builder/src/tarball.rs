@@ -43,31 +43,21 @@ pub fn write(tree: &Tree, path: &Path, level: Level, interrupt: &Interrupt) -> R
         encoder.include_checksum(true)?;
         // the bytes are the same for any number of workers, but not for none
         encoder.multithread(std::thread::available_parallelism().map_or(1, |count| count.get() as u32))?;
-        let mut writer = Watched {
-            inner: HashWriter::new(BufWriter::with_capacity(1 << 20, encoder)),
-            interrupt,
-        };
+        let mut writer =
+            Watched { inner: HashWriter::new(BufWriter::with_capacity(1 << 20, encoder)), interrupt };
         write_tar(tree, &mut writer)?;
         writer.flush_all()?;
         let (tar_hash, tar_size, encoder) = writer.inner.finish();
         let encoder = encoder.into_inner().map_err(io::IntoInnerError::into_error)?;
         let (hash, size, mut file) = encoder.finish()?.finish();
         file.flush()?;
-        Ok((
-            Layer { sha256: hash, size },
-            Layer {
-                sha256: tar_hash,
-                size: tar_size,
-            },
-        ))
+        Ok((Layer { sha256: hash, size }, Layer { sha256: tar_hash, size: tar_size }))
     };
-    write().map_err(|error| {
-        if interrupt.is_set() {
-            Error::Interrupted
-        } else {
-            Error::io("writing", path)(error)
-        }
-    })
+    write().map_err(
+        |error| {
+            if interrupt.is_set() { Error::Interrupted } else { Error::io("writing", path)(error) }
+        },
+    )
 }
 
 /// Stops when the person says so.
@@ -79,11 +69,7 @@ struct Watched<'a, W> {
 impl<W: Write> Watched<'_, W> {
     /// Nothing to do but to keep the encoder unflushed: a flush in the middle would change the bytes.
     fn flush_all(&mut self) -> io::Result<()> {
-        if self.interrupt.is_set() {
-            Err(io::Error::other("interrupted"))
-        } else {
-            Ok(())
-        }
+        if self.interrupt.is_set() { Err(io::Error::other("interrupted")) } else { Ok(()) }
     }
 }
 
@@ -108,9 +94,7 @@ mod tests {
     fn tree() -> Tree {
         let mut tree = Tree::default();
         // bigger than one job of a worker
-        let noise: Vec<u8> = (0..6_000_000u32)
-            .map(|n| (n.wrapping_mul(2_654_435_761) >> 20) as u8)
-            .collect();
+        let noise: Vec<u8> = (0..6_000_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 20) as u8).collect();
         tree.put("/usr/noise", Entry::file(noise)).unwrap();
         tree
     }
@@ -123,15 +107,9 @@ mod tests {
         let again = write(&tree(), &b, Level::Quick, &Interrupt::new()).unwrap();
         assert_eq!((&packed, &tar), (&again.0, &again.1));
         let bytes = std::fs::read(&a).unwrap();
-        assert_eq!(
-            (hash::of_bytes(&bytes), bytes.len() as u64),
-            (packed.sha256, packed.size)
-        );
+        assert_eq!((hash::of_bytes(&bytes), bytes.len() as u64), (packed.sha256, packed.size));
         let unpacked = zstd::decode_all(bytes.as_slice()).unwrap();
-        assert_eq!(
-            (hash::of_bytes(&unpacked), unpacked.len() as u64),
-            (tar.sha256, tar.size)
-        );
+        assert_eq!((hash::of_bytes(&unpacked), unpacked.len() as u64), (tar.sha256, tar.size));
     }
 
     #[test]

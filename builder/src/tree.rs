@@ -80,14 +80,7 @@ impl Entry {
 
     fn new(kind: Kind, mode: u32) -> Self {
         // a time of 0 becomes the lock's epoch when the tree is normalised
-        Self {
-            kind,
-            mode,
-            uid: 0,
-            gid: 0,
-            mtime: 0,
-            xattrs: BTreeMap::new(),
-        }
+        Self { kind, mode, uid: 0, gid: 0, mtime: 0, xattrs: BTreeMap::new() }
     }
 
     /// The same with other permission bits.
@@ -111,9 +104,7 @@ impl Tree {
 
     /// All paths, to change their entries.
     pub fn entries_mut(&mut self) -> impl Iterator<Item = (&str, &mut Entry)> {
-        self.entries
-            .iter_mut()
-            .map(|(path, entry)| (path.as_str(), entry))
+        self.entries.iter_mut().map(|(path, entry)| (path.as_str(), entry))
     }
 
     /// Number of paths.
@@ -218,12 +209,8 @@ impl Tree {
     pub fn resolve(&self, path: &str) -> Option<String> {
         /// As the kernel has it.
         const MOST_LINKS: usize = 40;
-        let mut parts: Vec<String> = path
-            .split('/')
-            .rev()
-            .filter(|part| !part.is_empty())
-            .map(str::to_owned)
-            .collect();
+        let mut parts: Vec<String> =
+            path.split('/').rev().filter(|part| !part.is_empty()).map(str::to_owned).collect();
         let mut at = String::new();
         let mut links = 0;
         while let Some(part) = parts.pop() {
@@ -245,13 +232,7 @@ impl Tree {
                     if target.starts_with('/') {
                         at.clear();
                     }
-                    parts.extend(
-                        target
-                            .split('/')
-                            .rev()
-                            .filter(|part| !part.is_empty())
-                            .map(str::to_owned),
-                    );
+                    parts.extend(target.split('/').rev().filter(|part| !part.is_empty()).map(str::to_owned));
                 }
                 _ => at = next,
             }
@@ -261,21 +242,13 @@ impl Tree {
 
     /// Before a file goes: the first of its other names becomes the file.
     fn release_links(&mut self, path: &str) {
-        let Some(Entry {
-            kind: Kind::File(content),
-            ..
-        }) = self.entries.get(path)
-        else {
+        let Some(Entry { kind: Kind::File(content), .. }) = self.entries.get(path) else {
             return;
         };
         let content = content.clone();
         let is_link = |entry: &Entry| matches!(&entry.kind, Kind::Hardlink(target) if target == path);
-        let names: Vec<String> = self
-            .entries
-            .iter()
-            .filter(|(_, entry)| is_link(entry))
-            .map(|(name, _)| name.clone())
-            .collect();
+        let names: Vec<String> =
+            self.entries.iter().filter(|(_, entry)| is_link(entry)).map(|(name, _)| name.clone()).collect();
         let Some((first, others)) = names.split_first() else {
             return;
         };
@@ -297,22 +270,10 @@ mod tests {
     fn tree() -> Tree {
         let mut tree = Tree::default();
         tree.put("/usr/bin/perl", Entry::file("perl")).unwrap();
-        tree.put(
-            "/usr/bin/perl5",
-            Entry {
-                kind: Kind::Hardlink("/usr/bin/perl".into()),
-                ..Entry::file("")
-            },
-        )
-        .unwrap();
-        tree.put(
-            "/usr/bin/perl6",
-            Entry {
-                kind: Kind::Hardlink("/usr/bin/perl".into()),
-                ..Entry::file("")
-            },
-        )
-        .unwrap();
+        tree.put("/usr/bin/perl5", Entry { kind: Kind::Hardlink("/usr/bin/perl".into()), ..Entry::file("") })
+            .unwrap();
+        tree.put("/usr/bin/perl6", Entry { kind: Kind::Hardlink("/usr/bin/perl".into()), ..Entry::file("") })
+            .unwrap();
         tree.put("/bin", Entry::symlink("usr/bin")).unwrap();
         tree
     }
@@ -337,13 +298,9 @@ mod tests {
     #[test]
     fn paths_are_resolved_through_links() {
         let mut tree = tree();
-        tree.put("/etc/alternatives/x", Entry::symlink("/bin/../bin/perl"))
-            .unwrap();
+        tree.put("/etc/alternatives/x", Entry::symlink("/bin/../bin/perl")).unwrap();
         tree.put("/loop", Entry::symlink("loop")).unwrap();
-        assert_eq!(
-            tree.resolve("/etc/alternatives/x").as_deref(),
-            Some("/usr/bin/perl")
-        );
+        assert_eq!(tree.resolve("/etc/alternatives/x").as_deref(), Some("/usr/bin/perl"));
         assert_eq!(tree.resolve("/bin/none"), None);
         assert_eq!(tree.resolve("/loop"), None);
     }

@@ -17,10 +17,7 @@ pub fn apply(tree: &mut Tree, services: &Services) -> Result<(), Error> {
     let doomed: Vec<String> = tree
         .under(ADMINISTRATOR)
         .filter(|path| {
-            is_enabling(path)
-                || tree
-                    .get(path)
-                    .is_some_and(|entry| matches!(entry.kind, Kind::Symlink(_)))
+            is_enabling(path) || tree.get(path).is_some_and(|entry| matches!(entry.kind, Kind::Symlink(_)))
         })
         .map(str::to_owned)
         .collect();
@@ -37,20 +34,15 @@ pub fn apply(tree: &mut Tree, services: &Services) -> Result<(), Error> {
     }
     let (_, default) = unit_file(tree, &services.default_target)
         .ok_or_else(|| Error::Tree(format!("no package has the unit {}", services.default_target)))?;
-    tree.put(
-        &format!("{ADMINISTRATOR}/default.target"),
-        Entry::symlink(default),
-    )?;
+    tree.put(&format!("{ADMINISTRATOR}/default.target"), Entry::symlink(default))?;
     tree.put(PRESET, Entry::file(preset(services)))
 }
 
 /// Whether a path is a directory of enabling links, or in one.
 pub fn is_enabling(path: &str) -> bool {
-    path.strip_prefix(ADMINISTRATOR)
-        .and_then(|rest| rest.split('/').nth(1))
-        .is_some_and(|part| {
-            part.ends_with(".wants") || part.ends_with(".requires") || part.ends_with(".upholds")
-        })
+    path.strip_prefix(ADMINISTRATOR).and_then(|rest| rest.split('/').nth(1)).is_some_and(|part| {
+        part.ends_with(".wants") || part.ends_with(".requires") || part.ends_with(".upholds")
+    })
 }
 
 /// The unit's text and path. An instance has its template's.
@@ -67,17 +59,10 @@ fn unit_file<'a>(tree: &'a Tree, unit: &str) -> Option<(&'a str, String)> {
 
 /// The links that `systemctl enable` would make, and where they point. Source: systemd.unit(5), `[Install]`.
 pub fn install_links(tree: &Tree, unit: &str) -> Result<Vec<(String, String)>, Error> {
-    let (text, path) = unit_file(tree, unit).ok_or_else(|| {
-        Error::Tree(format!(
-            "the recipe enables {unit}, and no package or overlay has it"
-        ))
-    })?;
+    let (text, path) = unit_file(tree, unit)
+        .ok_or_else(|| Error::Tree(format!("the recipe enables {unit}, and no package or overlay has it")))?;
     let mut links = Vec::new();
-    let install = text
-        .lines()
-        .map(str::trim)
-        .skip_while(|line| *line != "[Install]")
-        .skip(1);
+    let install = text.lines().map(str::trim).skip_while(|line| *line != "[Install]").skip(1);
     for line in install.take_while(|line| !line.starts_with('[')) {
         let Some((key, value)) = line.split_once('=') else {
             continue;
@@ -116,11 +101,7 @@ mod tests {
 
     fn services(enable: &[&str], mask: &[&str]) -> Services {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        Services {
-            default_target: "multi-user.target".into(),
-            enable: owned(enable),
-            mask: owned(mask),
-        }
+        Services { default_target: "multi-user.target".into(), enable: owned(enable), mask: owned(mask) }
     }
 
     fn tree() -> Tree {
@@ -132,16 +113,12 @@ mod tests {
             ("multi-user.target", ""),
             ("static.service", "[Unit]\n"),
         ] {
-            tree.put(&format!("/usr/lib/systemd/system/{unit}"), Entry::file(text))
-                .unwrap();
+            tree.put(&format!("/usr/lib/systemd/system/{unit}"), Entry::file(text)).unwrap();
         }
-        for link in [
-            "multi-user.target.wants/nmbd.service",
-            "timers.target.wants/apt-daily.timer",
-            "nmb.service",
-        ] {
-            tree.put(&format!("{ADMINISTRATOR}/{link}"), Entry::symlink("/x"))
-                .unwrap();
+        for link in
+            ["multi-user.target.wants/nmbd.service", "timers.target.wants/apt-daily.timer", "nmb.service"]
+        {
+            tree.put(&format!("{ADMINISTRATOR}/{link}"), Entry::symlink("/x")).unwrap();
         }
         tree
     }
@@ -157,32 +134,18 @@ mod tests {
             .collect();
         assert_eq!(
             links,
-            [
-                "/default.target",
-                "/multi-user.target.wants/smbd.service",
-                "/nmbd.service",
-                "/smb.service"
-            ]
+            ["/default.target", "/multi-user.target.wants/smbd.service", "/nmbd.service", "/smb.service"]
         );
         let link = |path: &str| tree.get(&format!("{ADMINISTRATOR}/{path}")).unwrap().kind.clone();
         assert_eq!(link("nmbd.service"), Kind::Symlink("/dev/null".into()));
-        assert_eq!(
-            link("smb.service"),
-            Kind::Symlink("/usr/lib/systemd/system/smbd.service".into())
-        );
-        assert!(
-            tree.text(PRESET)
-                .unwrap()
-                .ends_with("enable smbd.service\ndisable *\n")
-        );
+        assert_eq!(link("smb.service"), Kind::Symlink("/usr/lib/systemd/system/smbd.service".into()));
+        assert!(tree.text(PRESET).unwrap().ends_with("enable smbd.service\ndisable *\n"));
     }
 
     #[test]
     fn units_that_cannot_be_enabled_are_said() {
         for unit in ["none.service", "static.service"] {
-            let error = apply(&mut tree(), &services(&[unit], &[]))
-                .unwrap_err()
-                .to_string();
+            let error = apply(&mut tree(), &services(&[unit], &[])).unwrap_err().to_string();
             assert!(error.contains(unit), "{error}");
         }
     }

@@ -20,10 +20,7 @@ pub struct Uri {
 /// # Errors
 /// A sentence for people when a line starts as a download and is none.
 pub fn parse(text: &str) -> Result<Vec<Uri>, String> {
-    text.lines()
-        .filter(|line| line.starts_with('\''))
-        .map(parse_line)
-        .collect()
+    text.lines().filter(|line| line.starts_with('\'')).map(parse_line).collect()
 }
 
 fn parse_line(line: &str) -> Result<Uri, String> {
@@ -31,9 +28,7 @@ fn parse_line(line: &str) -> Result<Uri, String> {
         let (address, rest) = line.strip_prefix('\'')?.split_once('\'')?;
         let mut words = rest.split_whitespace();
         let (file, size, hash) = (words.next()?, words.next()?, words.next()?);
-        let sha256 = hash
-            .strip_prefix("SHA256:")
-            .filter(|hash| hash::is_sha256(hash))?;
+        let sha256 = hash.strip_prefix("SHA256:").filter(|hash| hash::is_sha256(hash))?;
         Some(Uri {
             address: address.to_owned(),
             file: file.to_owned(),
@@ -57,10 +52,7 @@ mod tests {
             "Reading package lists...\n'http://m/a%2b1.deb' a_1_amd64.deb 42 SHA256:{hash}\n0 upgraded\n"
         );
         let found = parse(&text).unwrap();
-        assert_eq!(
-            (found.len(), found[0].size, found[0].address.as_str()),
-            (1, 42, "http://m/a%2b1.deb")
-        );
+        assert_eq!((found.len(), found[0].size, found[0].address.as_str()), (1, 42, "http://m/a%2b1.deb"));
     }
 
     #[test]

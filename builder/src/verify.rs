@@ -31,10 +31,7 @@ pub struct Verified {
 /// # Errors
 /// [`Error::Missing`], [`Error::NotIntact`], [`Error::Io`].
 pub fn load_manifest(template: &Path) -> Result<Manifest, Error> {
-    let name = template
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default();
+    let name = template.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let path = match Names::of_archive(&name) {
         Some(names) => template.with_file_name(names.manifest()),
         None => template.to_owned(),
@@ -62,10 +59,7 @@ pub fn verify(template: &Path) -> Result<Verified, Error> {
             hint: "build one with `smbgw-builder build images/debian-13.yaml`".into(),
         });
     }
-    let broken = |detail: String| Error::NotIntact {
-        path: template.to_owned(),
-        detail,
-    };
+    let broken = |detail: String| Error::NotIntact { path: template.to_owned(), detail };
     let listed = check_listed(template)?;
     let manifest = load_manifest(template)?;
     let (sha256, size) = hash::of_file(template).map_err(Error::io("reading", template))?;
@@ -77,45 +71,24 @@ pub fn verify(template: &Path) -> Result<Verified, Error> {
     }
     let file = File::open(template).map_err(Error::io("reading", template))?;
     let decoder = zstd::Decoder::new(file).map_err(|error| broken(error.to_string()))?;
-    let mut tee = Tee {
-        inner: decoder,
-        seen: HashWriter::new(io::sink()),
-    };
+    let mut tee = Tee { inner: decoder, seen: HashWriter::new(io::sink()) };
     let differences = compare(&mut tee, &manifest).map_err(|error| broken(error.to_string()))?;
     if !differences.is_empty() {
-        let shown = differences
-            .iter()
-            .take(10)
-            .map(|line| format!("\n  {line}"))
-            .collect::<String>();
-        return Err(broken(format!(
-            "{} paths differ from the manifest:{shown}",
-            differences.len()
-        )));
+        let shown = differences.iter().take(10).map(|line| format!("\n  {line}")).collect::<String>();
+        return Err(broken(format!("{} paths differ from the manifest:{shown}", differences.len())));
     }
     io::copy(&mut tee, &mut io::sink()).map_err(|error| broken(error.to_string()))?;
     let (tar_hash, bytes, _) = tee.seen.finish();
     if (&tar_hash, bytes) != (&manifest.tar.sha256, manifest.tar.size) {
         return Err(broken("the tar in it is not the manifest's".into()));
     }
-    Ok(Verified {
-        paths: manifest.files.len(),
-        bytes,
-        listed,
-        sha256,
-    })
+    Ok(Verified { paths: manifest.files.len(), bytes, listed, sha256 })
 }
 
 /// Compares the template and the files that belong to it with `SHA256SUMS` beside them, if there is one that lists it.
 fn check_listed(template: &Path) -> Result<bool, Error> {
-    let name = template
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default();
-    let directory = template
-        .parent()
-        .filter(|path| !path.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let name = template.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let directory = template.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let sums = Checksums::load(directory)?;
     let Some(names) = Names::of_archive(&name) else {
         return Ok(false);
@@ -138,11 +111,8 @@ fn check_listed(template: &Path) -> Result<bool, Error> {
 
 /// One line for each path that differs.
 fn compare(tar: impl Read, manifest: &Manifest) -> io::Result<Vec<String>> {
-    let mut expected: BTreeMap<&str, &PathRecord> = manifest
-        .files
-        .iter()
-        .map(|record| (record.path.as_str(), record))
-        .collect();
+    let mut expected: BTreeMap<&str, &PathRecord> =
+        manifest.files.iter().map(|record| (record.path.as_str(), record)).collect();
     let mut differences = Vec::new();
     let mut archive = tar::Archive::new(BufReader::with_capacity(1 << 20, tar));
     for entry in archive.entries()? {
@@ -209,5 +179,99 @@ impl<R: Read> Read for Tee<R> {
         let count = self.inner.read(buffer)?;
         io::Write::write_all(&mut self.seen, &buffer[..count])?;
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use smbgw_command::Interrupt;
+
+    use super::*;
+    use crate::manifest::{AgentRecord, FORMAT, FileRecord, list_paths};
+    use crate::outputs::Staging;
+    use crate::tarball::{self, Level};
+    use crate::tree::{Entry, Kind, Tree};
+
+    /// A template of three files in a directory, with all that belongs to it.
+    fn template(directory: &Path) -> PathBuf {
+        let mut tree = Tree::default();
+        tree.put("/usr/bin/perl", Entry::file("perl").with_mode(0o755)).unwrap();
+        tree.put("/usr/bin/perl5", Entry { kind: Kind::Hardlink("/usr/bin/perl".into()), ..Entry::file("") })
+            .unwrap();
+        tree.put("/.hidden", Entry::file("dot")).unwrap();
+        tree.put("/bin", Entry::symlink("usr/bin")).unwrap();
+        let names = Names::new("t", "1", "amd64");
+        let staging = Staging::create(directory).unwrap();
+        let (packed, tar) =
+            tarball::write(&tree, &staging.path(&names.archive()), Level::Quick, &Interrupt::new()).unwrap();
+        let file =
+            |name: String, layer: tarball::Layer| FileRecord { name, sha256: layer.sha256, size: layer.size };
+        let manifest = Manifest {
+            format: FORMAT,
+            template: "t".into(),
+            version: "1".into(),
+            architecture: "amd64".into(),
+            form: "lxc".into(),
+            suite: "trixie".into(),
+            samba: None,
+            agent: AgentRecord { version: None, sha256: String::new() },
+            recipe_hash: String::new(),
+            lock_hash: String::new(),
+            epoch: 0,
+            archive: file(names.archive(), packed),
+            tar: file(names.tar(), tar),
+            packages: vec![],
+            files: list_paths(&tree),
+        };
+        staging.write(&names.manifest(), &manifest.to_text()).unwrap();
+        staging.commit(&[names.manifest(), names.archive()]).unwrap();
+        directory.join(names.archive())
+    }
+
+    fn change(path: &Path, from: &str, to: &str) {
+        let text = std::fs::read_to_string(path).unwrap();
+        assert!(text.contains(from), "{text}");
+        std::fs::write(path, text.replacen(from, to, 1)).unwrap();
+    }
+
+    #[test]
+    fn an_intact_template_is_said_to_be() {
+        let directory = tempfile::tempdir().unwrap();
+        let found = verify(&template(directory.path())).unwrap();
+        assert_eq!((found.paths, found.listed), (7, true));
+    }
+
+    #[test]
+    fn every_kind_of_damage_is_found() {
+        let damage = |change: &dyn Fn(&Path)| {
+            let directory = tempfile::tempdir().unwrap();
+            let path = template(directory.path());
+            std::fs::remove_file(directory.path().join("SHA256SUMS")).unwrap();
+            change(&path);
+            verify(&path).unwrap_err().to_string()
+        };
+        let manifest = |path: &Path| path.with_file_name("smb-gateway-t_1_amd64.manifest.json");
+        let said = damage(&|path| std::fs::write(path, "short").unwrap());
+        assert!(said.contains("SHA-256"), "{said}");
+        let said = damage(&|path| change(&manifest(path), "\"0755\"", "\"0777\""));
+        assert!(said.contains("1 paths differ"), "{said}");
+        let said = damage(&|path| change(&manifest(path), "/.hidden", "/.other"));
+        assert!(
+            said.contains("/.hidden is not in the manifest") && said.contains("/.other is missing"),
+            "{said}"
+        );
+        let said = damage(&|path| std::fs::remove_file(manifest(path)).unwrap());
+        assert!(said.contains("manifest"), "{said}");
+    }
+
+    #[test]
+    fn checksums_beside_it_count() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = template(directory.path());
+        let manifest = directory.path().join("smb-gateway-t_1_amd64.manifest.json");
+        std::fs::write(&manifest, std::fs::read_to_string(&manifest).unwrap() + "\n").unwrap();
+        assert!(verify(&path).unwrap_err().to_string().contains("SHA256SUMS"));
     }
 }

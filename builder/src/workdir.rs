@@ -27,9 +27,7 @@ impl WorkDir {
     /// # Errors
     /// [`Error::Io`].
     pub fn create() -> Result<Self, Error> {
-        let given = std::env::var_os("TMPDIR")
-            .map(PathBuf::from)
-            .filter(|path| !path.as_os_str().is_empty());
+        let given = std::env::var_os("TMPDIR").map(PathBuf::from).filter(|path| !path.as_os_str().is_empty());
         let memory = PathBuf::from("/dev/shm");
         let base = match given {
             Some(path) => path,
@@ -58,11 +56,7 @@ impl WorkDir {
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(source) => {
-                    return Err(Error::Io {
-                        doing: "making",
-                        path,
-                        source,
-                    });
+                    return Err(Error::Io { doing: "making", path, source });
                 }
             }
         }
@@ -125,15 +119,7 @@ fn remove(path: &Path) {
     }
     // an engine that was killed may leave files of subordinate users, whom only a user namespace can act for
     let command = Command::new("unshare")
-        .args([
-            "--user",
-            "--map-root-user",
-            "--map-auto",
-            "--",
-            "rm",
-            "-rf",
-            "--one-file-system",
-        ])
+        .args(["--user", "--map-root-user", "--map-auto", "--", "rm", "-rf", "--one-file-system"])
         .arg(path.to_string_lossy())
         .deadline(Duration::from_secs(60));
     let _ = System::new().run(&command);
@@ -163,11 +149,7 @@ mod tests {
         fs::write(work.join("file"), "x").unwrap();
         assert!(second.path().exists() && work.path() != second.path());
         drop((work, second));
-        assert_eq!(
-            fs::read_dir(base.path()).unwrap().count(),
-            1,
-            "only the other directory stays"
-        );
+        assert_eq!(fs::read_dir(base.path()).unwrap().count(), 1, "only the other directory stays");
     }
 
     #[test]

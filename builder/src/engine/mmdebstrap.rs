@@ -41,9 +41,7 @@ impl RootfsEngine for Mmdebstrap {
         };
         job.system
             .run_streaming(&command, streams)
-            .map_err(Error::program(
-                "installing the packages into a new root file system",
-            ))?;
+            .map_err(Error::program("installing the packages into a new root file system"))?;
         Ok(tar)
     }
 }

@@ -21,10 +21,7 @@ fn has_range(text: &str, name: &str, uid: u32) -> bool {
     text.lines().any(|line| {
         let mut fields = line.trim().split(':');
         let who = fields.next().unwrap_or_default();
-        let count = fields
-            .nth(1)
-            .and_then(|count| count.parse::<u64>().ok())
-            .unwrap_or_default();
+        let count = fields.nth(1).and_then(|count| count.parse::<u64>().ok()).unwrap_or_default();
         (who == name || who == uid.to_string()) && count >= NEEDED
     })
 }

@@ -64,11 +64,7 @@ pub(super) const LEFTOVERS: Check = Check {
             .filter(|path| subject.tree.get(path).is_some_and(|entry| !entry.is_directory()))
             .map(|path| format!("{path} is left from the build"))
             .collect();
-        if subject
-            .tree
-            .file("/etc/resolv.conf")
-            .is_some_and(|content| !content.is_empty())
-        {
+        if subject.tree.file("/etc/resolv.conf").is_some_and(|content| !content.is_empty()) {
             found.push("/etc/resolv.conf is the building machine's".into());
         }
         found
@@ -106,18 +102,13 @@ pub(super) const PACKAGES: Check = Check {
         for package in &subject.lock.packages {
             match installed.remove(package.name.as_str()) {
                 Some(version) if version == package.version => {}
-                Some(version) => found.push(format!(
-                    "{} is {version}, locked {}",
-                    package.name, package.version
-                )),
+                Some(version) => {
+                    found.push(format!("{} is {version}, locked {}", package.name, package.version))
+                }
                 None => found.push(format!("{} is locked and not installed", package.name)),
             }
         }
-        found.extend(
-            installed
-                .keys()
-                .map(|name| format!("{name} is installed and not locked")),
-        );
+        found.extend(installed.keys().map(|name| format!("{name} is installed and not locked")));
         found
     },
 };
@@ -131,22 +122,15 @@ pub(super) const AGENT: Check = Check {
         match (subject.tree.get(&place.path), subject.tree.file(&place.path)) {
             (Some(entry), Some(bytes)) if bytes.starts_with(b"\x7fELF") => {
                 if (entry.mode, entry.uid, entry.gid) != (0o755, 0, 0) {
-                    found.push(format!(
-                        "{} is {:04o} {}:{}",
-                        place.path, entry.mode, entry.uid, entry.gid
-                    ));
+                    found.push(format!("{} is {:04o} {}:{}", place.path, entry.mode, entry.uid, entry.gid));
                 }
             }
             (Some(_), _) => found.push(format!("{} is no program", place.path)),
             (None, _) => found.push(format!("{} does not exist", place.path)),
         }
-        let unit = subject
-            .tree
-            .text(&format!("/usr/lib/systemd/system/{}", agent::UNIT))
-            .unwrap_or_default();
-        let started = unit
-            .lines()
-            .filter_map(|line| line.strip_prefix("ExecStart=")?.split_whitespace().next());
+        let unit = subject.tree.text(&format!("/usr/lib/systemd/system/{}", agent::UNIT)).unwrap_or_default();
+        let started =
+            unit.lines().filter_map(|line| line.strip_prefix("ExecStart=")?.split_whitespace().next());
         for path in place.links.iter().map(String::as_str).chain(started) {
             if subject.tree.resolve(path).as_deref() != Some(place.path.as_str()) {
                 found.push(format!("{path} does not lead to it"));
@@ -174,14 +158,8 @@ pub(super) const NETBIOS: Check = Check {
     why: "smbd waits for nmbd, and nmbd for an interface, for ever where there is none",
     run: |subject| {
         let config = subject.tree.text("/etc/samba/smb.conf").unwrap_or_default();
-        let off = config
-            .lines()
-            .any(|line| line.split_whitespace().eq(["disable", "netbios", "=", "yes"]));
-        if off {
-            vec![]
-        } else {
-            vec!["/etc/samba/smb.conf does not say `disable netbios = yes`".into()]
-        }
+        let off = config.lines().any(|line| line.split_whitespace().eq(["disable", "netbios", "=", "yes"]));
+        if off { vec![] } else { vec!["/etc/samba/smb.conf does not say `disable netbios = yes`".into()] }
     },
 };
 
@@ -212,11 +190,7 @@ pub(super) const IMPORTANT_LINKS: Check = Check {
 };
 
 fn files<'a>(subject: &Subject<'a>) -> impl Iterator<Item = &'a str> + use<'a> {
-    subject
-        .tree
-        .entries()
-        .filter(|(_, entry)| matches!(entry.kind, Kind::File(_)))
-        .map(|(path, _)| path)
+    subject.tree.entries().filter(|(_, entry)| matches!(entry.kind, Kind::File(_))).map(|(path, _)| path)
 }
 
 fn is_link(entry: &Entry) -> bool {

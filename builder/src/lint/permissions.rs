@@ -42,9 +42,5 @@ fn entries(
     subject: &Subject<'_>,
     judge: impl Fn(&str, &crate::tree::Entry) -> Option<String>,
 ) -> Vec<String> {
-    subject
-        .tree
-        .entries()
-        .filter_map(|(path, entry)| judge(path, entry))
-        .collect()
+    subject.tree.entries().filter_map(|(path, entry)| judge(path, entry)).collect()
 }

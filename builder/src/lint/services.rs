@@ -27,17 +27,8 @@ pub(super) const ENABLED: Check = Check {
             .map(str::to_owned)
             .collect();
         let enabling = |path: &&String| units::is_enabling(path);
-        found.extend(
-            present
-                .difference(&wanted)
-                .map(|path| format!("{path} is not listed")),
-        );
-        found.extend(
-            wanted
-                .difference(&present)
-                .filter(enabling)
-                .map(|path| format!("{path} is missing")),
-        );
+        found.extend(present.difference(&wanted).map(|path| format!("{path} is not listed")));
+        found.extend(wanted.difference(&present).filter(enabling).map(|path| format!("{path} is missing")));
         found
     },
 };
@@ -47,13 +38,7 @@ pub(super) const MASKED: Check = Check {
     why: "these units fail, wait or cost memory in a gateway",
     run: |subject| {
         let always = ["nmbd.service".to_owned(), "systemd-firstboot.service".to_owned()];
-        let listed = subject
-            .recipe
-            .services
-            .mask
-            .iter()
-            .chain(&always)
-            .collect::<BTreeSet<_>>();
+        let listed = subject.recipe.services.mask.iter().chain(&always).collect::<BTreeSet<_>>();
         listed
             .into_iter()
             .filter(|unit| {
@@ -70,21 +55,11 @@ pub(super) const FIRST_BOOT: Check = Check {
     why: "the packages' default is a graphical system",
     run: |subject| {
         let target = &subject.recipe.services.default_target;
-        let resolved = subject
-            .tree
-            .resolve(&format!("{UNITS}/default.target"))
-            .unwrap_or_default();
-        if resolved.ends_with(&format!("/{target}")) {
-            vec![]
-        } else {
-            vec![format!("it is `{resolved}`")]
-        }
+        let resolved = subject.tree.resolve(&format!("{UNITS}/default.target")).unwrap_or_default();
+        if resolved.ends_with(&format!("/{target}")) { vec![] } else { vec![format!("it is `{resolved}`")] }
     },
 };
 
 fn is_link(subject: &Subject<'_>, path: &str) -> bool {
-    subject
-        .tree
-        .get(path)
-        .is_some_and(|entry| matches!(entry.kind, Kind::Symlink(_)))
+    subject.tree.get(path).is_some_and(|entry| matches!(entry.kind, Kind::Symlink(_)))
 }

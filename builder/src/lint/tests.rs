@@ -31,14 +31,8 @@ fn good() -> Tree {
         tree.put(path, Entry::directory()).unwrap();
     }
     tree.put("/tmp", Entry::directory().with_mode(0o1777)).unwrap();
-    for unit in [
-        "networking.service",
-        "smbd.service",
-        "smbgw-agent.service",
-        "multi-user.target",
-    ] {
-        tree.put(&format!("/usr/lib/systemd/system/{unit}"), Entry::file(UNIT))
-            .unwrap();
+    for unit in ["networking.service", "smbd.service", "smbgw-agent.service", "multi-user.target"] {
+        tree.put(&format!("/usr/lib/systemd/system/{unit}"), Entry::file(UNIT)).unwrap();
     }
     for (path, text) in [
         ("/etc/shadow", "root:*:20370::::::\nmessagebus:!*:20370::::::\n"),
@@ -61,8 +55,7 @@ fn good() -> Tree {
     }
     tree.put("/bin", Entry::symlink("usr/bin")).unwrap();
     tree.put("/sbin", Entry::symlink("usr/sbin")).unwrap();
-    tree.put(&recipe.agent.path, Entry::file("\x7fELF").with_mode(0o755))
-        .unwrap();
+    tree.put(&recipe.agent.path, Entry::file("\x7fELF").with_mode(0o755)).unwrap();
     for link in &recipe.agent.links {
         tree.put(link, Entry::symlink(recipe.agent.path.clone())).unwrap();
     }
@@ -75,24 +68,14 @@ fn good() -> Tree {
 fn broken(change: impl FnOnce(&mut Tree)) -> Vec<&'static str> {
     let mut tree = good();
     change(&mut tree);
-    let findings = run(&Subject {
-        tree: &tree,
-        recipe: &recipe(),
-        lock: &lock(),
-    });
+    let findings = run(&Subject { tree: &tree, recipe: &recipe(), lock: &lock() });
     findings.iter().map(|finding| finding.check).collect()
 }
 
 fn with(path: &'static str, text: &'static str) -> impl FnOnce(&mut Tree) {
     move |tree| {
-        tree.put(
-            path,
-            Entry {
-                mtime: 1,
-                ..Entry::file(text)
-            },
-        )
-        .unwrap()
+        let entry = Entry { mtime: 1, ..Entry::file(text) };
+        tree.put(path, entry).unwrap();
     }
 }
 
@@ -107,73 +90,31 @@ fn each_trap_is_caught_by_its_check() {
     assert_eq!(broken(mode("/usr/bin/dpkg", 0o4755)), ["set-id"]);
     assert_eq!(broken(mode("/usr/bin/dpkg", 0o777)), ["world-writable"]);
     assert_eq!(broken(mode("/tmp", 0o777)), ["world-writable"]);
-    assert_eq!(
-        broken(|tree| tree.get_mut("/etc/shadow").unwrap().mtime = EPOCH + 1),
-        ["times"]
-    );
-    assert_eq!(
-        broken(with("/etc/shadow", "root::20370::::::\n")),
-        ["empty-password"]
-    );
-    assert_eq!(
-        broken(with("/etc/shadow", "root:$y$j9T$abc:20370::::::\n")),
-        ["password-hash"]
-    );
-    assert_eq!(
-        broken(with("/etc/shadow", "root:!$y$j9T$abc:20370::::::\n")),
-        ["password-hash"]
-    );
+    assert_eq!(broken(|tree| tree.get_mut("/etc/shadow").unwrap().mtime = EPOCH + 1), ["times"]);
+    assert_eq!(broken(with("/etc/shadow", "root::20370::::::\n")), ["empty-password"]);
+    assert_eq!(broken(with("/etc/shadow", "root:$y$j9T$abc:20370::::::\n")), ["password-hash"]);
+    assert_eq!(broken(with("/etc/shadow", "root:!$y$j9T$abc:20370::::::\n")), ["password-hash"]);
     assert_eq!(broken(with("/etc/ssh/ssh_host_rsa_key", "x")), ["secrets"]);
-    assert_eq!(
-        broken(with("/root/k", "-----BEGIN OPENSSH PRIVATE KEY-----\n")),
-        ["secrets"]
-    );
-    assert_eq!(
-        broken(with("/var/lib/samba/private/secrets.tdb", "x")),
-        ["secrets"]
-    );
+    assert_eq!(broken(with("/root/k", "-----BEGIN OPENSSH PRIVATE KEY-----\n")), ["secrets"]);
+    assert_eq!(broken(with("/var/lib/samba/private/secrets.tdb", "x")), ["secrets"]);
     assert_eq!(broken(with("/etc/krb5.keytab", "x")), ["secrets"]);
-    assert_eq!(
-        broken(with("/etc/machine-id", "0123456789abcdef0123456789abcdef\n")),
-        ["machine-id"]
-    );
+    assert_eq!(broken(with("/etc/machine-id", "0123456789abcdef0123456789abcdef\n")), ["machine-id"]);
     assert_eq!(broken(|tree| tree.remove("/etc/machine-id")), ["machine-id"]);
-    assert_eq!(
-        broken(with("/var/lib/dbus/machine-id", "0123456789abcdef\n")),
-        ["machine-id"]
-    );
+    assert_eq!(broken(with("/var/lib/dbus/machine-id", "0123456789abcdef\n")), ["machine-id"]);
     assert_eq!(broken(with("/var/log/dpkg.log", "x")), ["leftovers"]);
     assert_eq!(broken(with("/var/lib/apt/lists/x_Packages", "x")), ["leftovers"]);
-    assert_eq!(
-        broken(with("/etc/resolv.conf", "nameserver 10.0.0.1\n")),
-        ["leftovers"]
-    );
+    assert_eq!(broken(with("/etc/resolv.conf", "nameserver 10.0.0.1\n")), ["leftovers"]);
     assert_eq!(broken(with("/usr/bin/python3.13", "x")), ["forbidden"]);
     assert_eq!(
-        broken(with(
-            "/var/lib/dpkg/status",
-            "Package: a\nStatus: install ok unpacked\n"
-        )),
+        broken(with("/var/lib/dpkg/status", "Package: a\nStatus: install ok unpacked\n")),
         ["packages"; 2]
     );
-    assert_eq!(
-        broken(|tree| tree.remove("/usr/lib/smbgw/smbgw-agent")),
-        ["agent"; 3]
-    );
-    assert_eq!(
-        broken(with("/usr/lib/systemd/system/smbgw-agent.service", STRAY_UNIT)),
-        ["agent"]
-    );
+    assert_eq!(broken(|tree| tree.remove("/usr/lib/smbgw/smbgw-agent")), ["agent"; 3]);
+    assert_eq!(broken(with("/usr/lib/systemd/system/smbgw-agent.service", STRAY_UNIT)), ["agent"]);
     assert_eq!(broken(mode("/usr/lib/smbgw/smbgw-agent", 0o644)), ["agent"]);
-    assert_eq!(
-        broken(with("/usr/lib/smbgw/smbgw-agent", "#!/bin/sh\n")),
-        ["agent"]
-    );
+    assert_eq!(broken(with("/usr/lib/smbgw/smbgw-agent", "#!/bin/sh\n")), ["agent"]);
     assert_eq!(broken(|tree| tree.remove("/etc/.updated")), ["updated-stamps"]);
-    assert_eq!(
-        broken(|tree| tree.get_mut("/var/.updated").unwrap().mtime = 1),
-        ["updated-stamps"]
-    );
+    assert_eq!(broken(|tree| tree.get_mut("/var/.updated").unwrap().mtime = 1), ["updated-stamps"]);
     assert_eq!(broken(with("/etc/samba/smb.conf", "[global]\n")), ["netbios-off"]);
     assert_eq!(broken(|tree| tree.remove("/sbin")), ["important-paths"]);
 }
@@ -182,41 +123,22 @@ fn each_trap_is_caught_by_its_check() {
 fn services_are_exactly_those_listed() {
     let link = |path: &'static str, target: &'static str| {
         move |tree: &mut Tree| {
-            tree.put(
-                path,
-                Entry {
-                    mtime: 1,
-                    kind: Kind::Symlink(target.into()),
-                    ..Entry::symlink("")
-                },
-            )
-            .unwrap();
+            tree.put(path, Entry { mtime: 1, kind: Kind::Symlink(target.into()), ..Entry::symlink("") })
+                .unwrap();
         }
     };
     let wants = "/etc/systemd/system/multi-user.target.wants";
     assert_eq!(
-        broken(link(
-            "/etc/systemd/system/multi-user.target.wants/ctdb.service",
-            "/x"
-        )),
+        broken(link("/etc/systemd/system/multi-user.target.wants/ctdb.service", "/x")),
         ["enabled-as-listed"]
     );
-    assert_eq!(
-        broken(|tree| tree.remove(&format!("{wants}/smbd.service"))),
-        ["enabled-as-listed"]
-    );
-    assert_eq!(
-        broken(|tree| tree.remove("/etc/systemd/system/nmbd.service")),
-        ["masked-as-listed"]
-    );
+    assert_eq!(broken(|tree| tree.remove(&format!("{wants}/smbd.service"))), ["enabled-as-listed"]);
+    assert_eq!(broken(|tree| tree.remove("/etc/systemd/system/nmbd.service")), ["masked-as-listed"]);
     assert_eq!(
         broken(|tree| tree.remove("/etc/systemd/system/systemd-firstboot.service")),
         ["masked-as-listed"]
     );
-    assert_eq!(
-        broken(link("/etc/systemd/system/default.target", "/none")),
-        ["default-target"]
-    );
+    assert_eq!(broken(link("/etc/systemd/system/default.target", "/none")), ["default-target"]);
 }
 
 #[test]

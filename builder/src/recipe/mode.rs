@@ -13,9 +13,7 @@ impl TryFrom<String> for Mode {
     fn try_from(text: String) -> Result<Self, String> {
         match u32::from_str_radix(&text, 8) {
             Ok(bits) if bits <= 0o7777 && text.len() >= 3 => Ok(Self(bits)),
-            _ => Err(format!(
-                "`{text}` is not a mode: write it in octal and in quotes, \"0644\""
-            )),
+            _ => Err(format!("`{text}` is not a mode: write it in octal and in quotes, \"0644\"")),
         }
     }
 }
@@ -41,12 +39,7 @@ impl TryFrom<String> for Owner {
 
     fn try_from(text: String) -> Result<Self, String> {
         text.split_once(':')
-            .and_then(|(uid, gid)| {
-                Some(Self {
-                    uid: uid.parse().ok()?,
-                    gid: gid.parse().ok()?,
-                })
-            })
+            .and_then(|(uid, gid)| Some(Self { uid: uid.parse().ok()?, gid: gid.parse().ok()? }))
             .ok_or_else(|| format!("`{text}` is not an owner: write numbers, \"0:0\""))
     }
 }

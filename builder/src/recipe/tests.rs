@@ -28,11 +28,7 @@ fn bad_values_are_refused() {
         ("\"0700\"", "\"0900\"", "octal"),
         ("nmbd.service", "nmbd", "not the name of a systemd unit"),
         ("/srv/smb/", "/srv/../etc/", "absolute path"),
-        (
-            "    - smbd.service",
-            "    - smbd.service\n    - smbd.service",
-            "twice",
-        ),
+        ("    - smbd.service", "    - smbd.service\n    - smbd.service", "twice"),
     ] {
         let error = parse_with(from, to).unwrap_err();
         assert!(error.contains(said), "{to}: {error}");

@@ -31,9 +31,7 @@ impl Tree {
                     Kind::Hardlink(self::path(target.as_bytes())?)
                 }
                 other => {
-                    return Err(Error::Tree(format!(
-                        "{path} is a {other:?}, which no template may hold"
-                    )));
+                    return Err(Error::Tree(format!("{path} is a {other:?}, which no template may hold")));
                 }
             };
             let xattrs = xattrs(&mut entry).map_err(bad)?;
@@ -51,9 +49,7 @@ impl Tree {
         }
         let mut tree = Self { base: tar, entries };
         tree.sort_hardlinks()?;
-        tree.entries
-            .entry("/".to_owned())
-            .or_insert_with(Entry::directory);
+        tree.entries.entry("/".to_owned()).or_insert_with(Entry::directory);
         Ok(tree)
     }
 
@@ -79,11 +75,8 @@ impl Tree {
             group.sort();
             let first = group[0].clone();
             for name in group {
-                let kind = if name == first {
-                    Kind::File(content.clone())
-                } else {
-                    Kind::Hardlink(first.clone())
-                };
+                let kind =
+                    if name == first { Kind::File(content.clone()) } else { Kind::Hardlink(first.clone()) };
                 if let Some(entry) = self.entries.get_mut(&name) {
                     entry.kind = kind;
                 }
@@ -95,16 +88,9 @@ impl Tree {
 
 /// The absolute form of a path in a tar.
 fn path(bytes: &[u8]) -> Result<String, Error> {
-    let text = std::str::from_utf8(bytes).map_err(|_| {
-        Error::Tree(format!(
-            "the name `{}` is not UTF-8",
-            String::from_utf8_lossy(bytes)
-        ))
-    })?;
-    let parts: Vec<&str> = text
-        .split('/')
-        .filter(|part| !part.is_empty() && *part != ".")
-        .collect();
+    let text = std::str::from_utf8(bytes)
+        .map_err(|_| Error::Tree(format!("the name `{}` is not UTF-8", String::from_utf8_lossy(bytes))))?;
+    let parts: Vec<&str> = text.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
     if parts.contains(&"..") {
         return Err(Error::Tree(format!("the name `{text}` leads out of the root")));
     }
@@ -124,11 +110,7 @@ fn xattrs<R: io::Read>(entry: &mut tar::Entry<'_, R>) -> io::Result<BTreeMap<Str
     let mut found = BTreeMap::new();
     for extension in extensions {
         let extension = extension?;
-        if let Some(name) = extension
-            .key()
-            .ok()
-            .and_then(|key| key.strip_prefix("SCHILY.xattr."))
-        {
+        if let Some(name) = extension.key().ok().and_then(|key| key.strip_prefix("SCHILY.xattr.")) {
             found.insert(name.to_owned(), extension.value_bytes().to_owned());
         }
     }

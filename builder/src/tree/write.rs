@@ -38,25 +38,11 @@ pub fn write_tar(tree: &Tree, out: &mut impl Write) -> io::Result<()> {
         }
         let mtime = entry.mtime.max(0) as u64;
         if !records.is_empty() {
-            let pax = Header {
-                flag: b'x',
-                mode: 0o644,
-                uid: 0,
-                gid: 0,
-                size: records.len(),
-                mtime,
-            };
+            let pax = Header { flag: b'x', mode: 0o644, uid: 0, gid: 0, size: records.len(), mtime };
             out.write_all(&pax.block("", "./PaxHeaders", "")?)?;
             write_padded(out, &records)?;
         }
-        let header = Header {
-            flag,
-            mode: entry.mode,
-            uid: entry.uid,
-            gid: entry.gid,
-            size,
-            mtime,
-        };
+        let header = Header { flag, mode: entry.mode, uid: entry.uid, gid: entry.gid, size, mtime };
         let (prefix, rest) = split.unwrap_or(("", cut(&name)));
         out.write_all(&header.block(prefix, rest, cut(&target))?)?;
         if let Kind::File(content) = &entry.kind {
@@ -104,10 +90,7 @@ fn octal(field: &mut [u8], value: u64) -> io::Result<()> {
     let digits = field.len() - 1;
     let text = format!("{value:0digits$o}");
     if text.len() > digits {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("{value} does not fit a tar header"),
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{value} does not fit a tar header")));
     }
     field[..digits].copy_from_slice(text.as_bytes());
     field[digits] = 0;
@@ -138,10 +121,7 @@ fn split_name(name: &str) -> Option<(&str, &str)> {
 
 /// What stands in the header of an entry whose real name is in a pax record.
 fn cut(name: &str) -> &str {
-    let end = (0..=name.len().min(100))
-        .rev()
-        .find(|&end| name.is_char_boundary(end))
-        .unwrap_or(0);
+    let end = (0..=name.len().min(100)).rev().find(|&end| name.is_char_boundary(end)).unwrap_or(0);
     &name[..end]
 }
 
@@ -172,23 +152,14 @@ mod tests {
         let mut tree = Tree::default();
         let long = format!("/usr/{}", "x".repeat(180));
         let mut capable = Entry::file("elf").with_mode(0o755);
-        capable
-            .xattrs
-            .insert("security.capability".into(), vec![1, 0, 0, 2, 0, 32, 0, 0]);
+        capable.xattrs.insert("security.capability".into(), vec![1, 0, 0, 2, 0, 32, 0, 0]);
         capable.mtime = 1_700_000_000;
         (capable.uid, capable.gid) = (998, 65_534);
         tree.put("/usr/bin/ping", capable).unwrap();
         tree.put(&long, Entry::file("long name")).unwrap();
-        tree.put("/usr/long-link", Entry::symlink("y".repeat(150)))
+        tree.put("/usr/long-link", Entry::symlink("y".repeat(150))).unwrap();
+        tree.put("/usr/bin/zing", Entry { kind: Kind::Hardlink("/usr/bin/ping".into()), ..Entry::file("") })
             .unwrap();
-        tree.put(
-            "/usr/bin/zing",
-            Entry {
-                kind: Kind::Hardlink("/usr/bin/ping".into()),
-                ..Entry::file("")
-            },
-        )
-        .unwrap();
         let deep = format!("/{}/{}/file", "d".repeat(90), "e".repeat(90));
         tree.put(&deep, Entry::file("")).unwrap();
         let back = round_trip(&tree);
@@ -198,11 +169,7 @@ mod tests {
                 (found.mode, found.uid, found.gid, found.mtime),
                 (entry.mode, entry.uid, entry.gid, entry.mtime)
             );
-            assert_eq!(
-                (back.file(path), &found.xattrs),
-                (tree.file(path), &entry.xattrs),
-                "{path}"
-            );
+            assert_eq!((back.file(path), &found.xattrs), (tree.file(path), &entry.xattrs), "{path}");
         }
         assert_eq!(back.len(), tree.len());
     }
@@ -219,10 +186,7 @@ mod tests {
         use smbgw_command::{Command, Runner, System};
         let list = Command::new("tar").args(["--numeric-owner", "-tvf", &path.to_string_lossy()]);
         let text = System::new().run(&list).unwrap().text(&list).unwrap();
-        assert!(
-            text.contains("-rw-r--r-- 0/0") && text.contains("./etc/hostname"),
-            "{text}"
-        );
+        assert!(text.contains("-rw-r--r-- 0/0") && text.contains("./etc/hostname"), "{text}");
         assert_eq!(text.lines().count(), 3);
     }
 
