@@ -2,11 +2,11 @@
 //! nothing left of the gateway but the data.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use smbgw_command::{Command, Interrupt};
+use smbgw_command::Interrupt;
 use smbgw_lab::{Answer, Client, Environment, Product, Snapshot, environment, files, lab, memory};
 
 use crate::programs::target;
@@ -21,25 +21,13 @@ const DEADLINE: Duration = Duration::from_secs(10 * 60);
 
 /// From outside: brings what is needed, builds, and enters the environment.
 pub(crate) fn run(keep: bool, interrupt: &Interrupt) -> Result<i32> {
-    packages::install(&[
-        packages::COMPILER,
-        packages::BUILDER,
-        packages::NODE,
-        packages::CLIENT,
-    ])?;
+    packages::install(&[packages::COMPILER, packages::BUILDER, packages::NODE, packages::CLIENT])?;
     programs::build()?;
     let template = templates::build("debian-13")?;
     ensure!(!interrupt.is_set(), "interrupted");
-    say::step(
-        "environment",
-        "private namespaces with a pure cgroup2: this machine stays as it is",
-    );
+    say::step("environment", "private namespaces with a pure cgroup2: this machine stays as it is");
     let environment = Environment::create(&target(), keep)?;
-    let built = format!(
-        "{} in {}",
-        say::megabytes(template.size),
-        say::seconds(template.took)
-    );
+    let built = format!("{} in {}", say::megabytes(template.size), say::seconds(template.took));
     let args: Vec<OsString> = vec!["demo-inside".into(), template.file.into(), built.into()];
     let xtask = std::env::current_exe()?;
     let code = environment.run(&xtask, &xtask, &args, &test::variables(), DEADLINE, interrupt)?;
@@ -102,20 +90,14 @@ pub(crate) fn inside(template: &Path, built: &str) -> Result<()> {
     let first = directory.join("first");
     client.get("first.txt", &first)?;
     let first_byte = start.elapsed();
-    ensure!(
-        std::fs::read(&first)? == b"x",
-        "the first byte is not the one on the disk"
-    );
+    ensure!(std::fs::read(&first)? == b"x", "the first byte is not the one on the disk");
     say::line(&format!(
         "first byte after {} (create itself: {})",
         say::seconds(first_byte),
         say::seconds(create)
     ));
 
-    say::step(
-        "file",
-        &format!("{FILE_MIB} MiB of random bytes, put and get with smbclient as user demo"),
-    );
+    say::step("file", &format!("{FILE_MIB} MiB of random bytes, put and get with smbclient as user demo"));
     let (sent, got) = (directory.join("sent"), directory.join("got"));
     files::random_file(&sent, FILE_MIB)?;
     let hash = files::sha256(&sent)?;
@@ -123,18 +105,10 @@ pub(crate) fn inside(template: &Path, built: &str) -> Result<()> {
     let ((), get) = say::timed(|| client.get("random.bin", &got))?;
     let there = files::sha256(&data.join("random.bin"))?;
     ensure!(there == hash, "what lies in the share is not what was sent");
-    ensure!(
-        files::sha256(&got)? == hash,
-        "what came back is not what was sent"
-    );
+    ensure!(files::sha256(&got)? == hash, "what came back is not what was sent");
     let owner = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(data.join("random.bin"))?);
-    ensure!(
-        owner != 0 && owner < 65_534,
-        "the file's owner on the node is {owner}"
-    );
-    say::line(&format!(
-        "sha256 {hash}, the same in the share and back; owner on the node: uid {owner}"
-    ));
+    ensure!(owner != 0 && owner < 65_534, "the file's owner on the node is {owner}");
+    say::line(&format!("sha256 {hash}, the same in the share and back; owner on the node: uid {owner}"));
     say::line(&format!(
         "put {} ({}), get {} ({})",
         say::seconds(put),
@@ -143,46 +117,23 @@ pub(crate) fn inside(template: &Path, built: &str) -> Result<()> {
         rate(get)
     ));
 
-    say::step(
-        "look",
-        "list, status, and idle memory by process as the node sees it",
-    );
+    say::step("look", "list, status, and idle memory by process as the node sees it");
     host(&["list"])?;
     host(&["status", "demo"])?;
     let memory = idle_memory("demo")?;
     for (name, one) in &memory.0 {
-        say::line(&format!(
-            "{name:<18} {:>2} × {:>10} PSS",
-            one.count,
-            say::mib(one.pss)
-        ));
+        say::line(&format!("{name:<18} {:>2} × {:>10} PSS", one.count, say::mib(one.pss)));
     }
 
     say::step("delete", "the gateway goes, the data stays");
     host(&["delete", "demo"])?;
-    ensure!(
-        files::sha256(&data.join("random.bin"))? == hash,
-        "the data changed"
-    );
+    ensure!(files::sha256(&data.join("random.bin"))? == hash, "the data changed");
     ensure!(data.join("first.txt").exists(), "the data is gone");
     drop(client);
     before.expect_same(&directory)?;
-    say::line(&format!(
-        "compared with before create: {}; all the same",
-        before.summary()
-    ));
+    say::line(&format!("compared with before create: {}; all the same", before.summary()));
 
-    summary(
-        built,
-        &path,
-        &Measured {
-            create,
-            first_byte,
-            put,
-            get,
-            memory,
-        },
-    );
+    summary(built, &path, &Measured { create, first_byte, put, get, memory });
     Ok(())
 }
 
@@ -195,11 +146,7 @@ fn summary(built: &str, path: &str, measured: &Measured) {
         ("create to first byte over SMB", say::seconds(measured.first_byte)),
         (
             "put / get",
-            format!(
-                "{FILE_MIB} MiB, bit-identical, {} / {}",
-                rate(measured.put),
-                rate(measured.get)
-            ),
+            format!("{FILE_MIB} MiB, bit-identical, {} / {}", rate(measured.put), rate(measured.get)),
         ),
         (
             "idle memory",
@@ -212,10 +159,7 @@ fn summary(built: &str, path: &str, measured: &Measured) {
             ),
         ),
         ("after delete", format!("data unchanged in {path}")),
-        (
-            "",
-            "no container, mount, bridge port, socket, process, cgroup or record is left".to_owned(),
-        ),
+        ("", "no container, mount, bridge port, socket, process, cgroup or record is left".to_owned()),
     ] {
         println!("   {what:<31} {value}");
     }
@@ -226,9 +170,7 @@ fn rate(duration: Duration) -> String {
 }
 
 fn address(product: &Product) -> Result<String> {
-    let status = Answer::of(&product.host().args(["--output", "json", "status", "demo"]))?
-        .ok()?
-        .data()?;
+    let status = Answer::of(&product.host().args(["--output", "json", "status", "demo"]))?.ok()?.data()?;
     lab::find_address(&status).with_context(|| format!("no address in {status}"))
 }
 
@@ -245,21 +187,4 @@ pub(crate) fn idle_memory(gateway: &str) -> Result<(Vec<(String, memory::Memory)
         }
     }
     Ok(last)
-}
-
-/// A program of the product, for benchmarks.
-pub(crate) fn shell(program: &str, args: &[&str]) -> Result<Answer> {
-    Answer::of(
-        &Command::new(program)
-            .args(args.iter().copied())
-            .deadline(Duration::from_secs(300)),
-    )?
-    .ok()
-}
-
-/// A directory below the run directory.
-pub(crate) fn fresh(directory: &Path, name: &str) -> Result<PathBuf> {
-    let path = directory.join("data").join(name);
-    files::directory(&path, 0)?;
-    Ok(path)
 }

@@ -19,16 +19,11 @@ pub(crate) fn run() -> Result<i32> {
     let completions = target().join("completions");
     fs::create_dir_all(&completions)?;
     // the names under which each shell looks for them
-    for (shell, file) in [
-        ("bash", "pve-smbgateway"),
-        ("zsh", "_pve-smbgateway"),
-        ("fish", "pve-smbgateway.fish"),
-    ] {
+    for (shell, file) in
+        [("bash", "pve-smbgateway"), ("zsh", "_pve-smbgateway"), ("fish", "pve-smbgateway.fish")]
+    {
         let output = Command::new(&program).args(["completions", shell]).output()?;
-        ensure!(
-            output.status.success() && !output.stdout.is_empty(),
-            "no completions for {shell}"
-        );
+        ensure!(output.status.success() && !output.stdout.is_empty(), "no completions for {shell}");
         fs::write(completions.join(file), output.stdout)?;
     }
     say::line(&format!("{} and {}", man.display(), completions.display()));

@@ -93,11 +93,7 @@ enum Verb {
     DemoInside { template: PathBuf, build: String },
     /// The benchmarks, in the environment
     #[command(hide = true)]
-    BenchInside {
-        template: PathBuf,
-        out: PathBuf,
-        parts: Vec<bench::Part>,
-    },
+    BenchInside { template: PathBuf, out: PathBuf, parts: Vec<bench::Part> },
 }
 
 /// Where the demo's gateway runs.
@@ -120,18 +116,12 @@ fn main() -> ExitCode {
 
 fn run(verb: Verb) -> Result<i32> {
     match verb {
-        Verb::Inside {
-            stage,
-            directory,
-            name,
-            command,
-        } => environment::furnish(stage, &directory, &name, &command),
+        Verb::Inside { stage, directory, name, command } => {
+            environment::furnish(stage, &directory, &name, &command)
+        }
         Verb::DemoInside { template, build } => demo::inside(&template, &build).map(|()| 0),
         Verb::BenchInside { template, out, parts } => bench::inside(&template, &out, &parts).map(|()| 0),
-        Verb::Demo {
-            mode: Mode::Lxc,
-            keep,
-        } => {
+        Verb::Demo { mode: Mode::Lxc, keep } => {
             root("demo")?;
             demo::run(keep, &interrupt()?)
         }
@@ -166,11 +156,7 @@ fn root(verb: &str) -> Result<()> {
 /// Set by Ctrl-C and by SIGTERM; whoever runs something long looks at it and cleans up.
 fn interrupt() -> Result<Interrupt> {
     let interrupt = Interrupt::new();
-    for signal in [
-        signal_hook::consts::SIGINT,
-        signal_hook::consts::SIGTERM,
-        signal_hook::consts::SIGHUP,
-    ] {
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
         signal_hook::flag::register(signal, interrupt.flag()).context("watching for signals")?;
     }
     Ok(interrupt)

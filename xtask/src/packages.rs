@@ -17,10 +17,7 @@ pub(crate) const BUILDER: &[Need] = &[
     ("newuidmap", "uidmap"),
     ("apt-get", "apt"),
     ("unshare", "util-linux"),
-    (
-        "/usr/share/keyrings/debian-archive-keyring.gpg",
-        "debian-archive-keyring",
-    ),
+    ("/usr/share/keyrings/debian-archive-keyring.gpg", "debian-archive-keyring"),
 ];
 /// What compiling needs, besides Rust: the agent is linked statically.
 pub(crate) const COMPILER: &[Need] = &[("cc", "gcc"), ("/usr/lib/x86_64-linux-gnu/libc.a", "libc6-dev")];
@@ -36,12 +33,8 @@ pub(crate) const NODE: &[Need] = &[
 /// What a client of the demo and the lab needs.
 pub(crate) const CLIENT: &[Need] = &[("smbclient", "smbclient")];
 /// What single tests need.
-pub(crate) const LAB: &[Need] = &[
-    ("strace", "strace"),
-    ("mke2fs", "e2fsprogs"),
-    ("tar", "tar"),
-    ("zstd", "zstd"),
-];
+pub(crate) const LAB: &[Need] =
+    &[("strace", "strace"), ("mke2fs", "e2fsprogs"), ("tar", "tar"), ("zstd", "zstd")];
 
 /// Installs what is missing of these.
 pub(crate) fn install(needs: &[&[Need]]) -> Result<()> {
@@ -72,19 +65,9 @@ pub(crate) fn install(needs: &[&[Need]]) -> Result<()> {
     let installed = apt(&["install"], &missing, false);
     drop(policy);
     installed?;
-    let still: Vec<&str> = needs
-        .iter()
-        .copied()
-        .flatten()
-        .filter(|(file, _)| !present(file))
-        .map(|(file, _)| *file)
-        .collect();
-    ensure!(
-        still.is_empty(),
-        "still missing after installing {}: {}",
-        missing.join(" "),
-        still.join(", ")
-    );
+    let still: Vec<&str> =
+        needs.iter().copied().flatten().filter(|(file, _)| !present(file)).map(|(file, _)| *file).collect();
+    ensure!(still.is_empty(), "still missing after installing {}: {}", missing.join(" "), still.join(", "));
     Ok(())
 }
 
@@ -114,18 +97,10 @@ fn apt(verb: &[&str], packages: &[&str], quietly: bool) -> Result<()> {
         .args(packages)
         .env("DEBIAN_FRONTEND", "noninteractive")
         .stdin(std::process::Stdio::null());
-    let status = if quietly {
-        command.output().map(|output| output.status)
-    } else {
-        command.status()
-    }
-    .context("starting apt-get: this needs a Debian machine")?;
+    let status = if quietly { command.output().map(|output| output.status) } else { command.status() }
+        .context("starting apt-get: this needs a Debian machine")?;
     if !status.success() {
-        bail!(
-            "apt-get {} {} failed ({status})",
-            verb.join(" "),
-            packages.join(" ")
-        );
+        bail!("apt-get {} {} failed ({status})", verb.join(" "), packages.join(" "));
     }
     Ok(())
 }

@@ -37,42 +37,22 @@ pub(crate) fn cargo(args: &[&str]) -> Command {
 /// Runs a command with our stdout and stderr.
 pub(crate) fn succeed(command: &mut Command) -> Result<()> {
     let text = format!("{command:?}");
-    let status = command
-        .stdin(std::process::Stdio::null())
-        .status()
-        .with_context(|| format!("starting {text}"))?;
+    let status =
+        command.stdin(std::process::Stdio::null()).status().with_context(|| format!("starting {text}"))?;
     ensure!(status.success(), "{text} failed ({status})");
     Ok(())
 }
 
 /// Builds the programs as they are shipped, and gives the directory they lie in.
 pub(crate) fn build() -> Result<PathBuf> {
-    say::step(
-        "programs",
-        "cargo build --release: smbgw-builder, pve-smbgateway, and smbgw-agent statically",
-    );
-    succeed(&mut cargo(&[
-        "build",
-        "--release",
-        "-p",
-        "smbgw-builder",
-        "-p",
-        "pve-smbgateway",
-    ]))?;
+    say::step("programs", "cargo build --release: smbgw-builder, pve-smbgateway, and smbgw-agent statically");
+    succeed(&mut cargo(&["build", "--release", "-p", "smbgw-builder", "-p", "pve-smbgateway"]))?;
     // another target directory, or the flags would make cargo build everything anew each time
     let statically = target().join("static");
     succeed(
-        cargo(&[
-            "build",
-            "--release",
-            "-p",
-            "smbgw-agent",
-            "--target",
-            TARGET,
-            "--target-dir",
-        ])
-        .arg(&statically)
-        .env("RUSTFLAGS", "-C target-feature=+crt-static"),
+        cargo(&["build", "--release", "-p", "smbgw-agent", "--target", TARGET, "--target-dir"])
+            .arg(&statically)
+            .env("RUSTFLAGS", "-C target-feature=+crt-static"),
     )?;
     let directory = directory();
     let release = target().join("release");
@@ -84,23 +64,10 @@ pub(crate) fn build() -> Result<PathBuf> {
 
 /// Builds `pve-smbgateway` with the faults that the journal tests ask for, apart from the shipped one.
 pub(crate) fn build_with_faults() -> Result<()> {
-    say::step(
-        "programs",
-        "pve-smbgateway once more, with faults for the journal tests",
-    );
+    say::step("programs", "pve-smbgateway once more, with faults for the journal tests");
     let other = target().join("faults");
     // unoptimised: it is built fast, and what it does is the same
-    succeed(
-        cargo(&[
-            "build",
-            "-p",
-            "pve-smbgateway",
-            "--features",
-            "faults",
-            "--target-dir",
-        ])
-        .arg(&other),
-    )?;
+    succeed(cargo(&["build", "-p", "pve-smbgateway", "--features", "faults", "--target-dir"]).arg(&other))?;
     place(&other.join("debug/pve-smbgateway"), &directory().join("faults"))
 }
 

@@ -54,24 +54,25 @@ pub(crate) fn build(name: &str) -> Result<Template> {
 
 /// Builds one into a directory of its own, with this cache.
 pub(crate) fn build_into(name: &str, out: &Path, cache: &Path, more: &[OsString]) -> Result<Template> {
+    build_with_agent(name, out, cache, &programs::directory().join("smbgw-agent"), more)
+}
+
+/// Builds one with another agent.
+pub(crate) fn build_with_agent(
+    name: &str,
+    out: &Path,
+    cache: &Path,
+    agent: &Path,
+    more: &[OsString],
+) -> Result<Template> {
     if out.exists() {
         fs::remove_dir_all(out).with_context(|| format!("removing {}", out.display()))?;
     }
     fs::create_dir_all(out)?;
     fs::create_dir_all(cache)?;
     let mut command = Command::new(programs::directory().join("smbgw-builder"));
-    command
-        .arg("build")
-        .arg(recipe(name))
-        .arg("--out")
-        .arg(out)
-        .arg("--cache")
-        .arg(cache);
-    command
-        .arg("--agent")
-        .arg(programs::directory().join("smbgw-agent"))
-        .args(more)
-        .current_dir(source());
+    command.arg("build").arg(recipe(name)).arg("--out").arg(out).arg("--cache").arg(cache);
+    command.arg("--agent").arg(agent).args(more).current_dir(source());
     let ((), took) = say::timed(|| succeed(&mut command))?;
     let file = template_in(out, name)?;
     let size = fs::metadata(&file)?.len();

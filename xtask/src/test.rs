@@ -41,15 +41,7 @@ pub(crate) fn check() -> Result<i32> {
     say::step("check", "cargo fmt --check");
     succeed(&mut cargo(&["fmt", "--all", "--check"]))?;
     say::step("check", "cargo clippy, warnings are errors");
-    succeed(&mut cargo(&[
-        "clippy",
-        "-q",
-        "--workspace",
-        "--all-targets",
-        "--",
-        "-D",
-        "warnings",
-    ]))?;
+    succeed(&mut cargo(&["clippy", "-q", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     succeed(&mut cargo(&[
         "clippy",
         "-q",
@@ -64,33 +56,16 @@ pub(crate) fn check() -> Result<i32> {
     ]))?;
     say::step("check", "cargo doc, warnings are errors");
     succeed(
-        cargo(&[
-            "doc",
-            "-q",
-            "--workspace",
-            "--no-deps",
-            "--document-private-items",
-        ])
-        .env("RUSTDOCFLAGS", "-D warnings"),
+        cargo(&["doc", "-q", "--workspace", "--no-deps", "--document-private-items"])
+            .env("RUSTDOCFLAGS", "-D warnings"),
     )?;
     say::step("check", "cargo deny: licences, sources, bans");
-    let installed = cargo(&["deny", "--version"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
+    let installed = cargo(&["deny", "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
     if !installed.is_ok_and(|status| status.success()) {
         say::line("cargo-deny is missing: installing it, which takes some minutes");
         succeed(&mut cargo(&["install", "-q", "cargo-deny", "--locked"]))?;
     }
-    succeed(&mut cargo(&[
-        "deny",
-        "--log-level",
-        "error",
-        "check",
-        "bans",
-        "licenses",
-        "sources",
-    ]))?;
+    succeed(&mut cargo(&["deny", "--log-level", "error", "check", "bans", "licenses", "sources"]))?;
     Ok(0)
 }
 
@@ -126,10 +101,7 @@ fn lab(filter: Option<&str>, interrupt: &Interrupt) -> Result<()> {
             continue;
         }
         ensure!(!interrupt.is_set(), "interrupted");
-        say::step(
-            "lab",
-            &format!("{name}: real containers, in namespaces of its own"),
-        );
+        say::step("lab", &format!("{name}: real containers, in namespaces of its own"));
         ran += 1;
         let start = Instant::now();
         let filter = if whole_file { None } else { filter };
@@ -141,11 +113,7 @@ fn lab(filter: Option<&str>, interrupt: &Interrupt) -> Result<()> {
     }
     ensure!(ran > 0, "the lab has no tests");
     if !failed.is_empty() {
-        bail!(
-            "{} of {ran} lab files failed: {}",
-            failed.len(),
-            failed.join(", ")
-        );
+        bail!("{} of {ran} lab files failed: {}", failed.len(), failed.join(", "));
     }
     Ok(())
 }
@@ -155,34 +123,17 @@ fn one(program: &Path, filter: Option<&str>, interrupt: &Interrupt) -> Result<i3
     let environment = Environment::create(&target(), false)?;
     let mut args: Vec<OsString> = vec!["--test-threads=1".into(), "--show-output".into()];
     args.extend(filter.map(OsString::from));
-    environment.run(
-        &std::env::current_exe()?,
-        program,
-        &args,
-        &variables(),
-        DEADLINE,
-        interrupt,
-    )
+    environment.run(&std::env::current_exe()?, program, &args, &variables(), DEADLINE, interrupt)
 }
 
 /// A command in an environment of its own.
 pub(crate) fn shell(command: &[OsString], interrupt: &Interrupt) -> Result<i32> {
     let default = [OsString::from("bash")];
-    let (program, args) = command
-        .split_first()
-        .or_else(|| default.split_first())
-        .context("no command")?;
+    let (program, args) = command.split_first().or_else(|| default.split_first()).context("no command")?;
     let environment = Environment::create(&target(), false)?;
     // Ctrl-C is for the shell inside
     let long = Duration::from_secs(24 * 3600);
-    environment.run(
-        &std::env::current_exe()?,
-        Path::new(program),
-        args,
-        &variables(),
-        long,
-        interrupt,
-    )
+    environment.run(&std::env::current_exe()?, Path::new(program), args, &variables(), long, interrupt)
 }
 
 /// What tests, demo and benchmarks find in their environment.
@@ -214,11 +165,9 @@ fn test_programs() -> Result<Vec<(String, PathBuf)>> {
     for line in String::from_utf8(output.stdout)?.lines() {
         let message: serde_json::Value = serde_json::from_str(line)?;
         let is_test = message["target"]["kind"][0] == "test";
-        if let (true, Some(path), Some(name)) = (
-            is_test,
-            message["executable"].as_str(),
-            message["target"]["name"].as_str(),
-        ) {
+        if let (true, Some(path), Some(name)) =
+            (is_test, message["executable"].as_str(), message["target"]["name"].as_str())
+        {
             tests.push((name.to_owned(), PathBuf::from(path)));
         }
     }
