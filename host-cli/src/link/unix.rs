@@ -203,7 +203,7 @@ mod tests {
         let _listener = UnixListener::bind(other.path().join("other.sock")).unwrap();
         std::os::unix::fs::symlink(other.path().join("other.sock"), dir.path().join(SOCKET_NAME)).unwrap();
         let link = UnixLink::new(dir.path().to_owned(), owner);
-        assert_eq!(link.request(&request("/")).unwrap_err().code, "agent-absent");
+        assert_eq!(link.request(&request("/")).unwrap_err().code, "agent-garbage");
         std::fs::remove_file(dir.path().join(SOCKET_NAME)).unwrap();
         std::fs::write(dir.path().join(SOCKET_NAME), "").unwrap();
         assert_eq!(link.request(&request("/")).unwrap_err().code, "agent-garbage");
