@@ -203,6 +203,13 @@ fn obtain_lock(
     let place = lock::place(packages.lock.as_deref(), &options.recipe, recipe, &packages.cache);
     if place.exists() && !packages.update {
         let lock = Lock::load(&place)?;
+        if lock.template != recipe.name {
+            // never overwritten: it is somebody's record of another template
+            return Err(Error::Lock {
+                detail: format!("it is the lock of {}, not of {}", lock.template, recipe.name),
+                path: place,
+            });
+        }
         if lock.fits(recipe) {
             return Ok((place, lock));
         }

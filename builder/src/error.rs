@@ -191,10 +191,9 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Recipe { .. } => "the fields of a recipe are described in docs/templates.md".into(),
-            Self::Lock { path, .. } => format!(
-                "make it anew with `smbgw-builder lock RECIPE --lock {}`, or leave out --offline",
-                path.display()
-            ),
+            Self::Lock { .. } => {
+                "make one with `smbgw-builder lock RECIPE --lock FILE`, or leave out --lock and --offline".into()
+            }
             Self::Missing { hint, .. } => hint.clone(),
             Self::PackagesGone { .. } => "mirrors drop old versions: run `smbgw-builder lock RECIPE` to take the present \
                  ones, or give --mirror 'http://snapshot.debian.org/archive/{archive}/TIME' to get the old ones"
