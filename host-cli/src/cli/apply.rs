@@ -131,7 +131,13 @@ fn plan(context: &Context, entry: &ManifestEntry, secrets: &Secrets) -> Result<(
     let platform = &*context.platform;
     let name = &entry.spec.name;
     let record = platform.record(name)?;
-    let empty = |verb| Plan { verb, target: name.to_string(), steps: Vec::new(), notes: Vec::new() };
+    let empty = |verb| Plan {
+        verb,
+        target: name.to_string(),
+        steps: Vec::new(),
+        notes: Vec::new(),
+        details: Vec::new(),
+    };
     let entropy = context.entropy()?;
     match (entry.intent, record) {
         (Intent::Removed, None) => Ok((empty("delete"), "absent")),

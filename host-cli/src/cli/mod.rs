@@ -135,6 +135,6 @@ fn dry(plan: &Plan) -> DryPlan {
             .iter()
             .map(|step| DryStep { label: step.label(), text: step.describe(), commits: step.commits() })
             .collect(),
-        notes: plan.notes.clone(),
+        notes: plan.details.iter().chain(&plan.notes).cloned().collect(),
     }
 }

@@ -87,7 +87,7 @@ fn one(
     let (action, steps) = steps(&record, context.platform.guest_state(name)?);
     let verb = if action.starts_with("start") { "start" } else { "stop" };
     let changed = !steps.is_empty();
-    let plan = Plan { verb, target: name.to_string(), steps, notes: Vec::new() };
+    let plan = Plan { verb, target: name.to_string(), steps, notes: Vec::new(), details: Vec::new() };
     let report = operation::run(context, plan, Secrets::new())?;
     Ok((action, report.took_ms, changed))
 }

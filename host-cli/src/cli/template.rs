@@ -43,6 +43,7 @@ fn install(context: &Context, file: &Path) -> Result<ExitCode> {
         target: target.clone(),
         steps: vec![step.into()],
         notes: Vec::new(),
+        details: Vec::new(),
     };
     let report = operation::run(context, plan, Secrets::new())?;
     let after = context.platform.templates()?;
@@ -102,7 +103,7 @@ fn builder() -> PathBuf {
 fn archive(json: &[u8], out: &Path) -> Result<PathBuf> {
     let odd = || Error::internal("the builder's answer does not name the template it made");
     let value: serde_json::Value = serde_json::from_slice(json).map_err(|source| odd().source(source))?;
-    let name = value.get("archive").and_then(serde_json::Value::as_str).ok_or_else(odd)?;
+    let name = value.pointer("/data/template").and_then(serde_json::Value::as_str).ok_or_else(odd)?;
     Ok(out.join(Path::new(name).file_name().ok_or_else(odd)?))
 }
 
@@ -128,7 +129,13 @@ fn prune(context: &Context, all: bool, dry_run: bool) -> Result<ExitCode> {
         }
     }
     let steps = remove.iter().map(|name| RemoveTemplate { name: name.clone() }.into()).collect();
-    let plan = Plan { verb: "template prune", target: "templates".to_owned(), steps, notes: Vec::new() };
+    let plan = Plan {
+        verb: "template prune",
+        target: "templates".to_owned(),
+        steps,
+        notes: Vec::new(),
+        details: Vec::new(),
+    };
     if dry_run {
         return Ok(show_plan(context, &plan));
     }

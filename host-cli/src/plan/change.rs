@@ -34,7 +34,13 @@ pub fn plan(
             .hint("its creation is running or was cut off: see `pve-smbgateway ops list`, `ops recover`"));
     }
     spec.assign_uids(&old.spec.users);
-    let mut plan = Plan { verb, target: spec.name.to_string(), steps: Vec::new(), notes: Vec::new() };
+    let mut plan = Plan {
+        verb,
+        target: spec.name.to_string(),
+        steps: Vec::new(),
+        notes: Vec::new(),
+        details: Vec::new(),
+    };
     if spec == old.spec && with_password.is_empty() {
         return Ok(plan);
     }
@@ -60,7 +66,7 @@ pub fn plan(
         id_count: old.guest.id_count,
         mounts: mounts(&spec),
     };
-    plan.notes.extend(map.explanation);
+    plan.details = map.explanation;
     let new = Record { spec, guest, ..old.clone() };
     let (was, wanted) = (DesiredState::from(&old.spec), DesiredState::from(&new.spec));
     let remount = new.guest.mounts != old.guest.mounts || new.guest.network != old.guest.network;

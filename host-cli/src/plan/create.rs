@@ -52,7 +52,6 @@ pub fn plan(
         id_count: map.count,
         mounts: mounts(&spec),
     };
-    notes.extend(map.explanation);
     let unset: Vec<_> =
         spec.users.iter().filter(|u| !with_password.contains(&u.name)).map(|u| u.name.as_str()).collect();
     if !unset.is_empty() {
@@ -88,7 +87,7 @@ pub fn plan(
     steps.push(Ready { gateway: name.clone() }.into());
     let active = Record { state: RecordState::Active, ..creating.clone() };
     steps.push(WriteRecord { new: active, old: Some(creating), by_hand: Vec::new() }.into());
-    Ok(Plan { verb: "create", target: name.to_string(), steps, notes })
+    Ok(Plan { verb: "create", target: name.to_string(), steps, notes, details: map.explanation })
 }
 
 /// Mounts of a spec's shares.

@@ -27,5 +27,5 @@ pub fn plan(name: &GatewayName, running: GuestState, observed: &Observed, entrop
     steps.push(Purge { gateway: name.clone(), ticket, network: record.guest.network.clone() }.into());
     let notes =
         record.spec.shares.iter().map(|share| format!("the data in {} stays as it is", share.path)).collect();
-    Ok(Plan { verb: "delete", target: name.to_string(), steps, notes })
+    Ok(Plan { verb: "delete", target: name.to_string(), steps, notes, details: Vec::new() })
 }

@@ -33,8 +33,10 @@ pub struct Plan {
     pub target: String,
     /// Steps in order; none when all is as wanted.
     pub steps: Vec<Step>,
-    /// What a person should know: choices, limits, warnings.
+    /// What a person should know before and after: limits, warnings.
     pub notes: Vec<String>,
+    /// What was worked out, for `--dry-run`: the id-map plan.
+    pub details: Vec<String>,
 }
 
 /// What exists, looked at once before planning.

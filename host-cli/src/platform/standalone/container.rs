@@ -203,7 +203,7 @@ impl Standalone {
         }
         let command = Command::new("lxc-info")
             .args(self.container_arguments(name))
-            .args(["--no-humanize", "--state", "--pid"])
+            .args(["--state", "--pid"])
             .deadline(Duration::from_secs(10));
         let text = self.system.run(&command)?.text(&command)?;
         Ok(parse_state(&text))
@@ -219,16 +219,12 @@ impl Standalone {
     }
 }
 
-/// Reads what `lxc-info --no-humanize --state --pid` prints: the state, and the pid of a running container.
+/// Reads what `lxc-info --state --pid` prints, `State: RUNNING` and `PID: 4711`; a stopped container has no pid.
 fn parse_state(text: &str) -> GuestState {
-    let pid = text.lines().find_map(|line| line.trim().parse().ok());
-    let state = text
-        .lines()
-        .map(str::trim)
-        .find(|line| line.chars().all(|c| c.is_ascii_uppercase()) && !line.is_empty());
-    match (state, pid) {
-        (Some("STOPPED"), _) | (_, None) => GuestState::Stopped,
-        (_, Some(pid)) => GuestState::Running { pid },
+    let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
+    match (value("State:"), value("PID:").and_then(|pid| pid.parse().ok())) {
+        (Some("STOPPED") | None, _) | (_, None) => GuestState::Stopped,
+        (Some(_), Some(pid)) => GuestState::Running { pid },
     }
 }
 
@@ -268,9 +264,11 @@ mod tests {
 
     #[test]
     fn states() {
-        assert_eq!(parse_state("RUNNING\n4711\n"), GuestState::Running { pid: 4711 });
-        assert_eq!(parse_state("STOPPED\n"), GuestState::Stopped);
-        assert_eq!(parse_state("STOPPED\n-1\n"), GuestState::Stopped);
+        let running = "State:          RUNNING\nPID:            4711\n";
+        assert_eq!(parse_state(running), GuestState::Running { pid: 4711 });
+        assert_eq!(parse_state("State:          STOPPED\n"), GuestState::Stopped);
+        assert_eq!(parse_state("State:          FROZEN\nPID: 1\n"), GuestState::Running { pid: 1 });
+        assert_eq!(parse_state(""), GuestState::Stopped);
     }
 
     #[test]
