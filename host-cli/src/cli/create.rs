@@ -1,6 +1,7 @@
 //! `create`
 
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 use std::process::ExitCode;
 
 use smbgw_api::{GatewaySpec, Network, Share, ShareName, User};
@@ -10,7 +11,7 @@ use super::show_plan;
 use crate::operation::{self, Context, Secrets};
 use crate::output::view::Changed;
 use crate::plan::{self, Observed};
-use crate::record::Record;
+use crate::platform::standalone::records;
 use crate::{Error, Result, password};
 
 pub(super) fn run(context: &Context, args: CreateArgs) -> Result<ExitCode> {
@@ -34,26 +35,32 @@ pub(super) fn run(context: &Context, args: CreateArgs) -> Result<ExitCode> {
         .collect();
     let notes = plan.notes.clone();
     let report = operation::run(context, plan, secrets)?;
-    let record = context.platform.record(&spec.name)?;
+    let address = address(context, &spec)?;
+    let ip = address.split('/').next().unwrap_or_default();
+    // what clients type
+    let unc = spec.shares.iter().map(|share| format!("\\\\{ip}\\{}", share.name));
     context.output.data(&Changed {
         name: spec.name.to_string(),
         action: "created".to_owned(),
         operation: report.operation.map(|id| id.to_string()),
         took_ms: report.took_ms,
-        address: record.as_ref().map(address),
-        notes: record.iter().flat_map(unc).chain(notes).collect(),
+        notes: unc.chain(notes).collect(),
+        address: Some(address),
     });
     Ok(ExitCode::SUCCESS)
 }
 
-fn address(record: &Record) -> String {
-    record.guest.network.address.to_string()
-}
-
-/// What clients type.
-fn unc(record: &Record) -> Vec<String> {
-    let Some(ip) = record.guest.network.address.ip() else { return Vec::new() };
-    record.spec.shares.iter().map(|share| format!("\\\\{ip}\\{}", share.name)).collect()
+/// The address it got; one by DHCP is known to the agent only.
+fn address(context: &Context, spec: &GatewaySpec) -> Result<String> {
+    let record = context.platform.record(&spec.name)?.ok_or_else(|| records::missing(&spec.name))?;
+    let planned = record.guest.network.address;
+    if planned.ip().is_some() {
+        return Ok(planned.to_string());
+    }
+    let state = context.world(Secrets::new()).agent(&spec.name)?.state()?;
+    // it comes from the gateway: only what is an address is shown
+    let is_ipv4 = |text: &&String| text.split('/').next().is_some_and(|ip| ip.parse::<Ipv4Addr>().is_ok());
+    Ok(state.addresses.iter().find(is_ipv4).cloned().unwrap_or_else(|| planned.to_string()))
 }
 
 fn spec(args: &CreateArgs) -> Result<GatewaySpec> {

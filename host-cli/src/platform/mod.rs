@@ -216,12 +216,31 @@ pub enum ByHand<'a> {
 #[derive(Debug)]
 pub struct Lock {
     _file: std::fs::File,
+    forget: Option<Forget>,
+}
+
+/// A lock file that goes when what it guards is gone.
+#[derive(Debug)]
+pub struct Forget {
+    /// The lock file.
+    pub lock: std::path::PathBuf,
+    /// What it guards.
+    pub guarded: std::path::PathBuf,
 }
 
 impl Lock {
     /// Holds the lock that this open file has.
-    pub fn holding(file: std::fs::File) -> Self {
-        Self { _file: file }
+    pub fn holding(file: std::fs::File, forget: Option<Forget>) -> Self {
+        Self { _file: file, forget }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // still held: whoever waits finds that the file is another one by then, and tries again
+        if let Some(forget) = self.forget.take().filter(|forget| !forget.guarded.exists()) {
+            let _ = std::fs::remove_file(forget.lock);
+        }
     }
 }
 

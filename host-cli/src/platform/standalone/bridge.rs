@@ -96,6 +96,22 @@ impl Standalone {
     }
 }
 
+/// Removes the node's end of a network card that its container left behind.
+///
+/// # Errors
+/// When the node refuses.
+pub fn remove_port(runner: &dyn Runner, veth: &str) -> Result<()> {
+    if !Path::new("/sys/class/net").join(veth).exists() {
+        return Ok(());
+    }
+    let command = Command::new("ip").args(["link", "delete", "dev", veth]).deadline(IP_DEADLINE);
+    match runner.run(&command) {
+        // the kernel was quicker
+        Err(error) if error.stderr().contains("Cannot find device") => Ok(()),
+        other => other.map(drop).map_err(Error::from),
+    }
+}
+
 /// The error of a bridge that is not there.
 pub fn no_bridge(bridge: &str) -> Error {
     Error::resource("bridge-missing", format!("there is no bridge {bridge} on this node")).hint(format!(

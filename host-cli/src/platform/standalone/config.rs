@@ -41,6 +41,11 @@ pub fn veth_name(mac: &str) -> String {
     format!("sg{}", mac.replace(':', ""))
 }
 
+/// Name of the node's end of the network card, as a configuration has it.
+pub fn veth_in(configuration: &str) -> Option<&str> {
+    configuration.lines().find_map(|line| line.strip_prefix("lxc.net.0.veth.pair = ")).map(str::trim)
+}
+
 /// The configuration file.
 pub fn render(guest: &GuestPlan, places: Places<'_>, abilities: Abilities) -> String {
     let mut text = String::from("# made by pve-smbgateway: changes are lost\n");
@@ -189,5 +194,7 @@ mod tests {
     #[test]
     fn interface_names_fit() {
         assert_eq!(veth_name("02:11:22:33:44:55").len(), 14);
+        let text = render(&guest(), places(), Abilities::default());
+        assert_eq!(veth_in(&text), Some(veth_name("02:11:22:33:44:55").as_str()));
     }
 }

@@ -8,7 +8,7 @@ use smbgw_api::GatewayName;
 use smbgw_command::{Command, CommandError, Runner, wait_until};
 
 use super::config::{self, Places, container_name};
-use super::{Standalone, cgroup, guest_file, lock};
+use super::{Standalone, bridge, cgroup, guest_file};
 use crate::platform::GuestState;
 use crate::record::GuestPlan;
 use crate::{Error, Result, durable};
@@ -51,6 +51,7 @@ impl Standalone {
             )
             .hint("`pve-smbgateway template list` shows those there are"));
         }
+        self.refuse_other_ids(guest)?;
         self.make_state_directories()?;
         durable::make_directory(&directory, 0o711)?;
         let tree = if self.can_overlay()? {
@@ -130,7 +131,6 @@ impl Standalone {
     pub(super) fn destroy_container(&self, name: &GatewayName) -> Result<()> {
         self.stop_container(name)?;
         durable::remove_tree(&self.guest_directory(name))?;
-        lock::forget(&self.paths.locks(), name);
         Ok(())
     }
 
@@ -194,7 +194,13 @@ impl Standalone {
             )?;
         }
         cgroup::remove_leftovers(&container);
-        Ok(())
+        // LXC's monitor removes the node's end of the network card, unless it was killed itself
+        let configuration =
+            std::fs::read_to_string(self.guest_directory(name).join("config")).unwrap_or_default();
+        match config::veth_in(&configuration) {
+            Some(veth) => bridge::remove_port(&*self.system, veth),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn container_state(&self, name: &GatewayName) -> Result<GuestState> {

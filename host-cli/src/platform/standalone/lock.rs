@@ -11,7 +11,7 @@ use smbgw_api::GatewayName;
 use smbgw_command::{WaitError, wait_until};
 
 use super::Standalone;
-use crate::platform::Lock;
+use crate::platform::{Forget, Lock};
 use crate::{Error, Result, durable};
 
 /// How long one operation waits for another on the same gateway.
@@ -21,24 +21,30 @@ const NODE_PATIENCE: Duration = Duration::from_secs(60);
 
 impl Standalone {
     pub(super) fn gateway_lock(&self, name: &GatewayName) -> Result<Lock> {
-        self.lock_file(&format!("gateway-{name}.lock"), GATEWAY_PATIENCE, || {
+        let file = self.lock_file(&format!("gateway-{name}.lock"), GATEWAY_PATIENCE, || {
             Error::resource("gateway-busy", format!("another operation works on gateway {name}"))
                 .hint("wait for it; `pve-smbgateway ops list` shows it")
-        })
+        })?;
+        let forget = Forget {
+            lock: self.paths.locks().join(format!("gateway-{name}.lock")),
+            guarded: self.paths.records().join(format!("{name}.json")),
+        };
+        Ok(Lock::holding(file, Some(forget)))
     }
 
     pub(super) fn node_lock(&self) -> Result<Lock> {
-        self.lock_file("node.lock", NODE_PATIENCE, || {
+        let file = self.lock_file("node.lock", NODE_PATIENCE, || {
             Error::infrastructure("node-busy", "another operation holds the node's lock").hint("try again")
-        })
+        })?;
+        Ok(Lock::holding(file, None))
     }
 
-    fn lock_file(&self, name: &str, patience: Duration, busy: impl Fn() -> Error) -> Result<Lock> {
+    fn lock_file(&self, name: &str, patience: Duration, busy: impl Fn() -> Error) -> Result<File> {
         durable::make_directory(&self.paths.locks(), 0o700)?;
         let path = self.paths.locks().join(name);
         let what = format!("the lock {}", path.display());
         match wait_until(&what, patience, &self.interrupt, || try_lock(&path).transpose()) {
-            Ok(file) => Ok(Lock::holding(file?)),
+            Ok(file) => file,
             Err(WaitError::TimedOut { .. }) => Err(busy()),
             Err(error) => Err(error.into()),
         }
@@ -63,9 +69,4 @@ fn same_file(file: &File, path: &Path) -> bool {
         (Ok(open), Ok(named)) => open.ino() == named.ino() && open.dev() == named.dev(),
         _ => false,
     }
-}
-
-/// Removes the lock file of a gateway that is gone. Only the holder of the lock may call it.
-pub(super) fn forget(locks: &Path, name: &GatewayName) {
-    let _ = std::fs::remove_file(locks.join(format!("gateway-{name}.lock")));
 }

@@ -89,6 +89,8 @@ impl Platform for Standalone {
     }
 
     fn install_template(&self, file: &Path, now: Timestamp) -> Result<Installed> {
+        // one at a time: they unpack into the same place
+        let _node = self.node_lock()?;
         self.install_template_file(file, now)
     }
 

@@ -17,6 +17,7 @@ use smbgw_command::{Command, Streams};
 use self::manifest::Manifest;
 use super::{Standalone, doctor, records, subid};
 use crate::platform::{Installed, Template};
+use crate::record::GuestPlan;
 use crate::{Error, Result, durable};
 
 const ARCHIVE_SUFFIX: &str = ".tar.zst";
@@ -197,6 +198,21 @@ impl Standalone {
     pub(super) fn remove_template_tree(&self, name: &str) -> Result<()> {
         self.refuse_if_used(name)?;
         durable::remove_tree(&self.paths.templates().join(name))
+    }
+
+    /// A template's files belong to the ids that root had when it was installed.
+    pub(super) fn refuse_other_ids(&self, guest: &GuestPlan) -> Result<()> {
+        match self.note(&guest.template)? {
+            Some(note) if note.id_base != guest.id_base => Err(Error::infrastructure(
+                "template-other-ids",
+                format!(
+                    "template {} was installed for host ids from {}, but root's range begins at {}",
+                    guest.template, note.id_base, guest.id_base
+                ),
+            )
+            .hint("remove the template (`template prune --all`) and install it again")),
+            _ => Ok(()),
+        }
     }
 
     fn refuse_if_used(&self, name: &str) -> Result<()> {
