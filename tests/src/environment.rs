@@ -58,12 +58,7 @@ impl Environment {
         }
         let lock = fs::File::create(directory.join(LOCK))?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
-        Ok(Self {
-            directory,
-            name: format!("smbgw-lab-{number}"),
-            keep,
-            _lock: lock,
-        })
+        Ok(Self { directory, name: format!("smbgw-lab-{number}"), keep, _lock: lock })
     }
 
     /// Where the environment keeps its files. The same path inside and outside.
@@ -104,9 +99,7 @@ impl Environment {
         for (name, value) in env {
             command.env(name, value);
         }
-        let mut child = command
-            .spawn()
-            .context("starting setpriv and unshare (package util-linux)")?;
+        let mut child = command.spawn().context("starting setpriv and unshare (package util-linux)")?;
         let end = Instant::now() + deadline;
         let status = loop {
             if let Some(status) = child.try_wait()? {
@@ -119,11 +112,7 @@ impl Environment {
                 if interrupted {
                     bail!("interrupted");
                 }
-                bail!(
-                    "{} did not end within {} s",
-                    program.display(),
-                    deadline.as_secs()
-                );
+                bail!("{} did not end within {} s", program.display(), deadline.as_secs());
             }
             std::thread::sleep(Duration::from_millis(20));
         };
@@ -146,11 +135,7 @@ fn sweep(lab: &Path) {
             continue;
         };
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            remove(
-                &directory,
-                &format!("smbgw-lab-{}", entry.file_name().to_string_lossy()),
-                false,
-            );
+            remove(&directory, &format!("smbgw-lab-{}", entry.file_name().to_string_lossy()), false);
         }
     }
 }
@@ -177,9 +162,7 @@ fn remove(directory: &Path, name: &str, keep: bool) {
 }
 
 fn exit_code(status: ExitStatus) -> i32 {
-    status
-        .code()
-        .unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
 }
 
 /// The first process inside: furnishes the namespaces, runs the program, and reaps what loses its parent.
@@ -208,16 +191,11 @@ pub fn furnish(stage: u8, directory: &Path, name: &str, command: &[OsString]) ->
             .exec();
         return Err(error).context("starting unshare");
     }
-    if let Err(error) = mounts(directory)
-        .and_then(|()| network())
-        .and_then(|()| cgroups())
-    {
+    if let Err(error) = mounts(directory).and_then(|()| network()).and_then(|()| cgroups()) {
         eprintln!("the lab's environment could not be made: {error:#}");
         return Ok(NOT_MADE);
     }
-    let Some((program, args)) = command.split_first() else {
-        bail!("no program to run inside")
-    };
+    let Some((program, args)) = command.split_first() else { bail!("no program to run inside") };
     let child = Command::new(program)
         .args(args)
         .spawn()
@@ -239,20 +217,8 @@ fn mounts(directory: &Path) -> Result<()> {
     // the machine may have mounted several hierarchies here, one below the other
     while unmount("/sys/fs/cgroup", UnmountFlags::DETACH).is_ok() {}
     // a sysfs of this network namespace: lxc looks for bridges in it
-    attach(
-        "sysfs",
-        Path::new("/sys"),
-        "sysfs",
-        "",
-        quiet | MountFlags::NOEXEC,
-    )?;
-    attach(
-        "none",
-        Path::new("/sys/fs/cgroup"),
-        "cgroup2",
-        "",
-        quiet | MountFlags::NOEXEC,
-    )?;
+    attach("sysfs", Path::new("/sys"), "sysfs", "", quiet | MountFlags::NOEXEC)?;
+    attach("none", Path::new("/sys/fs/cgroup"), "cgroup2", "", quiet | MountFlags::NOEXEC)?;
     attach("tmpfs", Path::new("/dev/shm"), "tmpfs", "mode=1777", quiet)?;
     attach("tmpfs", Path::new("/run"), "tmpfs", "mode=755", quiet)?;
     fs::create_dir_all("/run/lock")?;
@@ -263,23 +229,10 @@ fn mounts(directory: &Path) -> Result<()> {
         let (top, work) = (upper.join(&target[1..]), upper.join(".work").join(&target[1..]));
         fs::create_dir_all(&top)?;
         fs::create_dir_all(&work)?;
-        let options = format!(
-            "lowerdir={target},upperdir={},workdir={}",
-            top.display(),
-            work.display()
-        );
-        attach(
-            "overlay",
-            Path::new(target),
-            "overlay",
-            &options,
-            MountFlags::empty(),
-        )?;
+        let options = format!("lowerdir={target},upperdir={},workdir={}", top.display(), work.display());
+        attach("overlay", Path::new(target), "overlay", &options, MountFlags::empty())?;
     }
-    for (from, to) in [
-        ("state", "/var/lib/pve-smbgateway"),
-        ("log", "/var/log/pve-smbgateway"),
-    ] {
+    for (from, to) in [("state", "/var/lib/pve-smbgateway"), ("log", "/var/log/pve-smbgateway")] {
         fs::create_dir_all(to)?;
         mount_bind(directory.join(from), to).with_context(|| format!("mounting {to}"))?;
     }
@@ -323,9 +276,7 @@ fn cgroups() -> Result<()> {
 /// When it is not: with what to run instead.
 pub fn require() -> Result<PathBuf> {
     let outside = "this test makes containers and works in the lab's own namespaces only: run `cargo xtask test --lab` as root";
-    let directory = std::env::var_os(RUN_VARIABLE)
-        .map(PathBuf::from)
-        .context(outside)?;
+    let directory = std::env::var_os(RUN_VARIABLE).map(PathBuf::from).context(outside)?;
     // whoever sets the variable by hand is still outside: there the first process is another one
     let first = fs::read_to_string("/proc/1/cmdline").unwrap_or_default();
     if !first.split('\0').any(|word| Path::new(word) == directory) {

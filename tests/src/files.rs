@@ -15,10 +15,7 @@ use sha2::{Digest, Sha256};
 pub fn directory(path: &Path, owner: u32) -> Result<()> {
     fs::create_dir_all(path).with_context(|| format!("making {}", path.display()))?;
     std::os::unix::fs::chown(path, Some(owner), Some(owner))?;
-    fs::set_permissions(
-        path,
-        fs::Permissions::from_mode(if owner == 0 { 0o755 } else { 0o770 }),
-    )?;
+    fs::set_permissions(path, fs::Permissions::from_mode(if owner == 0 { 0o755 } else { 0o770 }))?;
     Ok(())
 }
 
@@ -51,11 +48,7 @@ pub fn sha256(path: &Path) -> Result<String> {
             count => hasher.update(&buffer[..count]),
         }
     }
-    Ok(hasher
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Writes a file that only root can read.

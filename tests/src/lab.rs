@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use smbgw_command::{Command, Interrupt, wait_until};
 
-use crate::{Answer, Client, Product, Snapshot, environment, files};
+use crate::{Answer, Client, Product, Snapshot, environment, files, product};
 
 static ONE: Mutex<()> = Mutex::new(());
 /// The password of every user of a test, but where the test is about passwords.
@@ -44,20 +44,14 @@ impl Lab {
         let directory = environment::require()?;
         let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         let product = Product::from_environment()?;
-        let mut lab = Self {
-            product,
-            directory,
-            before: None,
-            _one: one,
-        };
+        let mut lab = Self { product, directory, before: None, _one: one };
         lab.sweep();
+        // what a node gets once and keeps, the ids of containers, is no leftover
+        lab.host(["doctor", "--fix"])?;
         if !lab.templates()?.iter().any(|name| name.starts_with(template)) {
             let file = lab.product.template(template)?;
-            lab.host(["template", "install", &file.display().to_string()])?
-                .ok()?;
+            lab.host(["template", "install", &file.display().to_string()])?.ok()?;
         }
-        // what the platform makes once and keeps (directories, ids) is no leftover
-        lab.host(["doctor", "--fix"])?;
         lab.before = Some(Snapshot::take(&lab.directory)?);
         Ok(lab)
     }
@@ -106,12 +100,7 @@ impl Lab {
         args: impl IntoIterator<Item = &'a str>,
     ) -> Result<Answer> {
         Answer::of(
-            &self
-                .product
-                .host_with_faults()
-                .env("SMBGW_FAULT", fault)
-                .args(["--output", "json"])
-                .args(args),
+            &self.product.host_with_faults().env("SMBGW_FAULT", fault).args(["--output", "json"]).args(args),
         )
     }
 
@@ -158,17 +147,8 @@ impl Lab {
         let path = self.data(name)?;
         let text = path.display().to_string();
         let password = self.password_file()?;
-        let args = [
-            "create",
-            name,
-            "--path",
-            &text,
-            "--user",
-            "alice",
-            "--password-file",
-            &password,
-            "--grant",
-        ];
+        let args =
+            ["create", name, "--path", &text, "--user", "alice", "--password-file", &password, "--grant"];
         self.host(args.into_iter().chain(more.iter().copied()))?.ok()?;
         self.gateway(name, path)
     }
@@ -180,11 +160,7 @@ impl Lab {
     pub fn gateway(&self, name: &str, path: PathBuf) -> Result<Gateway> {
         let status = self.host(["status", name])?.ok()?.data()?;
         let address = find_address(&status).with_context(|| format!("no address in {status}"))?;
-        Ok(Gateway {
-            name: name.to_owned(),
-            address,
-            path,
-        })
+        Ok(Gateway { name: name.to_owned(), address, path })
     }
 
     /// A client of a gateway's share, as this user with [`PASSWORD`].
@@ -206,10 +182,7 @@ impl Lab {
         let client = self.client(gateway, share, user)?;
         client.put(&sent, "round-trip.bin")?;
         client.get("round-trip.bin", &got)?;
-        ensure!(
-            files::sha256(&sent)? == files::sha256(&got)?,
-            "what was read is not what was written"
-        );
+        ensure!(files::sha256(&sent)? == files::sha256(&got)?, "what was read is not what was written");
         client.run("del round-trip.bin")?.ok()?;
         Ok(())
     }
@@ -234,15 +207,7 @@ impl Lab {
     /// # Errors
     /// When it cannot be run.
     pub fn attach<'a>(&self, gateway: &str, args: impl IntoIterator<Item = &'a str>) -> Result<Answer> {
-        let attach = [
-            "-P",
-            "/var/lib/pve-smbgateway/guests",
-            "-n",
-            gateway,
-            "--clear-env",
-            "--",
-        ];
-        Answer::of(&Command::new("lxc-attach").args(attach).args(args))
+        Answer::of(&product::attach(gateway).args(args))
     }
 
     /// What differs from when the test began, as of now.
@@ -292,14 +257,8 @@ impl Drop for Lab {
 
 /// The values of one field of a list of objects, wherever in `data` the list is.
 pub fn strings(data: &Value, field: &str) -> Vec<String> {
-    let list = data
-        .as_array()
-        .or_else(|| data.as_object()?.values().find_map(Value::as_array));
-    list.into_iter()
-        .flatten()
-        .filter_map(|item| item[field].as_str())
-        .map(str::to_owned)
-        .collect()
+    let list = data.as_array().or_else(|| data.as_object()?.values().find_map(Value::as_array));
+    list.into_iter().flatten().filter_map(|item| item[field].as_str()).map(str::to_owned).collect()
 }
 
 /// The first IPv4 address of a status, without its prefix length.
@@ -307,10 +266,7 @@ pub fn find_address(status: &Value) -> Option<String> {
     match status {
         Value::String(text) => {
             let ip = text.split('/').next()?;
-            ip.parse::<std::net::Ipv4Addr>()
-                .ok()
-                .filter(|ip| !ip.is_loopback())
-                .map(|ip| ip.to_string())
+            ip.parse::<std::net::Ipv4Addr>().ok().filter(|ip| !ip.is_loopback()).map(|ip| ip.to_string())
         }
         Value::Array(items) => items.iter().find_map(find_address),
         Value::Object(fields) => ["address", "ip", "addresses"]

@@ -42,7 +42,7 @@ impl Snapshot {
         }
         // what changed in /etc and /var lies here
         walk(&directory.join("upper"), &mut files);
-        files.retain(|line| !samba_client(line));
+        files.retain(|line| !samba_client(line) && !lxc_own(line) && !frame(line));
         things.insert("file", files);
         Ok(Self { things })
     }
@@ -79,10 +79,7 @@ impl Snapshot {
 
     /// How many things of each kind were looked at, for a summary.
     pub fn summary(&self) -> String {
-        let counts = self
-            .things
-            .iter()
-            .map(|(kind, things)| format!("{} {kind}", things.len()));
+        let counts = self.things.iter().map(|(kind, things)| format!("{} {kind}", things.len()));
         counts.collect::<Vec<_>>().join(", ")
     }
 }
@@ -103,17 +100,22 @@ fn unfinished() -> Vec<String> {
     lines
 }
 
+/// LXC's lock files: empty, on a tmpfs, one for each name that was ever used; LXC removes none.
+fn lxc_own(line: &str) -> bool {
+    line.starts_with("/run/lxc")
+}
+
+/// The directories right below the state directory: made once, not for one gateway.
+fn frame(line: &str) -> bool {
+    let path = line.split(": ").next().unwrap_or_default();
+    line.contains(": directory ") && Path::new(path).parent() == Some(Path::new("/var/lib/pve-smbgateway"))
+}
+
 /// What smbclient and other tools of the test itself leave; not the product's.
 fn samba_client(line: &str) -> bool {
-    [
-        "/run/samba",
-        "/var/lib/samba",
-        "/var/cache/samba",
-        "/var/log/samba",
-        "/upper/.work",
-    ]
-    .iter()
-    .any(|part| line.contains(part))
+    ["/run/samba", "/var/lib/samba", "/var/cache/samba", "/var/log/samba", "/upper/.work"]
+        .iter()
+        .any(|part| line.contains(part))
 }
 
 /// Processes but this one and the first one. Those of a container come and go while it runs, so they count as one
@@ -122,11 +124,7 @@ fn processes() -> Result<BTreeSet<String>> {
     let own = std::process::id();
     let mut found = BTreeSet::new();
     for entry in fs::read_dir("/proc")? {
-        let Some(pid) = entry?
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse::<u32>().ok())
-        else {
+        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
             continue;
         };
         if pid == own || pid == 1 {
@@ -167,18 +165,14 @@ fn mounts() -> Result<BTreeSet<String>> {
 /// Unix sockets that have a name. Source: proc_net(5).
 fn sockets() -> Result<BTreeSet<String>> {
     let text = fs::read_to_string("/proc/net/unix")?;
-    Ok(text
-        .lines()
-        .skip(1)
-        .filter_map(|line| line.split_whitespace().nth(7))
-        .map(str::to_owned)
-        .collect())
+    Ok(text.lines().skip(1).filter_map(|line| line.split_whitespace().nth(7)).map(str::to_owned).collect())
 }
 
 fn cgroups() -> Result<BTreeSet<String>> {
     fn below(directory: &Path, found: &mut BTreeSet<String>) {
         for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            // where LXC's monitors go to die, shared by all containers; LXC keeps it
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) && entry.file_name() != "lxc.pivot" {
                 found.insert(entry.path().display().to_string());
                 // what a running container makes in its own is its affair
                 if !entry.file_name().to_string_lossy().starts_with("lxc.payload") {
@@ -198,15 +192,12 @@ fn interfaces() -> Result<BTreeSet<String>> {
     for entry in fs::read_dir("/sys/class/net")? {
         let name = entry?.file_name().to_string_lossy().into_owned();
         let bridge = fs::read_link(format!("/sys/class/net/{name}/master")).ok();
-        let bridge = bridge
-            .as_deref()
-            .and_then(Path::file_name)
-            .map(|bridge| bridge.to_string_lossy().into_owned());
+        let bridge =
+            bridge.as_deref().and_then(Path::file_name).map(|bridge| bridge.to_string_lossy().into_owned());
         match bridge {
             Some(bridge) => {
-                let number = (1..)
-                    .find(|number| !found.contains(&format!("port {number} of {bridge}")))
-                    .unwrap_or(0);
+                let number =
+                    (1..).find(|number| !found.contains(&format!("port {number} of {bridge}"))).unwrap_or(0);
                 found.insert(format!("port {number} of {bridge}"));
             }
             None => {

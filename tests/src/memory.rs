@@ -32,22 +32,15 @@ impl std::ops::AddAssign for Memory {
 /// # Errors
 /// When `/proc` cannot be read.
 pub fn processes(gateway: &str) -> Result<Vec<u32>> {
-    let cgroup = format!("lxc.payload.{gateway}");
+    let cgroup = format!("lxc.payload.{}", crate::product::container(gateway));
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc")? {
-        let Some(pid) = entry?
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse::<u32>().ok())
-        else {
+        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
             continue;
         };
         // processes may end while we look
         let path = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-        if path
-            .lines()
-            .any(|line| line.split('/').any(|part| part == cgroup))
-        {
+        if path.lines().any(|line| line.split('/').any(|part| part == cgroup)) {
             found.push(pid);
         }
     }
@@ -94,12 +87,7 @@ fn parse(rollup: &str) -> Memory {
             .and_then(|number| number.parse().ok())
             .unwrap_or(0)
     };
-    Memory {
-        count: 1,
-        pss: field("Pss:"),
-        anon: field("Pss_Anon:"),
-        shmem: field("Pss_Shmem:"),
-    }
+    Memory { count: 1, pss: field("Pss:"), anon: field("Pss_Anon:"), shmem: field("Pss_Shmem:") }
 }
 
 #[cfg(test)]
@@ -109,14 +97,6 @@ mod tests {
     #[test]
     fn reads_the_kernels_form() {
         let rollup = "5581c-7ffd [rollup]\nRss:  3000 kB\nPss:     120 kB\nPss_Dirty: 9 kB\nPss_Anon:  100 kB\nPss_Shmem:  4 kB\n";
-        assert_eq!(
-            parse(rollup),
-            Memory {
-                count: 1,
-                pss: 120,
-                anon: 100,
-                shmem: 4
-            }
-        );
+        assert_eq!(parse(rollup), Memory { count: 1, pss: 120, anon: 100, shmem: 4 });
     }
 }

@@ -93,10 +93,7 @@ pub fn template_in(directory: &Path, name: &str) -> Result<PathBuf> {
         .with_context(|| format!("looking for templates in {}", directory.display()))?
     {
         let path = entry?.path();
-        let file = path
-            .file_name()
-            .and_then(|file| file.to_str())
-            .unwrap_or_default();
+        let file = path.file_name().and_then(|file| file.to_str()).unwrap_or_default();
         if file.contains(name) && file.ends_with(".tar.zst") {
             found.push(path);
         }
@@ -106,6 +103,25 @@ pub fn template_in(directory: &Path, name: &str) -> Result<PathBuf> {
         0 => bail!("no template of {name} in {}", directory.display()),
         _ => bail!("{} templates of {name} in {}", found.len(), directory.display()),
     }
+}
+
+/// Directory of the containers; the `-P` of the lxc commands.
+pub const GUESTS: &str = "/var/lib/pve-smbgateway/guests";
+
+/// Name of a gateway's container.
+pub fn container(gateway: &str) -> String {
+    format!("smbgw-{gateway}")
+}
+
+/// The start of a command in a gateway's container.
+pub fn attach(gateway: &str) -> Command {
+    let name = container(gateway);
+    Command::new("lxc-attach").args(["-P", GUESTS, "-n", &name, "--clear-env", "--"])
+}
+
+/// Directory of a gateway's container, as the node's kernel names it in its cgroup.
+pub fn cgroup(gateway: &str) -> PathBuf {
+    Path::new("/sys/fs/cgroup").join(format!("lxc.payload.{}", container(gateway)))
 }
 
 /// What a program answered.
@@ -132,31 +148,11 @@ impl Answer {
         match System::new().run(&command) {
             Ok(output) => {
                 let (code, stderr) = (output.code, output.stderr.clone());
-                Ok(Self {
-                    command: display,
-                    code,
-                    stdout: output.text(&command)?,
-                    stderr,
-                })
+                Ok(Self { command: display, code, stdout: output.text(&command)?, stderr })
             }
-            Err(CommandError::Failed {
-                code: None,
-                status,
-                stderr,
-                stdout,
-                ..
-            }) => {
-                let signal: i32 = status
-                    .rsplit(' ')
-                    .next()
-                    .and_then(|word| word.parse().ok())
-                    .unwrap_or(0);
-                Ok(Self {
-                    command: display,
-                    code: -signal,
-                    stdout,
-                    stderr,
-                })
+            Err(CommandError::Failed { code: None, status, stderr, stdout, .. }) => {
+                let signal: i32 = status.rsplit(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0);
+                Ok(Self { command: display, code: -signal, stdout, stderr })
             }
             Err(error) => Err(error.into()),
         }

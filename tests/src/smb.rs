@@ -48,12 +48,7 @@ impl Client {
 
     /// A client without a name or password.
     pub fn guest(address: &str, share: &str) -> Self {
-        Self {
-            address: address.to_owned(),
-            share: share.to_owned(),
-            auth: None,
-            options: Vec::new(),
-        }
+        Self { address: address.to_owned(), share: share.to_owned(), auth: None, options: Vec::new() }
     }
 
     /// Adds an option of smbclient, as `--max-protocol=NT1`.
@@ -96,9 +91,7 @@ impl Client {
     /// # Errors
     /// When the server refuses.
     pub fn put(&self, local: &Path, remote: &str) -> Result<()> {
-        let answer = self
-            .run(&format!("put \"{}\" \"{remote}\"", local.display()))?
-            .ok()?;
+        let answer = self.run(&format!("put \"{}\" \"{remote}\"", local.display()))?.ok()?;
         ensure!(!answer.all().contains("NT_STATUS"), "{answer}");
         Ok(())
     }
@@ -108,9 +101,7 @@ impl Client {
     /// # Errors
     /// When the server refuses.
     pub fn get(&self, remote: &str, local: &Path) -> Result<()> {
-        let answer = self
-            .run(&format!("get \"{remote}\" \"{}\"", local.display()))?
-            .ok()?;
+        let answer = self.run(&format!("get \"{remote}\" \"{}\"", local.display()))?.ok()?;
         ensure!(!answer.all().contains("NT_STATUS"), "{answer}");
         Ok(())
     }
@@ -139,9 +130,7 @@ impl Drop for Client {
 /// # Errors
 /// When smbclient cannot be run at all.
 pub fn list(client: &Client) -> Result<Answer> {
-    let mut command = Command::new("smbclient")
-        .args(["-g", "-L"])
-        .arg(format!("//{}", client.address));
+    let mut command = Command::new("smbclient").args(["-g", "-L"]).arg(format!("//{}", client.address));
     if let Some(auth) = &client.auth {
         command = command.arg("-A").arg(auth.display().to_string());
     }

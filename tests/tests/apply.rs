@@ -24,11 +24,7 @@ fn manifest(lab: &Lab, paths: &[std::path::PathBuf], removed: impl Fn(usize) -> 
             continue;
         }
         writeln!(text, "  users: [{{name: alice}}]")?;
-        writeln!(
-            text,
-            "  shares: [{{name: files, path: \"{}\", grant: true}}]",
-            path.display()
-        )?;
+        writeln!(text, "  shares: [{{name: files, path: \"{}\", grant: true}}]", path.display())?;
     }
     let file = lab.directory().join("manifest.yaml");
     fs::write(&file, text)?;
@@ -38,9 +34,7 @@ fn manifest(lab: &Lab, paths: &[std::path::PathBuf], removed: impl Fn(usize) -> 
 #[test]
 fn ten_gateways_at_once_then_nothing_then_one_less() -> Result<()> {
     let lab = Lab::enter("debian-13")?;
-    let paths = (0..COUNT)
-        .map(|index| lab.data(&format!("gw{index}")))
-        .collect::<Result<Vec<_>>>()?;
+    let paths = (0..COUNT).map(|index| lab.data(&format!("gw{index}"))).collect::<Result<Vec<_>>>()?;
     for (index, path) in paths.iter().enumerate() {
         fs::write(path.join("who.txt"), format!("gateway {index}"))?;
     }
@@ -52,29 +46,16 @@ fn ten_gateways_at_once_then_nothing_then_one_less() -> Result<()> {
     files::secret_file(&passwords, &lines)?;
     let passwords = passwords.display().to_string();
     let file = manifest(&lab, &paths, |_| false)?;
-    let apply = [
-        "apply",
-        "-f",
-        &file,
-        "--parallel",
-        "4",
-        "--passwords-file",
-        &passwords,
-    ];
+    let apply = ["apply", "-f", &file, "--parallel", "4", "--passwords-file", &passwords];
 
     let planned = lab.snapshot()?;
     lab.host(apply.into_iter().chain(["--dry-run"]))?.ok()?;
-    planned
-        .expect_same(lab.directory())
-        .context("a dry run changed something")?;
+    planned.expect_same(lab.directory()).context("a dry run changed something")?;
 
     lab.host(apply)?.ok()?;
     let mut names = lab.gateways()?;
     names.sort();
-    ensure!(
-        names == (0..COUNT).map(|index| format!("gw{index}")).collect::<Vec<_>>(),
-        "{names:?}"
-    );
+    ensure!(names == (0..COUNT).map(|index| format!("gw{index}")).collect::<Vec<_>>(), "{names:?}");
     let mut gateways: Vec<Gateway> = Vec::new();
     for (index, path) in paths.iter().enumerate() {
         let gateway = lab.gateway(&format!("gw{index}"), path.clone())?;
@@ -95,9 +76,7 @@ fn ten_gateways_at_once_then_nothing_then_one_less() -> Result<()> {
     // once more: nothing to do, and it says so
     let before = lab.snapshot()?;
     let second = lab.host_plain(apply)?.ok()?;
-    before
-        .expect_same(lab.directory())
-        .context("a second apply changed something")?;
+    before.expect_same(lab.directory()).context("a second apply changed something")?;
     let said = second.all().to_lowercase();
     ensure!(
         said.contains("unchanged") || said.contains("no change") || said.contains("nothing"),
@@ -109,13 +88,9 @@ fn ten_gateways_at_once_then_nothing_then_one_less() -> Result<()> {
     let apply = ["apply", "-f", &file, "--parallel", "4"];
     lab.host(apply)?.ok()?;
     let names = lab.gateways()?;
-    ensure!(
-        names.len() == COUNT - 1 && !names.contains(&"gw3".to_owned()),
-        "{names:?}"
-    );
+    ensure!(names.len() == COUNT - 1 && !names.contains(&"gw3".to_owned()), "{names:?}");
     for (index, gateway) in gateways.iter().enumerate().filter(|(index, _)| *index != 3) {
-        lab.round_trip(gateway, "files", "alice")
-            .with_context(|| format!("gateway {index}"))?;
+        lab.round_trip(gateway, "files", "alice").with_context(|| format!("gateway {index}"))?;
     }
     ensure!(
         fs::read_to_string(paths[3].join("who.txt"))? == "gateway 3",
@@ -136,18 +111,11 @@ fn apply_changes_what_differs_and_no_more() -> Result<()> {
     let text = file.display().to_string();
     let before = lab.snapshot()?;
     lab.host(["apply", "-f", &text])?.ok()?;
-    before
-        .expect_same(lab.directory())
-        .context("what `show` prints is not what is there")?;
+    before.expect_same(lab.directory()).context("what `show` prints is not what is there")?;
 
     let archive = lab.data("archive")?;
-    let more = format!(
-        "- name: archive\n  path: {}\n  read-only: true\n  grant: true\n",
-        archive.display()
-    );
-    let (head, tail) = shown
-        .split_once("shares:\n")
-        .context("no shares in what show prints")?;
+    let more = format!("- name: archive\n  path: {}\n  read-only: true\n  grant: true\n", archive.display());
+    let (head, tail) = shown.split_once("shares:\n").context("no shares in what show prints")?;
     let indent: String = tail.chars().take_while(|c| *c == ' ').collect();
     let more: String = more.lines().map(|line| format!("{indent}{line}\n")).collect();
     fs::write(&file, format!("{head}shares:\n{more}{tail}"))?;

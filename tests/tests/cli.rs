@@ -13,22 +13,11 @@ use smbgw_lab::{Answer, Lab};
 /// The envelope is as documented; `success` is what the exit code says.
 fn envelope(answer: &Answer) -> Result<()> {
     let json = answer.json()?;
-    let time = json["timestamp"]
-        .as_str()
-        .with_context(|| format!("no timestamp: {answer}"))?;
-    ensure!(
-        time.len() >= 20 && time.contains('T') && time.ends_with('Z'),
-        "not RFC 3339 in UTC: {time}"
-    );
-    ensure!(
-        json["success"] == (answer.code == 0),
-        "success and exit code differ: {answer}"
-    );
+    let time = json["timestamp"].as_str().with_context(|| format!("no timestamp: {answer}"))?;
+    ensure!(time.len() >= 20 && time.contains('T') && time.ends_with('Z'), "not RFC 3339 in UTC: {time}");
+    ensure!(json["success"] == (answer.code == 0), "success and exit code differ: {answer}");
     if answer.code == 0 {
-        ensure!(
-            json.get("data").is_some() && json.get("error").is_none(),
-            "{answer}"
-        );
+        ensure!(json.get("data").is_some() && json.get("error").is_none(), "{answer}");
     } else {
         let error = &json["error"];
         for field in ["category", "code", "message"] {
@@ -61,11 +50,8 @@ fn every_verb_answers_in_the_envelope() -> Result<()> {
         envelope(&answer).with_context(|| args.join(" "))?;
         ensure!(answer.code == 0, "{answer}");
     }
-    for (args, code) in [
-        (&["status", "nobody"][..], 4),
-        (&["show", "nobody"], 4),
-        (&["delete", "nobody"], 4),
-    ] {
+    for (args, code) in [(&["status", "nobody"][..], 4), (&["show", "nobody"], 4), (&["delete", "nobody"], 4)]
+    {
         let answer = lab.host(args.iter().copied())?.exits(code)?;
         envelope(&answer).with_context(|| args.join(" "))?;
     }
@@ -79,10 +65,7 @@ fn the_schema_is_json_schema() -> Result<()> {
     let schema = lab.host_plain(["schema"])?.ok()?.json()?;
     ensure!(schema.is_object(), "{schema}");
     let text = schema.to_string();
-    ensure!(
-        text.contains("$schema") && text.contains("success") && text.contains("timestamp"),
-        "{text}"
-    );
+    ensure!(text.contains("$schema") && text.contains("success") && text.contains("timestamp"), "{text}");
     lab.leave()
 }
 
@@ -119,13 +102,7 @@ fn help_version_and_completions() -> Result<()> {
     }
     lab.host_plain(["--version"])?.ok()?;
     for shell in ["bash", "zsh", "fish"] {
-        ensure!(
-            lab.host_plain(["completions", shell])?
-                .ok()?
-                .stdout
-                .contains("pve-smbgateway"),
-            "{shell}"
-        );
+        ensure!(lab.host_plain(["completions", shell])?.ok()?.stdout.contains("pve-smbgateway"), "{shell}");
     }
     let man = lab.data("man")?;
     lab.host_plain(["man", &man.display().to_string()])?.ok()?;
@@ -159,22 +136,12 @@ fn dry_runs_change_nothing() -> Result<()> {
         &["share", "add", "team", "x", "--path", &other, "--dry-run"],
         &["share", "set", "team", "team", "--read-only", "true", "--dry-run"],
         &["share", "remove", "team", "team", "--dry-run"],
-        &[
-            "user",
-            "add",
-            "team",
-            "bob",
-            "--password-file",
-            &password,
-            "--dry-run",
-        ],
+        &["user", "add", "team", "bob", "--password-file", &password, "--dry-run"],
         &["user", "remove", "team", "alice", "--dry-run"],
         &["delete", "team", "--dry-run"],
     ] {
         lab.host_plain(args.iter().copied())?.ok()?;
-        before
-            .expect_same(lab.directory())
-            .with_context(|| args.join(" "))?;
+        before.expect_same(lab.directory()).with_context(|| args.join(" "))?;
     }
     lab.leave()
 }
@@ -187,9 +154,7 @@ fn the_audit_trail_tells_who_did_what() -> Result<()> {
     let audit = std::fs::read_to_string("/var/log/pve-smbgateway/audit.jsonl")?;
     for verb in ["create", "delete"] {
         ensure!(
-            audit
-                .lines()
-                .any(|line| line.contains(verb) && line.contains("team")),
+            audit.lines().any(|line| line.contains(verb) && line.contains("team")),
             "no {verb} in {audit}"
         );
     }

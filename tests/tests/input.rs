@@ -26,35 +26,17 @@ fn refused(lab: &Lab, args: &[&str], code: i32, words: &[&str]) -> Result<Answer
     // what clap refuses is text on stderr, everything else an envelope
     let text = answer.all().to_lowercase();
     for word in words {
-        ensure!(
-            text.contains(&word.to_lowercase()),
-            "`{word}` is not in the message: {answer}"
-        );
+        ensure!(text.contains(&word.to_lowercase()), "`{word}` is not in the message: {answer}");
     }
-    ensure!(
-        !text.contains("panicked") && !text.contains("rust_backtrace"),
-        "{answer}"
-    );
-    before
-        .expect_same(lab.directory())
-        .with_context(|| format!("after {answer}"))?;
+    ensure!(!text.contains("panicked") && !text.contains("rust_backtrace"), "{answer}");
+    before.expect_same(lab.directory()).with_context(|| format!("after {answer}"))?;
     Ok(answer)
 }
 
 /// As [`refused`], for `create new` with this path and more arguments.
 fn create_refused(lab: &Lab, path: &Path, more: &[&str], code: i32, words: &[&str]) -> Result<Answer> {
     let (path, password) = (path.display().to_string(), lab.password_file()?);
-    let args = [
-        "create",
-        "new",
-        "--path",
-        &path,
-        "--user",
-        "alice",
-        "--password-file",
-        &password,
-        "--grant",
-    ];
+    let args = ["create", "new", "--path", &path, "--user", "alice", "--password-file", &password, "--grant"];
     let args: Vec<&str> = args.into_iter().chain(more.iter().copied()).collect();
     refused(lab, &args, code, words)
 }
@@ -82,16 +64,7 @@ fn paths() -> Result<()> {
     fs::create_dir(&closed)?;
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o700))?;
     let (path, password) = (closed.display().to_string(), lab.password_file()?);
-    let args = [
-        "create",
-        "new",
-        "--path",
-        &path,
-        "--user",
-        "alice",
-        "--password-file",
-        &password,
-    ];
+    let args = ["create", "new", "--path", &path, "--user", "alice", "--password-file", &password];
     refused(&lab, &args, 4, &["grant"])?;
     lab.leave()
 }
@@ -103,17 +76,8 @@ fn names_and_values() -> Result<()> {
     let path = data.display().to_string();
     lab.create("team", &[])?;
     let password = lab.password_file()?;
-    let args = [
-        "create",
-        "team",
-        "--path",
-        &path,
-        "--user",
-        "alice",
-        "--password-file",
-        &password,
-        "--grant",
-    ];
+    let args =
+        ["create", "team", "--path", &path, "--user", "alice", "--password-file", &password, "--grant"];
     refused(&lab, &args, 4, &["team", "exists"])?;
     for bad in ["Team", "a.b", "-x", "sixteen-letters-", "a/b", "localhost", ""] {
         refused(&lab, &["create", bad, "--path", &path], 2, &[])?;
@@ -123,28 +87,12 @@ fn names_and_values() -> Result<()> {
     create_refused(&lab, &data, &["--ip", "10.0.0.5"], 2, &["10.0.0.5/24"])?;
     create_refused(&lab, &data, &["--share", "homes"], 2, &["special meaning"])?;
     create_refused(&lab, &data, &["--user", "root"], 2, &["belongs to the system"])?;
-    create_refused(
-        &lab,
-        &data,
-        &["--bridge", "no-such-bridge"],
-        4,
-        &["no-such-bridge"],
-    )?;
+    create_refused(&lab, &data, &["--bridge", "no-such-bridge"], 4, &["no-such-bridge"])?;
     create_refused(&lab, &data, &["--mode", "cloud"], 2, &["lxc"])?;
-    refused(
-        &lab,
-        &["share", "add", "team", "TEAM", "--path", &path],
-        4,
-        &["team"],
-    )?;
+    refused(&lab, &["share", "add", "team", "TEAM", "--path", &path], 4, &["team"])?;
     refused(&lab, &["share", "remove", "team", "none"], 4, &["none"])?;
     refused(&lab, &["user", "remove", "team", "none"], 4, &["none"])?;
-    refused(
-        &lab,
-        &["user", "passwd", "team", "none", "--password-file", &password],
-        4,
-        &["none"],
-    )?;
+    refused(&lab, &["user", "passwd", "team", "none", "--password-file", &password], 4, &["none"])?;
     // passwords that nobody can use, and a file that everybody can read
     let file = lab.directory().join("bad-password");
     for bad in ["", "\n", "with\u{7}bell\n"] {
@@ -152,25 +100,13 @@ fn names_and_values() -> Result<()> {
         fs::set_permissions(&file, fs::Permissions::from_mode(0o600))?;
         refused(
             &lab,
-            &[
-                "user",
-                "add",
-                "team",
-                "bob",
-                "--password-file",
-                &file.display().to_string(),
-            ],
+            &["user", "add", "team", "bob", "--password-file", &file.display().to_string()],
             2,
             &["password"],
         )?;
     }
     let missing = lab.directory().join("no-such-file").display().to_string();
-    refused(
-        &lab,
-        &["user", "add", "team", "bob", "--password-file", &missing],
-        4,
-        &["no-such-file"],
-    )?;
+    refused(&lab, &["user", "add", "team", "bob", "--password-file", &missing], 4, &["no-such-file"])?;
     lab.leave()
 }
 
@@ -181,10 +117,7 @@ fn manifests() -> Result<()> {
     let text = file.display().to_string();
     for (yaml, words) in [
         ("gateways:\n- name: a\n  colour: red\n", &["colour", "line 3"][..]),
-        (
-            "gateways:\n- name: a\n  users: [{name: b, pass: x}]\n",
-            &["pass", "line 3"],
-        ),
+        ("gateways:\n- name: a\n  users: [{name: b, pass: x}]\n", &["pass", "line 3"]),
         ("gateways:\n- name: A\n", &["gateway name", "line 2"]),
         ("gateways:\n- name: a\n- name: a\n", &["twice"]),
         ("gateways:\n- name: a\n  memory: big\n", &["memory", "line 3"]),
@@ -251,14 +184,9 @@ fn no_room() -> Result<()> {
     let data = lab.data("data")?;
     let guests = "/var/lib/pve-smbgateway/guests";
     fs::create_dir_all(guests)?;
-    lab.tool(
-        "mount",
-        ["-t", "tmpfs", "-o", "size=64k,mode=755", "tmpfs", guests],
-    )?;
-    let full = Command::new("sh").args([
-        "-c",
-        "head -c 1M /dev/zero > /var/lib/pve-smbgateway/guests/filler",
-    ]);
+    lab.tool("mount", ["-t", "tmpfs", "-o", "size=64k,mode=755", "tmpfs", guests])?;
+    let full =
+        Command::new("sh").args(["-c", "head -c 1M /dev/zero > /var/lib/pve-smbgateway/guests/filler"]);
     let _ = Answer::of(&full);
     let refused = create_refused(&lab, &data, &[], 4, &["space"]);
     lab.tool("umount", [guests])?;
@@ -276,14 +204,9 @@ fn not_root() -> Result<()> {
     fs::copy(lab.product.program("pve-smbgateway"), &program)?;
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
     let mut answers = Vec::new();
-    for args in [
-        &["list"][..],
-        &["delete", "team"],
-        &["create", "new", "--path", "/srv"],
-    ] {
-        let command = Command::new(program.display().to_string())
-            .args(["--output", "json"])
-            .args(args.iter().copied());
+    for args in [&["list"][..], &["delete", "team"], &["create", "new", "--path", "/srv"]] {
+        let command =
+            Command::new(program.display().to_string()).args(["--output", "json"]).args(args.iter().copied());
         answers.push(Answer::of(&command.user(65_534, 65_534))?);
     }
     fs::remove_file(&program)?;
@@ -363,10 +286,7 @@ impl Server {
                 }
             }
         });
-        Ok(Self {
-            stop,
-            thread: Some(thread),
-        })
+        Ok(Self { stop, thread: Some(thread) })
     }
 }
 
@@ -381,9 +301,7 @@ impl Drop for Server {
 
 /// The agent's socket of a gateway, on the node.
 fn socket(gateway: &str) -> PathBuf {
-    Path::new("/var/lib/pve-smbgateway/links")
-        .join(gateway)
-        .join("agent.sock")
+    Path::new("/var/lib/pve-smbgateway/links").join(gateway).join("agent.sock")
 }
 
 #[test]
@@ -422,17 +340,13 @@ fn an_agent_that_lies() -> Result<()> {
     listener.set_nonblocking(true)?;
     std::os::unix::fs::symlink(&bait, socket("team"))?;
     let answer = lab.host(["set", "team", "--security", "high"])?.exits(3)?;
-    ensure!(
-        listener.accept().is_err(),
-        "a link in the gateway's directory was followed: {answer}"
-    );
+    ensure!(listener.accept().is_err(), "a link in the gateway's directory was followed: {answer}");
     fs::remove_file(socket("team"))?;
     drop(listener);
     fs::remove_file(&bait)?;
 
     // with the real one back, all is well
-    lab.attach("team", ["systemctl", "start", "smbgw-agent.service"])?
-        .ok()?;
+    lab.attach("team", ["systemctl", "start", "smbgw-agent.service"])?.ok()?;
     lab.host(["set", "team", "--memory", "256M"])?.ok()?;
     lab.round_trip(&gateway, "team", "alice")?;
     lab.leave()

@@ -37,17 +37,10 @@ impl Case {
 
     /// Expects the world as before.
     fn expect_before(&self, lab: &Lab, before: &World, what: &str) -> Result<()> {
-        before
-            .machine
-            .expect_same(lab.directory())
-            .with_context(|| what.to_owned())?;
+        before.machine.expect_same(lab.directory()).with_context(|| what.to_owned())?;
         if let Some(gateway) = &self.gateway {
-            ensure!(
-                World::of(lab, self)?.inside == before.inside,
-                "{what}: the gateway is not what it was"
-            );
-            lab.round_trip(gateway, "team", "alice")
-                .with_context(|| what.to_owned())?;
+            ensure!(World::of(lab, self)?.inside == before.inside, "{what}: the gateway is not what it was");
+            lab.round_trip(gateway, "team", "alice").with_context(|| what.to_owned())?;
         }
         Ok(())
     }
@@ -63,18 +56,12 @@ impl World {
     fn of(lab: &Lab, case: &Case) -> Result<Self> {
         let inside = if case.gateway.is_some() {
             let show = lab.host_plain(["show", "team"])?.ok()?.stdout;
-            let conf = lab
-                .attach("team", ["cat", "/etc/samba/smb.conf", "/etc/passwd"])?
-                .ok()?
-                .stdout;
+            let conf = lab.attach("team", ["cat", "/etc/samba/smb.conf", "/etc/passwd"])?.ok()?.stdout;
             format!("{show}{conf}")
         } else {
             String::new()
         };
-        Ok(Self {
-            machine: lab.snapshot()?,
-            inside,
-        })
+        Ok(Self { machine: lab.snapshot()?, inside })
     }
 }
 
@@ -94,29 +81,14 @@ fn collect(value: &Value, field: &str, found: &mut Vec<String>) {
 fn create(lab: &Lab) -> Result<Case> {
     let path = lab.data("team")?.display().to_string();
     let password = lab.password_file()?;
-    let args = [
-        "create",
-        "team",
-        "--path",
-        &path,
-        "--user",
-        "alice",
-        "--password-file",
-        &password,
-        "--grant",
-    ];
-    Ok(Case {
-        args: args.map(str::to_owned).to_vec(),
-        gateway: None,
-    })
+    let args =
+        ["create", "team", "--path", &path, "--user", "alice", "--password-file", &password, "--grant"];
+    Ok(Case { args: args.map(str::to_owned).to_vec(), gateway: None })
 }
 
 fn with_gateway(lab: &Lab, args: &[&str]) -> Result<Case> {
     let gateway = lab.create("team", &[])?;
-    Ok(Case {
-        args: args.iter().map(|arg| (*arg).to_owned()).collect(),
-        gateway: Some(gateway),
-    })
+    Ok(Case { args: args.iter().map(|arg| (*arg).to_owned()).collect(), gateway: Some(gateway) })
 }
 
 /// Fails at each step, and is killed before and after each.
@@ -129,15 +101,13 @@ fn survives_faults(lab: &Lab, case: &Case) -> Result<()> {
         let failed = lab.host_with_fault(&format!("fail@{label}"), case.args())?;
         ensure!(failed.code != 0, "{what}: it says that all went well: {failed}");
         ensure!(failed.json()?["success"] == false, "{what}: {failed}");
-        case.expect_before(lab, &before, &what)
-            .with_context(|| failed.to_string())?;
+        case.expect_before(lab, &before, &what).with_context(|| failed.to_string())?;
         for point in ["kill-before", "kill-after"] {
             let what = format!("{} with {point} at {label}", case.args[0]);
             let killed = lab.host_with_fault(&format!("{point}@{label}"), case.args())?;
             ensure!(killed.code == -9, "{what}: it was not killed: {killed}");
             let recovered = lab.host(["ops", "recover"])?.ok().context(what.clone())?;
-            case.expect_before(lab, &before, &what)
-                .with_context(|| recovered.to_string())?;
+            case.expect_before(lab, &before, &what).with_context(|| recovered.to_string())?;
         }
     }
     // every do twice, then every undo twice
@@ -145,8 +115,7 @@ fn survives_faults(lab: &Lab, case: &Case) -> Result<()> {
     let what = format!("{} with every do and undo twice", case.args[0]);
     let failed = lab.host_with_fault(&format!("double,fail@{last}"), case.args())?;
     ensure!(failed.code != 0, "{what}: {failed}");
-    case.expect_before(lab, &before, &what)
-        .with_context(|| failed.to_string())?;
+    case.expect_before(lab, &before, &what).with_context(|| failed.to_string())?;
 
     // an undo that fails: said with what to do by hand, and finished by a recovery
     for label in &labels {
@@ -173,13 +142,7 @@ fn survives_kills(lab: &Lab, case: &Case, again: impl Fn() -> Result<()>) -> Res
     let start = Instant::now();
     lab.host(case.args())?.ok()?;
     let whole = start.elapsed().max(Duration::from_millis(100));
-    let done = World::of(
-        lab,
-        &Case {
-            args: vec![],
-            gateway: None,
-        },
-    )?;
+    let done = World::of(lab, &Case { args: vec![], gateway: None })?;
     again()?;
     for moment in 0..MOMENTS {
         let after = whole * moment / MOMENTS + whole / (2 * MOMENTS);
@@ -256,10 +219,7 @@ fn set_of_the_security_profile_survives() -> Result<()> {
 fn share_add_survives() -> Result<()> {
     let lab = Lab::enter("debian-13")?;
     let more = lab.data("more")?.display().to_string();
-    let case = with_gateway(
-        &lab,
-        &["share", "add", "team", "more", "--path", &more, "--grant"],
-    )?;
+    let case = with_gateway(&lab, &["share", "add", "team", "more", "--path", &more, "--grant"])?;
     survives_faults(&lab, &case)?;
     succeeds_twice(&lab, &case)?;
     if let Some(gateway) = &case.gateway {
@@ -273,13 +233,9 @@ fn share_remove_survives() -> Result<()> {
     let lab = Lab::enter("debian-13")?;
     let gateway = lab.create("team", &[])?;
     let more = lab.data("more")?.display().to_string();
-    lab.host(["share", "add", "team", "more", "--path", &more, "--grant"])?
-        .ok()?;
+    lab.host(["share", "add", "team", "more", "--path", &more, "--grant"])?.ok()?;
     let args = ["share", "remove", "team", "more"].map(str::to_owned).to_vec();
-    let case = Case {
-        args,
-        gateway: Some(gateway),
-    };
+    let case = Case { args, gateway: Some(gateway) };
     survives_faults(&lab, &case)?;
     succeeds_twice(&lab, &case)?;
     lab.leave()
@@ -302,9 +258,7 @@ fn delete_survives() -> Result<()> {
             ensure!(answer.code != 0, "{what}: {answer}");
             lab.host(["ops", "recover"])?.ok().context(what.clone())?;
             if lab.gateways()?.is_empty() {
-                empty
-                    .expect_same(lab.directory())
-                    .with_context(|| format!("{what}, and it went through"))?;
+                empty.expect_same(lab.directory()).with_context(|| format!("{what}, and it went through"))?;
                 again()?;
             } else {
                 case.expect_before(&lab, &before, &what)?;

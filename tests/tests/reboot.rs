@@ -8,15 +8,12 @@
 )]
 
 use anyhow::{Result, ensure};
-use smbgw_lab::{Gateway, Lab, memory};
+use smbgw_lab::{Gateway, Lab, memory, product};
 
 /// What a power cut leaves: records and files, but no process, no bridge, and nothing in `/run`.
 fn pull_the_plug(lab: &Lab, gateways: &[&Gateway]) -> Result<()> {
     for gateway in gateways {
-        lab.tool(
-            "lxc-stop",
-            ["-P", "/var/lib/pve-smbgateway/guests", "-n", &gateway.name, "-k"],
-        )?;
+        lab.tool("lxc-stop", ["-P", product::GUESTS, "-n", &product::container(&gateway.name), "-k"])?;
     }
     for entry in std::fs::read_dir("/sys/class/net")? {
         let entry = entry?;
@@ -74,21 +71,14 @@ fn the_node_comes_back() -> Result<()> {
         lab.wait_serving(gateway, &gateway.name, user)?;
         lab.round_trip(gateway, &gateway.name, user)?;
     }
-    ensure!(
-        memory::processes("manual")?.is_empty(),
-        "one that does not start with the node was started"
-    );
+    ensure!(memory::processes("manual")?.is_empty(), "one that does not start with the node was started");
     lab.host(["start", "manual"])?.ok()?;
     lab.wait_serving(&manual, "manual", "alice")?;
     before.expect_same(lab.directory())?;
 
     lab.host(["stop", "--all"])?.ok()?;
     for gateway in [&one, &two, &manual] {
-        ensure!(
-            memory::processes(&gateway.name)?.is_empty(),
-            "{} still runs",
-            gateway.name
-        );
+        ensure!(memory::processes(&gateway.name)?.is_empty(), "{} still runs", gateway.name);
     }
     lab.leave()
 }

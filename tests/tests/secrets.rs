@@ -48,11 +48,7 @@ fn traced(lab: &Lab, name: &str, args: &[&str]) -> Result<(i32, String, String)>
     Command::new("kill").arg(strace.id().to_string()).status()?;
     strace.wait()?;
     let code: i32 = fs::read_to_string(file("done"))?.trim().parse()?;
-    let output = format!(
-        "{}{}",
-        fs::read_to_string(file("out"))?,
-        fs::read_to_string(file("err"))?
-    );
+    let output = format!("{}{}", fs::read_to_string(file("out"))?, fs::read_to_string(file("err"))?);
     let text = String::from_utf8_lossy(&fs::read(&trace)?).into_owned();
     fs::remove_file(file("done"))?;
     ensure!(text.lines().count() > 3, "strace saw no program start: {text}");
@@ -60,11 +56,9 @@ fn traced(lab: &Lab, name: &str, args: &[&str]) -> Result<(i32, String, String)>
 }
 
 fn contains(bytes: &[u8]) -> bool {
-    [CANARY, CANARY_2].iter().any(|canary| {
-        bytes
-            .windows(canary.len())
-            .any(|window| window == canary.as_bytes())
-    })
+    [CANARY, CANARY_2]
+        .iter()
+        .any(|canary| bytes.windows(canary.len()).any(|window| window == canary.as_bytes()))
 }
 
 /// Files below that hold the canary.
@@ -86,18 +80,10 @@ fn search(directory: &Path, found: &mut Vec<String>, count: &mut u64) {
 /// Searches what is on the disk and what runs now.
 fn nowhere(lab: &Lab, what: &str) -> Result<()> {
     let (mut found, mut count) = (Vec::new(), 0);
-    for directory in [
-        "/var/lib/pve-smbgateway",
-        "/var/log/pve-smbgateway",
-        "/run",
-        "/dev/shm",
-    ] {
+    for directory in ["/var/lib/pve-smbgateway", "/var/log/pve-smbgateway", "/run", "/dev/shm"] {
         if directory == "/var/lib/pve-smbgateway" {
             // the templates were there before
-            for entry in fs::read_dir(directory)?
-                .flatten()
-                .filter(|entry| entry.file_name() != "templates")
-            {
+            for entry in fs::read_dir(directory)?.flatten().filter(|entry| entry.file_name() != "templates") {
                 search(&entry.path(), &mut found, &mut count);
             }
         } else {
@@ -106,11 +92,7 @@ fn nowhere(lab: &Lab, what: &str) -> Result<()> {
     }
     search(&lab.directory().join("upper"), &mut found, &mut count);
     for entry in fs::read_dir("/proc")?.flatten() {
-        let Some(pid) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse::<u32>().ok())
-        else {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
             continue;
         };
         // the container's own view of its files comes along: overlay upper and lower as one
@@ -126,11 +108,7 @@ fn nowhere(lab: &Lab, what: &str) -> Result<()> {
             found.push(format!("journal inside {gateway}"));
         }
     }
-    ensure!(
-        found.is_empty(),
-        "{what}: the password is in {}",
-        found.join(", ")
-    );
+    ensure!(found.is_empty(), "{what}: the password is in {}", found.join(", "));
     ensure!(count > 20, "{what}: only {count} files were searched");
     println!("{what}: not in any of {count} files, nor in any process");
     Ok(())
@@ -183,10 +161,7 @@ fn a_password_is_nowhere() -> Result<()> {
         !contains(trace.as_bytes()),
         "it is in the arguments or the environment of a program that create started"
     );
-    println!(
-        "create started {} programs, in the container too",
-        trace.matches("execve").count()
-    );
+    println!("create started {} programs, in the container too", trace.matches("execve").count());
     nowhere(&lab, "after create")?;
     let gateway = lab.gateway("team", path)?;
     Client::new(lab.directory(), &gateway.address, "team", "alice", CANARY)?
@@ -195,19 +170,13 @@ fn a_password_is_nowhere() -> Result<()> {
         .context("the password does not work")?;
 
     for (name, args) in [
-        (
-            "passwd",
-            &["user", "passwd", "team", "alice", "--password-file", &second][..],
-        ),
+        ("passwd", &["user", "passwd", "team", "alice", "--password-file", &second][..]),
         ("add", &["user", "add", "team", "bob", "--password-file", &second]),
         ("set", &["set", "team", "--security", "high"]),
         ("status", &["--output", "json", "status", "team"]),
         ("show", &["--output", "json", "show", "team"]),
         ("ops", &["--output", "json", "ops", "list"]),
-        (
-            "missing",
-            &["user", "passwd", "team", "mallory", "--password-file", &second],
-        ),
+        ("missing", &["user", "passwd", "team", "mallory", "--password-file", &second]),
     ] {
         let (code, output, trace) = traced(&lab, name, args)?;
         ensure!((code == 0) == (name != "missing"), "{name}: {output}");
@@ -218,10 +187,7 @@ fn a_password_is_nowhere() -> Result<()> {
         );
     }
     let client = Client::new(lab.directory(), &gateway.address, "team", "bob", CANARY_2)?;
-    client
-        .run("ls")?
-        .ok()
-        .context("the second password does not work")?;
+    client.run("ls")?.ok().context("the second password does not work")?;
     nowhere(&lab, "after changes")?;
 
     // a password with a secret in the wrong place: the message must not quote it
@@ -241,16 +207,10 @@ fn a_password_is_nowhere() -> Result<()> {
         ),
     )?;
     let (manifest, many) = (manifest.display().to_string(), many.display().to_string());
-    let (code, output, trace) = traced(
-        &lab,
-        "apply",
-        &["apply", "-f", &manifest, "--passwords-file", &many],
-    )?;
+    let (code, output, trace) =
+        traced(&lab, "apply", &["apply", "-f", &manifest, "--passwords-file", &many])?;
     ensure!(code == 0, "{output}");
-    ensure!(
-        !contains(output.as_bytes()) && !contains(trace.as_bytes()),
-        "apply told it"
-    );
+    ensure!(!contains(output.as_bytes()) && !contains(trace.as_bytes()), "apply told it");
     nowhere(&lab, "after apply")?;
     lab.leave()
 }

@@ -26,11 +26,7 @@ fn bare_cache(directory: &Path) -> Result<PathBuf> {
         let entry = entry?;
         if entry.file_name() != "trees" {
             // hard links where the file system can: the store is large, and nothing in it changes
-            let status = Command::new("cp")
-                .args(["-al"])
-                .arg(entry.path())
-                .arg(&bare)
-                .status()?;
+            let status = Command::new("cp").args(["-al"]).arg(entry.path()).arg(&bare).status()?;
             ensure!(status.success(), "copying {}", entry.path().display());
         }
     }
@@ -67,15 +63,9 @@ fn two_builds_are_the_same_to_the_bit() -> Result<()> {
         let mut count = 0;
         for entry in fs::read_dir(data.join("a"))? {
             let name = entry?.file_name();
-            let (a, b) = (
-                files::sha256(&data.join("a").join(&name))?,
-                files::sha256(&data.join("b").join(&name))?,
-            );
-            ensure!(
-                a == b,
-                "{} of {recipe} differs between two builds",
-                name.to_string_lossy()
-            );
+            let (a, b) =
+                (files::sha256(&data.join("a").join(&name))?, files::sha256(&data.join("b").join(&name))?);
+            ensure!(a == b, "{} of {recipe} differs between two builds", name.to_string_lossy());
             count += 1;
         }
         ensure!(count >= 4, "{count} files");
@@ -96,46 +86,25 @@ fn a_new_agent_means_no_new_installation() -> Result<()> {
     let agent = data.join("smbgw-agent");
     fs::copy(lab.product.program("smbgw-agent"), &agent)?;
     // bytes after the end of a program change nothing but its hash
-    fs::OpenOptions::new()
-        .append(true)
-        .open(&agent)?
-        .write_all(b"another agent")?;
+    fs::OpenOptions::new().append(true).open(&agent)?.write_all(b"another agent")?;
     let cache = PathBuf::from(std::env::var_os("SMBGW_CACHE").context("SMBGW_CACHE is not set")?);
     let trace = data.join("trace");
-    let command = build(
-        &lab,
-        &cache,
-        &data.join("out"),
-        &agent.display().to_string(),
-        "debian-13",
-    );
+    let command = build(&lab, &cache, &data.join("out"), &agent.display().to_string(), "debian-13");
     let strace = ["-f", "-q", "-e", "trace=execve", "-o"];
     let words: Vec<String> = command.display().split(' ').map(str::to_owned).collect();
-    let traced = smbgw_command::Command::new("strace")
-        .args(strace)
-        .arg(trace.display().to_string())
-        .args(words);
+    let traced =
+        smbgw_command::Command::new("strace").args(strace).arg(trace.display().to_string()).args(words);
     let start = Instant::now();
     Answer::of(&traced.deadline(Duration::from_secs(120)))?.ok()?;
-    println!(
-        "agent-only rebuild under strace: {:.1} s",
-        start.elapsed().as_secs_f64()
-    );
+    println!("agent-only rebuild under strace: {:.1} s", start.elapsed().as_secs_f64());
     let started = fs::read_to_string(&trace)?;
     for program in ["mmdebstrap", "dpkg", "apt-get"] {
-        let ran = started
-            .lines()
-            .any(|line| line.contains(&format!("/{program}\"")) && line.ends_with("= 0"));
+        let ran =
+            started.lines().any(|line| line.contains(&format!("/{program}\"")) && line.ends_with("= 0"));
         ensure!(!ran, "{program} was started");
     }
-    let (new, old) = (
-        template_in(&data.join("out"), "debian-13")?,
-        lab.product.template("debian-13")?,
-    );
-    ensure!(
-        files::sha256(&new)? != files::sha256(&old)?,
-        "the agent is not in the template"
-    );
+    let (new, old) = (template_in(&data.join("out"), "debian-13")?, lab.product.template("debian-13")?);
+    ensure!(files::sha256(&new)? != files::sha256(&old)?, "the agent is not in the template");
     lab.leave()
 }
 
@@ -149,38 +118,22 @@ fn verify_sees_a_flipped_bit() -> Result<()> {
         fs::copy(entry.path(), data.join(entry.file_name()))?;
     }
     let copy = template_in(&data, "debian-13")?;
-    let verify = || {
-        Answer::of(
-            &lab.product
-                .builder()
-                .args(["verify", &copy.display().to_string()]),
-        )
-    };
+    let verify = || Answer::of(&lab.product.builder().args(["verify", &copy.display().to_string()]));
     verify()?.ok()?;
-    Answer::of(
-        &lab.product
-            .builder()
-            .args(["inspect", &copy.display().to_string(), "--json"]),
-    )?
-    .ok()?
-    .data()?;
+    Answer::of(&lab.product.builder().args(["inspect", &copy.display().to_string(), "--json"]))?
+        .ok()?
+        .data()?;
     let good = fs::read(&copy)?;
     for place in [0, good.len() / 3, good.len() - 1] {
         let mut bad = good.clone();
         bad[place] ^= 1;
         fs::write(&copy, bad)?;
         let answer = verify()?;
-        ensure!(
-            answer.code != 0,
-            "byte {place} was changed, and verify said: {answer}"
-        );
+        ensure!(answer.code != 0, "byte {place} was changed, and verify said: {answer}");
     }
     // installed templates, too
-    let name = lab
-        .templates()?
-        .into_iter()
-        .find(|name| name.starts_with("debian-13"))
-        .context("not installed")?;
+    let name =
+        lab.templates()?.into_iter().find(|name| name.starts_with("debian-13")).context("not installed")?;
     lab.host(["template", "verify", &name])?.ok()?;
     lab.leave()
 }
@@ -194,9 +147,7 @@ fn an_interrupted_build_leaves_nothing() -> Result<()> {
     let before = lab.snapshot()?;
     let stray = |out: &Path| -> Vec<String> {
         let entries = fs::read_dir(out).into_iter().flatten().flatten();
-        entries
-            .map(|entry| entry.file_name().to_string_lossy().into_owned())
-            .collect()
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
     };
     for (signal, moments) in [("INT", &[300u64, 2500, 7000][..]), ("KILL", &[300, 2500, 7000])] {
         for moment in moments {
@@ -212,9 +163,7 @@ fn an_interrupted_build_leaves_nothing() -> Result<()> {
                 .stderr(Stdio::null())
                 .spawn()?;
             std::thread::sleep(Duration::from_millis(*moment));
-            Command::new("kill")
-                .args(["-s", signal, &child.id().to_string()])
-                .status()?;
+            Command::new("kill").args(["-s", signal, &child.id().to_string()]).status()?;
             let start = Instant::now();
             let status = loop {
                 if let Some(status) = child.try_wait()? {
@@ -229,17 +178,11 @@ fn an_interrupted_build_leaves_nothing() -> Result<()> {
             ensure!(!status.success(), "{what}: it was done already");
             if signal == "INT" {
                 ensure!(status.code() == Some(130), "{what}: {status}");
-                ensure!(
-                    stray(&out).is_empty(),
-                    "{what}: {:?} in the output directory",
-                    stray(&out)
-                );
+                ensure!(stray(&out).is_empty(), "{what}: {:?} in the output directory", stray(&out));
                 before.expect_same(lab.directory()).context(what)?;
             } else {
                 // nobody can clean up after a SIGKILL but the next build
-                let template = stray(&out)
-                    .into_iter()
-                    .find(|name| name.starts_with("smb-gateway"));
+                let template = stray(&out).into_iter().find(|name| name.starts_with("smb-gateway"));
                 ensure!(template.is_none(), "{what}: half a template: {template:?}");
                 let swept = build(
                     &lab,
@@ -275,18 +218,12 @@ fn traps(template: &str) -> Result<()> {
     ensure!(wait.stdout.trim() == "running", "{wait}\n{failed}");
     for unit in ["nmbd.service", "systemd-firstboot.service"] {
         let state = run(&["systemctl", "is-enabled", unit])?;
-        ensure!(
-            ["masked", "not-found", ""].contains(&state.stdout.trim()),
-            "{unit}: {state}"
-        );
+        ensure!(["masked", "not-found", ""].contains(&state.stdout.trim()), "{unit}: {state}");
     }
     for unit in ["nmbd", "ctdb", "winbind", "samba-ad-dc", "systemd-udevd"] {
         ensure!(run(&["systemctl", "is-active", unit])?.code != 0, "{unit} runs");
     }
-    let conf = sh("testparm -s 2>/dev/null || cat /etc/samba/smb.conf")?
-        .ok()?
-        .stdout
-        .to_lowercase();
+    let conf = sh("testparm -s 2>/dev/null || cat /etc/samba/smb.conf")?.ok()?.stdout.to_lowercase();
     ensure!(conf.contains("disable netbios = yes"), "{conf}");
 
     // nothing of one template in two gateways
@@ -295,18 +232,11 @@ fn traps(template: &str) -> Result<()> {
     let (a, b) = (id("one")?.ok()?.stdout, id("two")?.ok()?.stdout);
     ensure!(a.trim().len() == 32 && a != b, "machine-id: {a} and {b}");
     let sid = |gateway| lab.attach(gateway, ["net", "getlocalsid"]);
-    ensure!(
-        sid("one")?.ok()?.stdout != sid("two")?.ok()?.stdout,
-        "the same SID"
-    );
+    ensure!(sid("one")?.ok()?.stdout != sid("two")?.ok()?.stdout, "the same SID");
 
     // no work at the first boot that the build has done
     let journal = run(&["journalctl", "-b", "--no-pager", "-o", "cat"])?.stdout;
-    for work in [
-        "Rebuild Dynamic Linker Cache",
-        "Rebuild Hardware Database",
-        "Rebuild Journal Catalog",
-    ] {
+    for work in ["Rebuild Dynamic Linker Cache", "Rebuild Hardware Database", "Rebuild Journal Catalog"] {
         ensure!(
             !journal.contains(&format!("Finished {work}")) && !journal.contains(&format!("Starting {work}")),
             "{work} at boot"
@@ -321,10 +251,7 @@ fn traps(template: &str) -> Result<()> {
     let shadow = sh("cut -d: -f1,2 /etc/shadow")?.ok()?.stdout;
     for line in shadow.lines() {
         let (user, hash) = line.split_once(':').context("shadow")?;
-        ensure!(
-            hash.starts_with('!') || hash.starts_with('*'),
-            "{user} has a password"
-        );
+        ensure!(hash.starts_with('!') || hash.starts_with('*'), "{user} has a password");
     }
     let listening = sh("ss -Hltn 2>/dev/null || true")?.stdout;
     for line in listening.lines() {
@@ -356,9 +283,7 @@ fn templates_are_installed_once_and_pruned() -> Result<()> {
     let file = lab.product.template("debian-13")?.display().to_string();
     let before = lab.snapshot()?;
     lab.host(["template", "install", &file])?.ok()?;
-    before
-        .expect_same(lab.directory())
-        .context("a second installation changed something")?;
+    before.expect_same(lab.directory()).context("a second installation changed something")?;
     let names = lab.templates()?;
     lab.host(["template", "prune"])?.ok()?;
     ensure!(lab.templates()? == names, "the newest was pruned");

@@ -48,18 +48,21 @@ struct Measured {
 pub(crate) fn inside(template: &Path, built: &str) -> Result<()> {
     let directory = environment::require()?;
     let product = Product::from_environment()?;
-    let host = |args: &[&str]| -> Result<Answer> {
+    let told = |args: &[&str]| -> Result<Answer> {
         say::line(&format!("$ pve-smbgateway {}", args.join(" ")));
         let answer = Answer::of(&product.host().args(args.iter().copied()))?;
         for text in answer.stderr.lines().chain(answer.stdout.lines()) {
             say::line(&format!("  {text}"));
         }
-        answer.ok()
+        Ok(answer)
     };
+    let host = |args: &[&str]| told(args)?.ok();
 
     say::step("node", "what it has and lacks, and the template installed");
-    host(&["doctor", "--fix"])?;
+    // it lacks the template still, and says so
+    told(&["doctor", "--fix"])?;
     host(&["template", "install", &template.display().to_string()])?;
+    host(&["doctor"])?;
 
     let data = directory.join("data/demo");
     files::directory(&data, 0)?;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
-use smbgw_lab::{Answer, Client, Product, files, lab};
+use smbgw_lab::{Answer, Client, Product, files, lab, product};
 
 use super::Figures;
 use crate::{demo, say};
@@ -39,7 +39,8 @@ impl Bench {
         let password = directory.join("password");
         files::secret_file(&password, &format!("{PASSWORD}\n"))?;
         let bench = Self { product, directory: directory.to_owned(), data, password };
-        bench.host(&["doctor", "--fix"])?;
+        // before anything else: the ids of containers, which the installation needs
+        Answer::of(&bench.product.host().args(["doctor", "--fix"]))?;
         bench.host(&["template", "install", &template.display().to_string()])?;
         Ok(bench)
     }
@@ -130,9 +131,8 @@ pub(super) fn run(bench: &Bench, figures: &mut Figures) -> Result<()> {
     }
     let mut smbstatus = Vec::new();
     for _ in 0..10 {
-        let attach = ["-P", "/var/lib/pve-smbgateway/guests", "-n", NAME, "--clear-env", "--"];
         let script = "s=$(date +%s%N); smbstatus --json >/dev/null 2>&1 || smbstatus >/dev/null 2>&1; e=$(date +%s%N); echo $((e-s))";
-        let command = smbgw_command::Command::new("lxc-attach").args(attach).args(["sh", "-c", script]);
+        let command = product::attach(NAME).args(["sh", "-c", script]);
         let nanos: u64 = Answer::of(&command)?.ok()?.stdout.trim().parse()?;
         smbstatus.push(Duration::from_nanos(nanos));
     }
@@ -156,8 +156,7 @@ fn request(path: &str) -> Result<Duration> {
 
 /// What the kernel charges the container, where the machine has the controller.
 fn cgroup(figures: &mut Figures) {
-    let group = format!("/sys/fs/cgroup/lxc.payload.{NAME}");
-    let Ok(stat) = fs::read_to_string(format!("{group}/memory.stat")) else {
+    let Ok(stat) = fs::read_to_string(product::cgroup(NAME).join("memory.stat")) else {
         say::line("no memory controller in this machine's cgroup2: no charge by kind");
         return;
     };

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
-use smbgw_lab::{Client, files, memory};
+use smbgw_lab::{Client, files, memory, product};
 
 use super::gateway::{Bench, NAME};
 use super::{Figures, median};
@@ -89,7 +89,7 @@ pub(super) fn run(bench: &Bench, template: &Path, figures: &mut Figures) -> Resu
     let address = bench.address()?;
     let bare_address = neighbour(&address)?;
     let bare = start_bare(bench, template, &bare_address)?;
-    let gateway_group = PathBuf::from(format!("/sys/fs/cgroup/lxc.payload.{NAME}"));
+    let gateway_group = product::cgroup(NAME);
     let mut gateway = Server::new("gateway", bench.client(&address)?, gateway_group);
     let mut plain = Server::new("bare smbd", bench.client(&bare_address)?, GROUP.into());
     wait_serving(&plain.client)?;
