@@ -139,6 +139,17 @@ impl Lab {
         Ok(path.display().to_string())
     }
 
+    /// A file with [`PASSWORD`] for each of these users.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn passwords_file(&self, users: &[&str]) -> Result<String> {
+        let path = self.directory.join("passwords");
+        let lines: String = users.iter().map(|user| format!("{user}:{PASSWORD}\n")).collect();
+        files::secret_file(&path, &lines)?;
+        Ok(path.display().to_string())
+    }
+
     /// Creates a gateway over a new directory, with user `alice`, and more arguments.
     ///
     /// # Errors
@@ -146,7 +157,9 @@ impl Lab {
     pub fn create(&self, name: &str, more: &[&str]) -> Result<Gateway> {
         let path = self.data(name)?;
         let text = path.display().to_string();
-        let password = self.password_file()?;
+        let users = more.windows(2).filter(|pair| pair[0] == "--user").map(|pair| pair[1]);
+        let users: Vec<&str> = std::iter::once("alice").chain(users).collect();
+        let password = if users.len() == 1 { self.password_file()? } else { self.passwords_file(&users)? };
         let args =
             ["create", name, "--path", &text, "--user", "alice", "--password-file", &password, "--grant"];
         self.host(args.into_iter().chain(more.iter().copied()))?.ok()?;

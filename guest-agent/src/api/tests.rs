@@ -1,1 +1,76 @@
-//! Tests.
+//! Tests of the router: every refusal is an [`ApiError`].
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::Request;
+use http_body_util::BodyExt;
+use smbgw_api::v1::{ApiError, ErrorKind, MAX_BODY};
+use smbgw_command::Recorder;
+
+use crate::agent::Agent;
+use crate::paths::Paths;
+use crate::services::fake::Fake;
+
+async fn ask(method: &str, path: &str, body: impl Into<Body>) -> (u16, String) {
+    let root = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(root.path().join("etc")).unwrap();
+    std::fs::write(root.path().join("etc/passwd"), "alice:x:10000:10000:smbgw:/:/x\n").unwrap();
+    std::fs::write(root.path().join("etc/group"), "").unwrap();
+    let runner = Recorder::new().answer("pdbedit -L", "alice:10000:smbgw\n");
+    let services = Box::new(Arc::new(Fake::new("active")));
+    let agent = Agent::new(Paths::below(root.path()), Box::new(runner), services, 1);
+    let mut router = super::router(Arc::new(agent));
+    let request = Request::builder().method(method).uri(path).body(body.into()).unwrap();
+    let answer = axum::routing::RouterAsService::call(&mut router, request).await;
+    let status = answer.status().as_u16();
+    (status, String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap())
+}
+
+async fn refusal(method: &str, path: &str, body: &str) -> (u16, ErrorKind) {
+    let (status, text) = ask(method, path, body.to_owned()).await;
+    let error: ApiError = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{method} {path}: {text}"));
+    (status, error.kind)
+}
+
+#[tokio::test]
+async fn every_refusal_is_an_api_error() {
+    for (method, path, body, expected) in [
+        ("GET", "/", "", (404, ErrorKind::NotFound)),
+        ("GET", "/v2/health", "", (404, ErrorKind::NotFound)),
+        ("PATCH", "/v1/gateway", "", (405, ErrorKind::Invalid)),
+        ("POST", "/v1/health", "", (405, ErrorKind::Invalid)),
+        ("PUT", "/v1/gateway", "{", (400, ErrorKind::Invalid)),
+        ("PUT", "/v1/gateway", "{\"colour\":1}", (400, ErrorKind::Invalid)),
+        ("PUT", "/v1/users/root/password", "{\"password\":\"x\"}", (400, ErrorKind::Invalid)),
+        ("PUT", "/v1/users/%2e%2e/password", "{\"password\":\"x\"}", (400, ErrorKind::Invalid)),
+        ("PUT", "/v1/users/%ff/password", "{\"password\":\"x\"}", (400, ErrorKind::Invalid)),
+        ("PUT", "/v1/users/bob/password", "{\"password\":\"x\"}", (404, ErrorKind::NotFound)),
+        ("POST", "/v1/probe", "{\"share\":\"x\",\"uid\":0,\"file\":\".smbgw-probe-a\"}", (400, ErrorKind::Invalid)),
+        ("POST", "/v1/probe", "{\"share\":\"x\",\"uid\":1000,\"file\":\"data\"}", (400, ErrorKind::Invalid)),
+        ("DELETE", "/v1/probe", "{\"share\":\"x\",\"uid\":1000,\"file\":\".smbgw-probe-a\"}", (409, ErrorKind::Storage)),
+    ] {
+        assert_eq!(refusal(method, path, body).await, expected, "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn bodies_are_bounded() {
+    let (status, text) = ask("PUT", "/v1/gateway", vec![b' '; MAX_BODY + 1]).await;
+    assert_eq!(status, 400);
+    assert!(text.contains("4194304"), "{text}");
+}
+
+#[tokio::test]
+async fn users_and_passwords() {
+    let (status, text) = ask("GET", "/v1/users", "").await;
+    assert_eq!((status, text.as_str()), (200, r#"[{"name":"alice","uid":10000,"has_password":true}]"#));
+    assert_eq!(ask("PUT", "/v1/users/alice/password", r#"{"password":"x"}"#).await.0, 200);
+}
+
+#[tokio::test]
+async fn health_is_an_answer_even_when_nothing_is_well() {
+    let (status, text) = ask("GET", "/v1/health", "").await;
+    assert_eq!(status, 200);
+    assert!(text.contains("\"ready\":false") && text.contains("does not answer"), "{text}");
+}

@@ -25,3 +25,27 @@ proptest! {
         prop_assert!(parse(&text).is_ok());
     }
 }
+
+#[test]
+fn both_versions() {
+    for text in [include_str!("fixtures/smbstatus-4.17.json"), include_str!("fixtures/smbstatus-4.22.json")] {
+        let status = parse(text).unwrap();
+        assert_eq!(status.sessions.len(), 2);
+        assert_eq!(status.open_files, 1);
+        assert_eq!(status.tree_connects, BTreeMap::from([("Team Files".to_owned(), 2)]));
+        for session in &status.sessions {
+            assert_eq!((session.user.as_str(), session.client.as_str()), ("alice", "10.78.0.1"));
+            assert_eq!(session.dialect.as_deref(), Some("SMB3_11"));
+            assert_eq!(session.signing.as_deref(), Some("AES-128-GMAC"));
+            assert_eq!(session.shares, ["Team Files"]);
+        }
+        let encrypted: Vec<_> = status.sessions.iter().filter_map(|s| s.encryption.as_deref()).collect();
+        assert_eq!(encrypted, ["AES-128-GCM"]);
+    }
+}
+
+#[test]
+fn warnings_before_the_json_are_passed_over() {
+    let text = format!("Ignoring unknown parameter\n{}", include_str!("fixtures/smbstatus-4.22.json"));
+    assert_eq!(parse(&text).unwrap().sessions.len(), 2);
+}

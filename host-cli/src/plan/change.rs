@@ -93,6 +93,10 @@ pub fn plan(
     } else if limits {
         steps.push(LimitGuest { new: new.guest.clone(), old: old.guest.clone() }.into());
     }
+    if was != wanted || remount || !with_password.is_empty() {
+        // it may have been started a moment ago, here or by somebody else
+        steps.push(AwaitAgent { gateway: name.clone() }.into());
+    }
     if was != wanted || remount {
         steps.push(Configure { gateway: name.clone(), new: wanted, old: Some(was) }.into());
     }
