@@ -15,6 +15,9 @@ const NORMAL: &[&str] = &[
     "Server role: ",
     // the soft limit of open files; smbd's unit has its own
     "rlimit_max: increasing rlimit_max ",
+    // smbd makes them when it starts, which may be after us when the gateway has just booted
+    "WARNING: lock directory /run/samba does not exist",
+    "WARNING: pid directory /run/samba does not exist",
 ];
 
 /// Checks a candidate: exit code 0, no complaint, and every share is there as testparm reads it back.
