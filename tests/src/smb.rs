@@ -78,6 +78,14 @@ impl Client {
         Answer::of(&self.command("smbclient").args(["-c", commands]))
     }
 
+    /// Runs commands of smbclient as from a keyboard: there, `!` runs a command of this machine while the session is open.
+    ///
+    /// # Errors
+    /// When smbclient cannot be run at all.
+    pub fn run_lines(&self, lines: &str) -> Result<Answer> {
+        Answer::of(&self.command("smbclient").stdin(lines))
+    }
+
     /// Runs `smbcacls` on a file of the share.
     ///
     /// # Errors

@@ -152,9 +152,9 @@ fn old_and_weak_protocols_are_refused() -> Result<()> {
     let answer = smb1.run("ls")?;
     ensure!(answer.code != 0, "SMB1 was accepted: {answer}");
     // a client that asks for no protection gets a signed session all the same: smbstatus says so while it is open
-    let look = format!("!{} smbstatus --processes", product::attach("team").display());
+    let look = format!("ls\n!{} smbstatus --processes\n", product::attach("team").display());
     let unsigned =
-        lab.client(&gateway, "team", "alice")?.option("--client-protection=off").run(&look)?.ok()?;
+        lab.client(&gateway, "team", "alice")?.option("--client-protection=off").run_lines(&look)?.ok()?;
     let line =
         unsigned.stdout.lines().find(|line| line.contains("alice")).with_context(|| unsigned.to_string())?;
     ensure!(line.contains("AES-128"), "the session is not signed: {unsigned}");
