@@ -128,7 +128,7 @@ pub fn build(options: &Options, context: &Context) -> Result<Built, Error> {
     let recipe = Recipe::load(&options.recipe)?;
     let beside = options.recipe.parent().unwrap_or(Path::new(""));
     // what the person can get wrong is found before anything is downloaded
-    let binary = options.agent.clone().unwrap_or_else(agent::beside_builder);
+    let binary = options.agent.clone().unwrap_or_else(agent::of_builder);
     let version = agent_version(&binary, &context.system());
     let agent = AgentFiles::read(&binary, &beside.join(&recipe.agent.unit), version)?;
     let files = overlay::read(&options.recipe, &beside.join(&recipe.overlay.files))?;

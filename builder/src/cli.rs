@@ -50,7 +50,7 @@ struct BuildArgs {
     /// Directory for the template and what belongs to it
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
-    /// The agent's binary [default: smbgw-agent beside this program]
+    /// The agent's binary [default: this program's own]
     #[arg(long, value_name = "PATH")]
     agent: Option<PathBuf>,
     /// Choose package versions anew first

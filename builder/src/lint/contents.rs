@@ -103,7 +103,7 @@ pub(super) const PACKAGES: Check = Check {
             match installed.remove(package.name.as_str()) {
                 Some(version) if version == package.version => {}
                 Some(version) => {
-                    found.push(format!("{} is {version}, locked {}", package.name, package.version))
+                    found.push(format!("{} is {version}, locked {}", package.name, package.version));
                 }
                 None => found.push(format!("{} is locked and not installed", package.name)),
             }
