@@ -159,15 +159,27 @@ fn plan(context: &Context, entry: &ManifestEntry, secrets: &Secrets) -> Result<(
                 .filter(|user| !known(user) && secrets.contains_key(&(name.clone(), user.clone())))
                 .collect();
             if record.is_none() {
-                let plan =
-                    plan::create::plan(platform, entry.spec.clone(), &with_password, &observed, entropy)?;
+                let plan = plan::create::plan(
+                    &|what| platform.by_hand(what),
+                    entry.spec.clone(),
+                    &with_password,
+                    &observed,
+                    entropy,
+                )?;
                 return Ok((plan, "created"));
             }
             let mut spec = entry.spec.clone();
             spec.template = spec.template.or_else(|| record.as_ref().and_then(|r| r.spec.template.clone()));
             let state = platform.guest_state(name)?;
-            let plan =
-                plan::change::plan(platform, "apply", spec, &with_password, state, &observed, entropy)?;
+            let plan = plan::change::plan(
+                &|what| platform.by_hand(what),
+                "apply",
+                spec,
+                &with_password,
+                state,
+                &observed,
+                entropy,
+            )?;
             let action = if plan.steps.is_empty() { "unchanged" } else { "changed" };
             Ok((plan, action))
         }

@@ -24,7 +24,13 @@ pub(super) fn run(context: &Context, args: CreateArgs) -> Result<ExitCode> {
     operation::refuse_unfinished(context, spec.name.as_str())?;
     let observed = Observed::look(&*context.platform, spec.shares.iter().map(|share| &share.path))?;
     let users: BTreeSet<_> = args.users.iter().cloned().collect();
-    let plan = plan::create::plan(&*context.platform, spec.clone(), &users, &observed, context.entropy()?)?;
+    let plan = plan::create::plan(
+        &|what| context.platform.by_hand(what),
+        spec.clone(),
+        &users,
+        &observed,
+        context.entropy()?,
+    )?;
     if args.dry.dry_run {
         return Ok(show_plan(context, &plan));
     }

@@ -41,7 +41,7 @@ impl Edit<'_> {
         let observed = Observed::look(platform, spec.shares.iter().map(|share| &share.path))?;
         let running = platform.guest_state(self.gateway)?;
         let plan = plan::change::plan(
-            platform,
+            &|what| platform.by_hand(what),
             self.verb,
             spec,
             with_password,

@@ -235,7 +235,8 @@ impl View for DryPlan {
         }
         let mut text = format!("{} {} would\n", self.verb, self.target);
         for (index, step) in self.steps.iter().enumerate() {
-            text.push_str(&format!("  {:>2}. {}\n", index + 1, step.text));
+            let back = if step.commits { " (no way back from here)" } else { "" };
+            text.push_str(&format!("  {:>2}. {}{back}\n", index + 1, step.text));
         }
         for note in &self.notes {
             text.push_str(&format!("  note: {note}\n"));

@@ -6,8 +6,8 @@ use smbgw_api::v1::DesiredState;
 use smbgw_api::{GatewaySpec, UserName};
 
 use super::create::{grants, mounts, proofs};
-use super::{Entropy, Observed, Plan, address, checks, idmap};
-use crate::platform::{ByHand, GuestState, Platform};
+use super::{Entropy, HandWork, Observed, Plan, address, checks, idmap};
+use crate::platform::{ByHand, GuestState};
 use crate::record::{DEFAULT_MEMORY, GuestPlan, Record, RecordState};
 use crate::step::{
     AwaitAgent, Configure, ConfigureGuest, EnsureNetwork, LimitGuest, Ready, Revoke, SetPasswords, Start,
@@ -20,7 +20,7 @@ use crate::{Error, Result};
 /// # Errors
 /// The first rule that is broken; nothing has changed then.
 pub fn plan(
-    platform: &dyn Platform,
+    by_hand: &HandWork<'_>,
     verb: &'static str,
     mut spec: GatewaySpec,
     with_password: &BTreeSet<UserName>,
@@ -85,10 +85,7 @@ pub fn plan(
         }
         steps.push(Stop { guest: old.guest.clone(), ran: true }.into());
         steps.push(ConfigureGuest { new: new.guest.clone(), old: old.guest.clone() }.into());
-        steps.push(
-            Start { guest: new.guest.clone(), by_hand: platform.by_hand(ByHand::Running(&name)) }.into(),
-        );
-        steps.push(AwaitAgent { gateway: name.clone() }.into());
+        steps.push(Start { guest: new.guest.clone(), by_hand: by_hand(ByHand::Running(&name)) }.into());
         plan.notes.push("the gateway is restarted: clients reconnect after about a second".to_owned());
     } else if limits {
         steps.push(LimitGuest { new: new.guest.clone(), old: old.guest.clone() }.into());

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use smbgw_api::v1::{DesiredState, ProbeRequest};
 use smbgw_api::{GatewaySpec, UserName};
 
-use super::{Entropy, Observed, Plan, address, checks, idmap};
-use crate::platform::{ByHand, Platform, choose_template};
+use super::{Entropy, HandWork, Observed, Plan, address, checks, idmap};
+use crate::platform::{ByHand, choose_template};
 use crate::record::{DEFAULT_MEMORY, GuestMount, GuestPlan, RECORD_VERSION, Record, RecordState};
 use crate::step::{
     AwaitAgent, Configure, CreateGuest, EnsureNetwork, Grant, MakeLink, Prove, Ready, SetPasswords, Start,
@@ -23,7 +23,7 @@ pub const DEFAULT_TEMPLATE: &str = "debian-13";
 /// # Errors
 /// The first rule that is broken; nothing has changed then.
 pub fn plan(
-    platform: &dyn Platform,
+    by_hand: &HandWork<'_>,
     mut spec: GatewaySpec,
     with_password: &BTreeSet<UserName>,
     observed: &Observed,
@@ -68,14 +68,13 @@ pub fn plan(
         guest: guest.clone(),
     };
     let mut steps: Vec<Step> = vec![
-        WriteRecord { new: creating.clone(), old: None, by_hand: platform.by_hand(ByHand::Record(&name)) }
-            .into(),
+        WriteRecord { new: creating.clone(), old: None, by_hand: by_hand(ByHand::Record(&name)) }.into(),
         EnsureNetwork { gateway: name.clone(), network: guest.network.clone() }.into(),
-        MakeLink { guest: guest.clone(), by_hand: platform.by_hand(ByHand::Link(&name)) }.into(),
-        CreateGuest { guest: guest.clone(), by_hand: platform.by_hand(ByHand::Guest(&name)) }.into(),
+        MakeLink { guest: guest.clone(), by_hand: by_hand(ByHand::Link(&name)) }.into(),
+        CreateGuest { guest: guest.clone(), by_hand: by_hand(ByHand::Guest(&name)) }.into(),
     ];
     steps.extend(grants(&creating.spec, observed)?);
-    steps.push(Start { guest, by_hand: platform.by_hand(ByHand::Running(&name)) }.into());
+    steps.push(Start { guest, by_hand: by_hand(ByHand::Running(&name)) }.into());
     steps.push(AwaitAgent { gateway: name.clone() }.into());
     steps.push(Configure { gateway: name.clone(), new: desired, old: None }.into());
     if !with_password.is_empty() {

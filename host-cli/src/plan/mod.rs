@@ -12,13 +12,15 @@ pub mod checks;
 pub mod create;
 pub mod delete;
 pub mod idmap;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use smbgw_api::{GatewayName, HostPath};
 
-use crate::platform::{NodeFacts, Platform, Template};
+use crate::platform::{ByHand, NodeFacts, Platform, Template};
 use crate::record::Record;
 use crate::step::Step;
 use crate::storage::{self, StorageFacts};
@@ -38,6 +40,9 @@ pub struct Plan {
     /// What was worked out, for `--dry-run`: the id-map plan.
     pub details: Vec<String>,
 }
+
+/// Says how a person takes something back by hand, in the platform's words.
+pub type HandWork<'a> = dyn Fn(ByHand<'_>) -> Vec<String> + 'a;
 
 /// What exists, looked at once before planning.
 #[derive(Debug, Clone)]

@@ -8,7 +8,7 @@ use smbgw_api::v1::{DesiredState, NewPassword};
 use smbgw_api::{GatewayName, UserName};
 use smbgw_command::{WaitError, wait_until};
 
-use super::Action;
+use super::{Action, count};
 use crate::platform::GuestState;
 use crate::world::World;
 use crate::{Error, Result};
@@ -92,7 +92,8 @@ impl Action for Configure {
     const NAME: &'static str = "configure";
 
     fn describe(&self) -> String {
-        format!("configure Samba: {} shares, {} users", self.new.shares.len(), self.new.users.len())
+        let (shares, users) = (count(self.new.shares.len(), "share"), count(self.new.users.len(), "user"));
+        format!("configure Samba: {shares}, {users}")
     }
 
     fn perform(&self, world: &World) -> Result<()> {

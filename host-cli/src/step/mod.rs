@@ -48,6 +48,11 @@ trait Action {
     }
 }
 
+/// `1 share`, `2 shares`.
+fn count(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
 macro_rules! steps {
     ($($name:ident),* $(,)?) => {
         /// Any step.

@@ -23,7 +23,7 @@ impl Action for Purge {
     const NAME: &'static str = "purge";
 
     fn describe(&self) -> String {
-        "remove the container for good (no way back from here)".to_owned()
+        "remove the container for good".to_owned()
     }
 
     fn perform(&self, world: &World) -> Result<()> {

@@ -1,0 +1,265 @@
+//! Plans as they are, and every rule that refuses one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use smbgw_api::{BridgeName, GatewaySpec, HostPath, UserName};
+use smbgw_journal::Step as _;
+
+use super::{Entropy, Observed, Plan, change, create, delete};
+use crate::Error;
+use crate::platform::{GuestState, NodeFacts, OwnNetwork, Template};
+use crate::record::{Record, RecordState};
+use crate::step::Step;
+use crate::storage::StorageFacts;
+
+const RUNNING: GuestState = GuestState::Running { pid: 1 };
+
+fn entropy() -> Entropy {
+    Entropy { now: Timestamp::UNIX_EPOCH, random: 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef }
+}
+
+fn spec(yaml: &str) -> GatewaySpec {
+    serde_yaml::from_str(yaml).unwrap()
+}
+
+fn ext4(uid: u32, mode: u32) -> StorageFacts {
+    StorageFacts {
+        uid,
+        gid: uid,
+        mode,
+        acl: None,
+        filesystem: "ext4".into(),
+        xattrs: true,
+        acls: true,
+        idmapped_mounts: true,
+        read_only: false,
+    }
+}
+
+fn node() -> Observed {
+    let path = |path: &str| HostPath::parse(path).unwrap();
+    Observed {
+        node: NodeFacts {
+            bridges: vec!["vmbr0".into()],
+            own_network: Some(OwnNetwork {
+                bridge: BridgeName::parse("smbgw0").unwrap(),
+                node: [10, 86, 0, 1].into(),
+                prefix: 24,
+            }),
+            id_range: Some((100_000, 65_536)),
+        },
+        records: Vec::new(),
+        templates: vec![Template {
+            name: "debian-13_0.2.0".into(),
+            base: "debian-13".into(),
+            version: "0.2.0".into(),
+            sha256: String::new(),
+            samba: String::new(),
+            used_by: Vec::new(),
+        }],
+        storage: BTreeMap::from([
+            (path("/srv/alices"), ext4(10_000, 0o755)),
+            (path("/srv/roots"), ext4(0, 0o755)),
+            (
+                path("/srv/nfs"),
+                StorageFacts { filesystem: "nfs".into(), idmapped_mounts: false, ..ext4(0, 0o777) },
+            ),
+            (path("/srv/noxattr"), StorageFacts { xattrs: false, ..ext4(0, 0o777) }),
+            (path("/srv/noacl"), StorageFacts { acls: false, ..ext4(0, 0o777) }),
+            (path("/srv/ro"), StorageFacts { read_only: true, ..ext4(0, 0o777) }),
+        ]),
+    }
+}
+
+fn users(names: &[&str]) -> BTreeSet<UserName> {
+    names.iter().map(|name| UserName::parse(name).unwrap()).collect()
+}
+
+fn planned(yaml: &str, observed: &Observed) -> Result<Plan, Error> {
+    let spec = spec(yaml);
+    let with_password = spec.users.iter().map(|user| user.name.clone()).collect();
+    create::plan(&|_| Vec::new(), spec, &with_password, observed, entropy())
+}
+
+const TEAM: &str = "{name: team, users: [{name: alice}], shares: [{name: team, path: /srv/alices}]}";
+
+/// The node after a gateway was created by its own plan.
+fn with_team() -> Observed {
+    let mut observed = node();
+    let plan = planned(TEAM, &observed).unwrap();
+    let record = plan.steps.iter().rev().find_map(|step| match step {
+        Step::WriteRecord(step) => Some(step.new.clone()),
+        _ => None,
+    });
+    observed.records.push(record.unwrap());
+    observed
+}
+
+fn changed(yaml: &str, state: GuestState, observed: &Observed) -> Result<Plan, Error> {
+    change::plan(&|_| Vec::new(), "set", spec(yaml), &BTreeSet::new(), state, observed, entropy())
+}
+
+fn in_words(plan: &Plan) -> String {
+    let mut text = format!("{} {}\n", plan.verb, plan.target);
+    for step in &plan.steps {
+        let back = if step.commits() { " (no way back)" } else { "" };
+        text.push_str(&format!("  {:<16} {}{back}\n", step.label(), step.describe()));
+    }
+    for line in plan.notes.iter().chain(&plan.details) {
+        text.push_str(&format!("  note: {line}\n"));
+    }
+    text
+}
+
+#[test]
+fn create_in_words() {
+    insta::assert_snapshot!(in_words(&planned(TEAM, &node()).unwrap()));
+}
+
+#[test]
+fn create_with_a_grant_and_two_shares_in_words() {
+    let yaml = "{name: team, users: [{name: alice}, {name: bob, uid: 1001}], network: {bridge: vmbr0, ip: 192.168.1.5/24, \
+                gateway: 192.168.1.1}, shares: [{name: a, path: /srv/alices}, {name: r, path: /srv/roots, grant: true}]}";
+    let error = planned(yaml, &node()).unwrap_err();
+    assert_eq!(error.code, "no-access", "bob may not write to what belongs to alice");
+    let yaml = yaml.replace("path: /srv/alices", "path: /srv/alices, users: [alice]");
+    insta::assert_snapshot!(in_words(&planned(&yaml, &node()).unwrap()));
+}
+
+#[test]
+fn delete_in_words() {
+    let observed = with_team();
+    let plan = delete::plan(observed.records[0].name(), RUNNING, &observed, entropy()).unwrap();
+    insta::assert_snapshot!(in_words(&plan));
+}
+
+#[test]
+fn a_new_share_in_words() {
+    let yaml = TEAM.replace("shares: [", "shares: [{name: r, path: /srv/roots, grant: true}, ");
+    insta::assert_snapshot!(in_words(&changed(&yaml, RUNNING, &with_team()).unwrap()));
+}
+
+#[test]
+fn limits_and_security_need_no_restart() {
+    let yaml = TEAM.replace("{name: team, users", "{name: team, memory: 256M, security: high, users");
+    insta::assert_snapshot!(in_words(&changed(&yaml, RUNNING, &with_team()).unwrap()));
+}
+
+#[test]
+fn the_same_spec_is_no_change() {
+    assert!(changed(TEAM, RUNNING, &with_team()).unwrap().steps.is_empty());
+}
+
+#[test]
+fn a_removed_grant_is_revoked() {
+    let mut observed = node();
+    let yaml = TEAM.replace("/srv/alices", "/srv/roots, grant: true");
+    let plan = planned(&yaml, &observed).unwrap();
+    let Some(Step::WriteRecord(last)) = plan.steps.last() else { panic!("{plan:?}") };
+    observed.records.push(last.new.clone());
+    let plan = changed("{name: team, users: [{name: alice}]}", RUNNING, &observed).unwrap();
+    assert!(plan.steps.iter().any(|step| step.label() == "revoke:team"), "{}", in_words(&plan));
+}
+
+#[test]
+fn secrets_are_in_no_step() {
+    let plan = planned(TEAM, &node()).unwrap();
+    let json = serde_json::to_string(&plan.steps).unwrap();
+    assert!(!json.to_lowercase().contains("\"password\""), "{json}");
+}
+
+#[test]
+fn every_step_survives_the_journal() {
+    let observed = with_team();
+    let yaml = TEAM.replace("shares: [", "shares: [{name: r, path: /srv/roots, grant: true}, ");
+    let plans = [
+        planned(TEAM, &node()).unwrap(),
+        changed(&yaml, RUNNING, &observed).unwrap(),
+        delete::plan(observed.records[0].name(), RUNNING, &observed, entropy()).unwrap(),
+    ];
+    for step in plans.iter().flat_map(|plan| &plan.steps) {
+        let json = serde_json::to_string(step).unwrap();
+        assert_eq!(serde_json::from_str::<Step>(&json).unwrap(), *step);
+    }
+}
+
+#[test]
+fn each_broken_rule_of_a_create_has_its_code() {
+    let taken = with_team();
+    let mut unfinished = with_team();
+    unfinished.records[0].state = RecordState::Creating;
+    let bare = Observed { templates: Vec::new(), ..node() };
+    let no_ids = Observed { node: NodeFacts { id_range: None, ..node().node }, ..node() };
+    let share =
+        |path: &str| format!("{{name: x, users: [{{name: alice}}], shares: [{{name: x, path: {path}}}]}}");
+    let net = |network: &str| format!("{{name: x, network: {{{network}}}}}");
+    for (yaml, observed, code) in [
+        (TEAM.to_owned(), &taken, "name-taken"),
+        (TEAM.to_owned(), &unfinished, "name-taken"),
+        (TEAM.to_owned(), &bare, "template-missing"),
+        (TEAM.to_owned(), &no_ids, "no-id-range"),
+        ("{name: x, mode: vm}".to_owned(), &node(), "mode-unavailable"),
+        ("{name: x, template: debian-9}".to_owned(), &node(), "template-missing"),
+        (share("/srv/roots"), &node(), "no-access"),
+        (share("/srv/nfs"), &node(), "idmap-unsupported"),
+        (share("/srv/noxattr"), &node(), "no-xattrs"),
+        (share("/srv/noacl"), &node(), "no-acls"),
+        (share("/srv/ro"), &node(), "read-only-storage"),
+        (net("bridge: br7, ip: 10.0.0.5/24"), &node(), "bridge-missing"),
+        (net("bridge: vmbr0"), &node(), "no-address"),
+        (net("ip: dhcp"), &node(), "no-dhcp"),
+        (net("ip: 10.86.0.1/24"), &node(), "address-taken"),
+        (net("ip: 10.86.0.10/24"), &taken, "address-taken"),
+        (net("bridge: vmbr0, ip: 10.0.0.5/24, gateway: 10.0.1.1"), &node(), "gateway-unreachable"),
+    ] {
+        let error = planned(&yaml, observed).unwrap_err();
+        assert_eq!(error.code, code, "{yaml}: {}", error.chain());
+        assert!(error.hint.is_some() || error.code == "uid-outside-map", "{code} has no hint");
+    }
+}
+
+#[test]
+fn each_broken_rule_of_a_change_has_its_code() {
+    let observed = with_team();
+    let mut unfinished = with_team();
+    unfinished.records[0].state = RecordState::Creating;
+    let with = |field: &str| TEAM.replace("{name: team, users", &format!("{{name: team, {field}, users"));
+    for (yaml, state, observed, code) in [
+        (TEAM.replace("name: team, users", "name: other, users"), RUNNING, &observed, "no-such-gateway"),
+        (with("memory: 1G"), RUNNING, &unfinished, "gateway-unfinished"),
+        (with("mode: native"), RUNNING, &observed, "mode-fixed"),
+        (with("template: debian-12"), RUNNING, &observed, "template-fixed"),
+        (with("security: high"), GuestState::Stopped, &observed, "gateway-stopped"),
+    ] {
+        let error = changed(&yaml, state, observed).unwrap_err();
+        assert_eq!(error.code, code, "{yaml}: {}", error.chain());
+        assert!(error.hint.is_some(), "{code} has no hint");
+    }
+    // limits of a gateway that does not run are just written down
+    assert!(changed(&with("memory: 1G"), GuestState::Stopped, &observed).is_ok());
+    // the template it was made from may be named, with or without version
+    assert!(changed(&with("template: debian-13_0.2.0"), RUNNING, &observed).is_ok());
+}
+
+#[test]
+fn addresses_are_given_once() {
+    let mut observed = with_team();
+    for number in 0..3 {
+        let plan = planned(&format!("{{name: g{number}}}"), &observed).unwrap();
+        let Some(Step::WriteRecord(step)) = plan.steps.first() else { panic!("{plan:?}") };
+        observed.records.push(step.new.clone());
+    }
+    let ips: BTreeSet<_> =
+        observed.records.iter().map(|r: &Record| r.guest.network.address.to_string()).collect();
+    assert_eq!(ips.len(), 4, "{ips:?}");
+}
+
+#[test]
+fn passwords_are_set_for_those_who_have_one() {
+    let yaml = spec("{name: x, users: [{name: alice}, {name: bob}]}");
+    let plan = create::plan(&|_| Vec::new(), yaml, &users(&["bob"]), &node(), entropy()).unwrap();
+    let step = plan.steps.iter().find(|step| step.label() == "passwords").unwrap();
+    assert!(step.describe().contains("bob") && !step.describe().contains("alice"));
+    assert!(plan.notes.iter().any(|note| note.contains("alice")), "{:?}", plan.notes);
+}
