@@ -37,22 +37,11 @@ pub(super) fn run(context: &Context, args: &ApplyArgs) -> Result<ExitCode> {
                     manifest.gateways.get(index).map(|entry| (index, entry))
                 } {
                     let (index, entry) = entry;
-                    let row = match one(context, entry, &secrets, args.dry.dry_run) {
-                        Ok((action, took_ms)) => {
-                            ResultRow { name: entry.spec.name.to_string(), action, took_ms, error: None }
-                        }
-                        Err(error) => {
-                            let mut worst = lock(&worst);
-                            *worst = (*worst).max(error.category.exit_code());
-                            let name = entry.spec.name.to_string();
-                            ResultRow {
-                                name,
-                                action: "failed".to_owned(),
-                                took_ms: 0,
-                                error: Some((&error).into()),
-                            }
-                        }
-                    };
+                    let row = one(context, entry, &secrets, args.dry.dry_run).unwrap_or_else(|error| {
+                        let mut worst = lock(&worst);
+                        *worst = (*worst).max(error.category.exit_code());
+                        ResultRow::failed(entry.spec.name.to_string(), &error)
+                    });
                     lock(&rows)[index] = Some(row);
                 }
             });
@@ -99,7 +88,7 @@ fn read(path: &Path) -> Result<Manifest> {
     Ok(manifest)
 }
 
-fn one(context: &Context, entry: &ManifestEntry, secrets: &Secrets, dry_run: bool) -> Result<(String, u64)> {
+fn one(context: &Context, entry: &ManifestEntry, secrets: &Secrets, dry_run: bool) -> Result<ResultRow> {
     if context.interrupt.is_set() {
         return Err(Error::new(Category::Interrupted, "interrupted", "not begun: interrupted"));
     }
@@ -111,10 +100,11 @@ fn one(context: &Context, entry: &ManifestEntry, secrets: &Secrets, dry_run: boo
         tries += 1;
         let (plan, action) = plan(context, entry, secrets)?;
         if plan.steps.is_empty() {
-            return Ok((action.to_owned(), 0));
+            return Ok(ResultRow::done(name.to_string(), action, 0));
         }
         if dry_run {
-            return Ok((format!("would be {action}"), 0));
+            let row = ResultRow::done(name.to_string(), format!("would be {action}"), 0);
+            return Ok(ResultRow { steps: super::dry(&plan).steps, ..row });
         }
         let secrets = secrets.iter().filter(|((gateway, _), _)| gateway == name);
         let secrets = secrets.map(|(key, secret)| (key.clone(), secret.clone())).collect();
@@ -122,7 +112,7 @@ fn one(context: &Context, entry: &ManifestEntry, secrets: &Secrets, dry_run: boo
             // another gateway took the address between planning and reserving: choose again
             Err(error) if error.code == "address-taken" && tries < TRIES => {}
             Err(error) => return Err(error),
-            Ok(report) => return Ok((action.to_owned(), report.took_ms)),
+            Ok(report) => return Ok(ResultRow::done(name.to_string(), action, report.took_ms)),
         }
     }
 }

@@ -55,11 +55,11 @@ fn recover_all(context: &Context) -> Result<ExitCode> {
         let row = match recover::recover(context, &recorded.header.operation) {
             Ok(recovery) => {
                 results.changed = true;
-                ResultRow { name, action: word(&recovery).to_owned(), took_ms: 0, error: None }
+                ResultRow::done(name, word(&recovery), 0)
             }
             Err(error) => {
                 code = code.max(error.category.exit_code());
-                ResultRow { name, action: "failed".to_owned(), took_ms: 0, error: Some((&error).into()) }
+                ResultRow::failed(name, &error)
             }
         };
         results.results.push(row);
@@ -134,7 +134,7 @@ fn clean(context: &Context, older_than_days: u32) -> Result<ExitCode> {
             journal.remove(&recorded.header.operation)?;
             results.changed = true;
             let name = recorded.header.operation.to_string();
-            results.results.push(ResultRow { name, action: "removed".to_owned(), took_ms: 0, error: None });
+            results.results.push(ResultRow::done(name, "removed", 0));
         }
     }
     context.output.data(&results);

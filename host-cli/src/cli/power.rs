@@ -62,12 +62,11 @@ fn each(
         let row = match one(context, record.name(), &steps) {
             Ok((action, took_ms, changed)) => {
                 results.changed |= changed;
-                ResultRow { name: record.name().to_string(), action: action.to_owned(), took_ms, error: None }
+                ResultRow::done(record.name().to_string(), action, took_ms)
             }
             Err(error) => {
                 code = code.max(error.category.exit_code());
-                let name = record.name().to_string();
-                ResultRow { name, action: "failed".to_owned(), took_ms: 0, error: Some((&error).into()) }
+                ResultRow::failed(record.name().to_string(), &error)
             }
         };
         results.results.push(row);

@@ -13,7 +13,7 @@ use crate::{Error, Result};
 /// Schemas by verb.
 pub(super) fn schemas() -> BTreeMap<&'static str, Schema> {
     BTreeMap::from([
-        ("error", schema_for!(Failure)),
+        ("error", schema_for!(Failure<view::Results>)),
         ("list", schema_for!(Success<view::GatewayList>)),
         ("status", schema_for!(Success<view::Status>)),
         ("show", schema_for!(Success<GatewaySpec>)),

@@ -140,7 +140,7 @@ fn prune(context: &Context, all: bool, dry_run: bool) -> Result<ExitCode> {
         return Ok(show_plan(context, &plan));
     }
     operation::run(context, plan, Secrets::new())?;
-    let row = |name: String| ResultRow { name, action: "removed".to_owned(), took_ms: 0, error: None };
+    let row = |name: String| ResultRow::done(name, "removed", 0);
     let changed = !remove.is_empty();
     context.output.data(&Results { results: remove.into_iter().map(row).collect(), changed });
     Ok(ExitCode::SUCCESS)

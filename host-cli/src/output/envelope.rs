@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::View;
 use crate::{Category, Error};
 
 /// What is printed when all went well.
@@ -19,11 +20,14 @@ pub struct Success<T> {
 
 /// What is printed when something went wrong.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Failure {
+pub struct Failure<T> {
     /// False.
     pub success: bool,
-    /// What.
+    /// What; of several results the first that failed.
     pub error: ErrorView,
+    /// All results, where a verb has several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<T>,
     /// RFC 3339.
     pub timestamp: String,
 }
@@ -56,13 +60,21 @@ impl From<&Error> for ErrorView {
 }
 
 /// The document of a result.
-pub fn success(data: &impl Serialize, now: Timestamp) -> String {
-    document(&Success { success: true, data, timestamp: now.to_string() })
+pub fn success(data: &impl View, now: Timestamp) -> String {
+    match data.failure() {
+        None => document(&Success { success: true, data, timestamp: now.to_string() }),
+        Some(error) => document(&Failure {
+            success: false,
+            error: error.clone(),
+            data: Some(data),
+            timestamp: now.to_string(),
+        }),
+    }
 }
 
 /// The document of an error.
 pub fn failure(error: &Error, now: Timestamp) -> String {
-    document(&Failure { success: false, error: error.into(), timestamp: now.to_string() })
+    document(&Failure::<()> { success: false, error: error.into(), data: None, timestamp: now.to_string() })
 }
 
 fn document(value: &impl Serialize) -> String {

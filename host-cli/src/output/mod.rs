@@ -34,6 +34,11 @@ pub trait View: Serialize {
     fn table(&self) -> String {
         self.human()
     }
+
+    /// The first failure among several results: the JSON document is then one of an error, with the data beside it.
+    fn failure(&self) -> Option<&envelope::ErrorView> {
+        None
+    }
 }
 
 impl Output {

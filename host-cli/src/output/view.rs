@@ -218,7 +218,7 @@ pub struct DryPlan {
 }
 
 /// A step of a dry run.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct DryStep {
     /// Stable name, as in the journal.
     pub label: String,
@@ -233,17 +233,23 @@ impl View for DryPlan {
         if self.steps.is_empty() {
             return format!("{} {}: nothing to do", self.verb, self.target);
         }
-        let mut text = format!("{} {} would\n", self.verb, self.target);
-        for (index, step) in self.steps.iter().enumerate() {
-            let back = if step.commits { " (no way back from here)" } else { "" };
-            text.push_str(&format!("  {:>2}. {}{back}\n", index + 1, step.text));
-        }
+        let mut text = format!("{} {} would\n{}", self.verb, self.target, numbered(&self.steps));
         for note in &self.notes {
             text.push_str(&format!("  note: {note}\n"));
         }
         text.push_str("nothing was changed");
         text
     }
+}
+
+/// Steps with their numbers, one line each.
+fn numbered(steps: &[DryStep]) -> String {
+    let back = |step: &DryStep| if step.commits { " (no way back from here)" } else { "" };
+    steps
+        .iter()
+        .enumerate()
+        .map(|(index, step)| format!("  {:>2}. {}{}\n", index + 1, step.text, back(step)))
+        .collect()
 }
 
 /// What several came to.
@@ -266,11 +272,33 @@ pub struct ResultRow {
     pub took_ms: u64,
     /// Why it failed.
     pub error: Option<super::envelope::ErrorView>,
+    /// Steps that would run, of a dry run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<DryStep>,
+}
+
+impl ResultRow {
+    /// Something that was done, or was so already.
+    pub fn done(name: impl Into<String>, action: impl Into<String>, took_ms: u64) -> Self {
+        Self { name: name.into(), action: action.into(), took_ms, error: None, steps: Vec::new() }
+    }
+
+    /// Something that failed.
+    pub fn failed(name: impl Into<String>, error: &crate::Error) -> Self {
+        Self { error: Some(error.into()), ..Self::done(name, "failed", 0) }
+    }
 }
 
 impl View for Results {
+    fn failure(&self) -> Option<&super::envelope::ErrorView> {
+        self.results.iter().find_map(|row| row.error.as_ref())
+    }
+
     fn human(&self) -> String {
         let mut text = self.table();
+        for row in self.results.iter().filter(|row| !row.steps.is_empty()) {
+            text.push_str(&format!("\n{}\n{}", row.name, numbered(&row.steps).trim_end()));
+        }
         if !self.changed && self.results.iter().all(|r| r.error.is_none()) {
             text.push_str("\nnothing was changed");
         }

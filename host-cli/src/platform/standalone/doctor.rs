@@ -97,7 +97,10 @@ impl Standalone {
 }
 
 fn programs() -> Finding {
-    let missing: Vec<_> = PROGRAMS.iter().filter(|(program, _)| !is_installed(program)).collect();
+    // LXC makes a profile for each container with it
+    let apparmor = cgroup::abilities().apparmor.then_some(&("apparmor_parser", "apparmor"));
+    let missing: Vec<_> =
+        PROGRAMS.iter().chain(apparmor).filter(|(program, _)| !is_installed(program)).collect();
     if missing.is_empty() {
         return finding("programs", Verdict::Good, "all are installed", None);
     }
