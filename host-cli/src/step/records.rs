@@ -51,12 +51,11 @@ impl Action for WriteRecord {
     }
 
     fn undo(&self, world: &World) -> Result<()> {
-        match &self.old {
-            Some(old) => world.platform.put_record(old),
-            None => match world.platform.record(self.new.name())? {
-                Some(there) if self.is_ours(&there) => world.platform.remove_record(self.new.name()),
-                _ => Ok(()),
-            },
+        // undone once more after the step that reserved the name was: there is nothing to put back
+        match (world.platform.record(self.new.name())?, &self.old) {
+            (Some(there), Some(old)) if self.is_ours(&there) => world.platform.put_record(old),
+            (Some(there), None) if self.is_ours(&there) => world.platform.remove_record(self.new.name()),
+            _ => Ok(()),
         }
     }
 
