@@ -282,7 +282,7 @@ pub enum TemplateVerb {
     List,
     /// Build a template from a recipe, and install it
     Build {
-        /// Recipe, as images/debian-13.yaml
+        /// Recipe: its file, or a name as debian-13
         recipe: PathBuf,
         /// Keep the built files here as well
         #[arg(long, value_name = "DIR")]

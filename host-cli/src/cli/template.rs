@@ -16,6 +16,8 @@ use crate::platform::choose_template;
 use crate::step::{InstallTemplate, RemoveTemplate};
 use crate::{Category, Error, Result, durable, world};
 
+/// Where recipes are looked for by name.
+const RECIPES: &[&str] = &["images", "/usr/share/pve-smbgateway/images"];
 /// A cold build takes about half a minute; a slow mirror may take far longer.
 const BUILD_DEADLINE: Duration = Duration::from_secs(3600);
 
@@ -64,11 +66,7 @@ fn build(context: &Context, recipe: &Path, out: Option<PathBuf>, offline: bool) 
     let absolute = |path: &Path| {
         std::path::absolute(path).map_err(|source| Error::io(format!("finding {}", path.display()), source))
     };
-    let recipe = absolute(recipe)?;
-    if !recipe.is_file() {
-        return Err(Error::resource("recipe-missing", format!("there is no recipe {}", recipe.display()))
-            .hint("recipes are in images/ of the source, or in /usr/share/pve-smbgateway/images"));
-    }
+    let recipe = absolute(&find_recipe(recipe)?)?;
     let kept = out.is_some();
     let out = match out {
         Some(out) => absolute(&out)?,
@@ -92,6 +90,16 @@ fn build(context: &Context, recipe: &Path, out: Option<PathBuf>, offline: bool) 
         durable::remove_tree(&out)?;
     }
     result
+}
+
+/// A recipe by path, or by name: from the checkout that we are in, else the package's.
+fn find_recipe(recipe: &Path) -> Result<PathBuf> {
+    let name = format!("{}.yaml", recipe.display());
+    let named = RECIPES.iter().map(|directory| Path::new(directory).join(&name));
+    std::iter::once(recipe.to_owned()).chain(named).find(|path| path.is_file()).ok_or_else(|| {
+        Error::resource("recipe-missing", format!("there is no recipe {}", recipe.display()))
+            .hint(format!("give its file, or the name of one in {}", RECIPES.join(" or ")))
+    })
 }
 
 fn builder() -> PathBuf {

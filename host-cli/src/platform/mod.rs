@@ -345,9 +345,11 @@ pub fn choose_template<'a>(templates: &'a [Template], wanted: &str) -> Result<&'
         .ok_or_else(|| {
             let there: Vec<_> = templates.iter().map(|template| template.name.as_str()).collect();
             let there = if there.is_empty() { "none is installed".to_owned() } else { there.join(", ") };
-            Error::resource("template-missing", format!("template {wanted} is not installed ({there})")).hint(format!(
-                "build and install it: pve-smbgateway template build images/{wanted}.yaml; or install a finished \
+            Error::resource("template-missing", format!("template {wanted} is not installed ({there})")).hint(
+                format!(
+                    "build and install it: pve-smbgateway template build {wanted}; or install a finished \
                  one: pve-smbgateway template install smb-gateway-{wanted}_VERSION_amd64.tar.zst"
-            ))
+                ),
+            )
         })
 }

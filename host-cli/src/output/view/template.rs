@@ -16,7 +16,7 @@ pub struct TemplateList {
 impl View for TemplateList {
     fn human(&self) -> String {
         if self.templates.is_empty() {
-            return "no templates yet: pve-smbgateway template build images/debian-13.yaml".to_owned();
+            return "no templates yet: pve-smbgateway template build debian-13".to_owned();
         }
         self.table()
     }

@@ -71,7 +71,7 @@ impl Standalone {
     fn template(&self) -> Result<Finding> {
         let templates = self.list_templates()?;
         if templates.is_empty() {
-            let fix = "pve-smbgateway template build images/debian-13.yaml".to_owned();
+            let fix = "pve-smbgateway template build debian-13".to_owned();
             return Ok(finding("template", Verdict::Bad, "none is installed", Some(fix)));
         }
         let names: Vec<_> = templates.iter().map(|t| t.name.as_str()).collect();
