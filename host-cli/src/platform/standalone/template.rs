@@ -244,7 +244,7 @@ fn manifest_path(file: &Path) -> PathBuf {
 fn read_manifest(file: &Path) -> Result<Manifest> {
     if !file.is_file() {
         return Err(Error::resource("template-missing", format!("there is no file {}", file.display()))
-            .hint("build one: smbgw-builder build images/debian-13.yaml"));
+            .hint("build one: pve-smbgateway template build debian-13"));
     }
     if !file.to_string_lossy().ends_with(ARCHIVE_SUFFIX) {
         return Err(Error::usage(
