@@ -71,10 +71,7 @@ impl Agent {
 
     /// What went wrong at the start, if it still stands.
     pub(crate) fn trouble(&self) -> Option<String> {
-        self.trouble
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Notes what went wrong, or that all is well.

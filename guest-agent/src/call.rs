@@ -19,10 +19,8 @@ pub(crate) fn call(
     body: Vec<u8>,
     deadline: Duration,
 ) -> anyhow::Result<(StatusCode, String)> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("starting the runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the runtime")?;
     runtime.block_on(async {
         match tokio::time::timeout(deadline, exchange(socket, method, path, body)).await {
             Ok(result) => result,
@@ -31,18 +29,16 @@ pub(crate) fn call(
     })
 }
 
-async fn exchange(
+/// As [`call`], on a runtime that is there.
+pub(crate) async fn exchange(
     socket: &Path,
     method: Method,
     path: &str,
     body: Vec<u8>,
 ) -> anyhow::Result<(StatusCode, String)> {
-    let stream = UnixStream::connect(socket).await.with_context(|| {
-        format!(
-            "connecting to {} (does smbgw-agent.service run?)",
-            socket.display()
-        )
-    })?;
+    let stream = UnixStream::connect(socket)
+        .await
+        .with_context(|| format!("connecting to {} (does smbgw-agent.service run?)", socket.display()))?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     let request = Request::builder()
@@ -52,10 +48,7 @@ async fn exchange(
         .header("content-type", "application/json")
         .body(Full::new(Bytes::from(body)))
         .context("the request")?;
-    let answer = sender
-        .send_request(request)
-        .await
-        .context("talking to the agent")?;
+    let answer = sender.send_request(request).await.context("talking to the agent")?;
     let status = answer.status();
     let body = match Limited::new(answer.into_body(), MAX_BODY).collect().await {
         Ok(body) => body.to_bytes(),

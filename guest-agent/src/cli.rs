@@ -87,29 +87,14 @@ fn dispatch(verb: Verb) -> anyhow::Result<ExitCode> {
             need_root()?;
             serve::serve(&socket).map(|()| ExitCode::SUCCESS)
         }
-        Verb::Call {
-            method,
-            path,
-            socket,
-            deadline,
-        } => {
+        Verb::Call { method, path, socket, deadline } => {
             need_root()?;
-            let body = if method == Method::GET {
-                Vec::new()
-            } else {
-                read_body()?
-            };
+            let body = if method == Method::GET { Vec::new() } else { read_body()? };
             let (status, mut answer) =
                 call::call(&socket, method, &path, body, Duration::from_secs(deadline))?;
             answer.push('\n');
-            std::io::stdout()
-                .write_all(answer.as_bytes())
-                .context("writing the answer")?;
-            Ok(if status.is_success() {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::FAILURE
-            })
+            std::io::stdout().write_all(answer.as_bytes()).context("writing the answer")?;
+            Ok(if status.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Verb::ProbeWrite { directory, file } => Ok(match probe::write_as_self(&directory, &file) {
             Ok(()) => ExitCode::SUCCESS,

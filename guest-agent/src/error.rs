@@ -38,11 +38,7 @@ pub(crate) fn with_hint(mut error: ApiError, hint: impl Into<String>) -> ApiErro
 }
 
 fn error(kind: ErrorKind, message: impl Into<String>) -> ApiError {
-    ApiError {
-        kind,
-        message: message.into(),
-        hint: None,
-    }
+    ApiError { kind, message: message.into(), hint: None }
 }
 
 /// A failed command as one line, with the cause below it if there is one.

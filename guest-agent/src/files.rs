@@ -10,9 +10,7 @@ use crate::paths::parent;
 /// Replaces a file: temporary file beside it, fsync, rename, fsync of the directory.
 pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let directory = parent(path);
-    let mut file = tempfile::Builder::new()
-        .prefix(".smbgw-")
-        .tempfile_in(directory)?;
+    let mut file = tempfile::Builder::new().prefix(".smbgw-").tempfile_in(directory)?;
     file.write_all(content)?;
     file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
     file.as_file().sync_all()?;

@@ -32,24 +32,11 @@ pub(crate) fn check(agent: &Agent) -> Health {
             for share in &desired.shares {
                 let path = agent.paths.share(&share.name);
                 if !path.is_dir() {
-                    problems.push(format!(
-                        "share {}: directory {} is missing",
-                        share.name,
-                        path.display()
-                    ));
+                    problems.push(format!("share {}: directory {} is missing", share.name, path.display()));
                 }
             }
         }
     }
-    problems.extend(
-        agent
-            .trouble()
-            .map(|trouble| format!("the state on record is not in force: {trouble}")),
-    );
-    Health {
-        ready,
-        smbd,
-        problems,
-        uptime_s: system::uptime(&agent.paths),
-    }
+    problems.extend(agent.trouble().map(|trouble| format!("the state on record is not in force: {trouble}")));
+    Health { ready, smbd, problems, uptime_s: system::uptime(&agent.paths) }
 }

@@ -11,10 +11,7 @@ pub(crate) fn read(paths: &Paths) -> Vec<ProcessMemory> {
     let mut names: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     let directories = std::fs::read_dir(paths.proc()).into_iter().flatten().flatten();
     for directory in directories.map(|entry| entry.path()) {
-        if !directory
-            .file_name()
-            .is_some_and(|name| name.as_encoded_bytes().iter().all(u8::is_ascii_digit))
-        {
+        if !directory.file_name().is_some_and(|name| name.as_encoded_bytes().iter().all(u8::is_ascii_digit)) {
             continue;
         }
         let rollup = std::fs::read_to_string(directory.join("smaps_rollup")).ok();
@@ -28,11 +25,7 @@ pub(crate) fn read(paths: &Paths) -> Vec<ProcessMemory> {
         entry.0 += 1;
         entry.1 += pss;
     }
-    let process = |(name, (count, pss_bytes))| ProcessMemory {
-        name,
-        count,
-        pss_bytes,
-    };
+    let process = |(name, (count, pss_bytes))| ProcessMemory { name, count, pss_bytes };
     let mut processes: Vec<_> = names.into_iter().map(process).collect();
     processes.sort_by_key(|process| std::cmp::Reverse(process.pss_bytes));
     processes
@@ -41,12 +34,7 @@ pub(crate) fn read(paths: &Paths) -> Vec<ProcessMemory> {
 /// The `Pss:` line, in bytes; the file has it in KiB.
 fn parse_pss(text: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
-    line.trim()
-        .strip_suffix("kB")?
-        .trim()
-        .parse::<u64>()
-        .ok()?
-        .checked_mul(1024)
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
 #[cfg(test)]

@@ -18,9 +18,7 @@ pub(crate) fn collect(agent: &Agent) -> Result<Metrics> {
         open_files: status.open_files,
         pss_bytes: processes.iter().map(|process| process.pss_bytes).sum(),
         processes,
-        shares: state::load(&agent.paths)?
-            .map(|desired| space(agent, &desired))
-            .unwrap_or_default(),
+        shares: state::load(&agent.paths)?.map(|desired| space(agent, &desired)).unwrap_or_default(),
     })
 }
 

@@ -30,11 +30,7 @@ pub(crate) fn write(agent: &Agent, request: &ProbeRequest) -> Result<ProbeResult
         .user(request.uid, request.uid);
     match agent.runner.run(&command) {
         Ok(_) => owner(&directory, request),
-        Err(CommandError::Failed {
-            code: Some(code),
-            stderr,
-            ..
-        }) if code == i32::from(REFUSED) => {
+        Err(CommandError::Failed { code: Some(code), stderr, .. }) if code == i32::from(REFUSED) => {
             let meta = directory.metadata().ok();
             let who = meta.map(|meta| {
                 format!(
@@ -66,35 +62,23 @@ pub(crate) fn remove(agent: &Agent, request: &ProbeRequest) -> Result<ProbeResul
     let result = owner(&directory, request)?;
     match unlinkat(&directory, &request.file, AtFlags::empty()) {
         Ok(()) => Ok(result),
-        Err(errno) => Err(storage(format!(
-            "removing {} from share {}: {errno}",
-            request.file, request.share
-        ))),
+        Err(errno) => {
+            Err(storage(format!("removing {} from share {}: {errno}", request.file, request.share)))
+        }
     }
 }
 
 /// Opens the share's directory, which must not be a symlink.
 fn open(agent: &Agent, request: &ProbeRequest) -> Result<File> {
     if !request.file_is_valid() {
-        return Err(invalid(format!(
-            "file: must be {} and 1 to 40 letters or digits",
-            ProbeRequest::PREFIX
-        )));
+        return Err(invalid(format!("file: must be {} and 1 to 40 letters or digits", ProbeRequest::PREFIX)));
     }
     if !(MIN_UID..=MAX_UID).contains(&request.uid) {
-        return Err(invalid(format!(
-            "uid: {} is outside {MIN_UID}-{MAX_UID}",
-            request.uid
-        )));
+        return Err(invalid(format!("uid: {} is outside {MIN_UID}-{MAX_UID}", request.uid)));
     }
     let path = agent.paths.share(&request.share);
-    open_directory(&path).map_err(|errno| {
-        storage(format!(
-            "share {}: opening {}: {errno}",
-            request.share,
-            path.display()
-        ))
-    })
+    open_directory(&path)
+        .map_err(|errno| storage(format!("share {}: opening {}: {errno}", request.share, path.display())))
 }
 
 /// Opens the last component without following it; what is above belongs to root. (openat2(2) would say it in one flag,
@@ -106,14 +90,8 @@ fn open_directory(path: &Path) -> std::result::Result<File, Errno> {
 
 fn owner(directory: &File, request: &ProbeRequest) -> Result<ProbeResult> {
     match statat(directory, &request.file, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(stat) => Ok(ProbeResult {
-            uid: stat.st_uid,
-            gid: stat.st_gid,
-        }),
-        Err(errno) => Err(storage(format!(
-            "{} of share {}: {errno}",
-            request.file, request.share
-        ))),
+        Ok(stat) => Ok(ProbeResult { uid: stat.st_uid, gid: stat.st_gid }),
+        Err(errno) => Err(storage(format!("{} of share {}: {errno}", request.file, request.share))),
     }
 }
 

@@ -51,12 +51,7 @@ pub(crate) fn serve(socket: &Path) -> anyhow::Result<()> {
 async fn run(socket: &Path) -> anyhow::Result<()> {
     let listener = bind(socket)?;
     let services = Box::new(Systemd::new(tokio::runtime::Handle::current()));
-    let agent = Arc::new(Agent::new(
-        Paths::system(),
-        Box::new(System::new()),
-        services,
-        SMB,
-    ));
+    let agent = Arc::new(Agent::new(Paths::system(), Box::new(System::new()), services, SMB));
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let repair = Arc::clone(&agent);
     // takes its turn before the first request can, since it asks for it first
@@ -82,9 +77,7 @@ async fn run(socket: &Path) -> anyhow::Result<()> {
         notify(NotifyState::Stopping);
         tracing::info!("stopping");
     };
-    let served = axum::serve(listener, api::router(agent))
-        .with_graceful_shutdown(stop)
-        .await;
+    let served = axum::serve(listener, api::router(agent)).with_graceful_shutdown(stop).await;
     let removed = std::fs::remove_file(socket);
     served.context("serving")?;
     removed.with_context(|| format!("removing {}", socket.display()))
@@ -131,10 +124,7 @@ mod tests {
         let path = root.path().join("link/agent.sock");
         for _ in 0..2 {
             let listener = bind(&path).unwrap();
-            assert_eq!(
-                std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-                0o600
-            );
+            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
             drop(listener);
         }
         std::fs::remove_file(&path).unwrap();

@@ -23,18 +23,13 @@ pub(crate) fn load(paths: &Paths) -> Result<Option<DesiredState>> {
     let Some(text) = files::read_optional(&path).doing(|| format!("reading {}", path.display()))? else {
         return Ok(None);
     };
-    parse(&text)
-        .map(Some)
-        .map_err(|error| internal(format!("{} is damaged: {error}", path.display())))
+    parse(&text).map(Some).map_err(|error| internal(format!("{} is damaged: {error}", path.display())))
 }
 
 /// Writes it, durably.
 pub(crate) fn save(paths: &Paths, desired: &DesiredState) -> Result<()> {
     let path = paths.state();
-    let file = StateFile {
-        version: VERSION,
-        desired: desired.clone(),
-    };
+    let file = StateFile { version: VERSION, desired: desired.clone() };
     let mut json =
         serde_json::to_vec_pretty(&file).map_err(|error| internal(format!("the state: {error}")))?;
     json.push(b'\n');

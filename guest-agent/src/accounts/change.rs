@@ -15,18 +15,12 @@ pub(crate) fn add(runner: &dyn Runner, user: &DesiredUser) -> Result<()> {
         .args(["--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin"])
         // lastlog is a sparse file as long as the highest uid
         .args(["--no-log-init", "--comment", MARK, user.name.as_str()]);
-    runner
-        .run(&command)
-        .doing(|| format!("adding user {}", user.name))
-        .map(drop)
+    runner.run(&command).doing(|| format!("adding user {}", user.name)).map(drop)
 }
 
 /// Removes a user and its group. The caller makes sure that it is ours.
 pub(crate) fn remove(runner: &dyn Runner, name: &UserName) -> Result<()> {
     // 6: there is no such user (userdel(8)); 12: no mail spool to remove
     let command = Command::new("userdel").arg(name.as_str()).accept(&[0, 6, 12]);
-    runner
-        .run(&command)
-        .doing(|| format!("removing user {name}"))
-        .map(drop)
+    runner.run(&command).doing(|| format!("removing user {name}")).map(drop)
 }

@@ -52,10 +52,7 @@ fn parse_group(line: &str) -> Option<Group> {
     let [name, _, gid, _] = fields[..] else {
         return None;
     };
-    Some(Group {
-        name: plain(name)?,
-        gid: gid.parse().ok()?,
-    })
+    Some(Group { name: plain(name)?, gid: gid.parse().ok()? })
 }
 
 fn plain(name: &str) -> Option<String> {
@@ -75,22 +72,11 @@ mod tests {
         assert_eq!(users.len(), 2);
         assert_eq!(
             users[1],
-            Account {
-                name: "alice".into(),
-                uid: 10_000,
-                gid: 10_000,
-                comment: "smbgw".into()
-            }
+            Account { name: "alice".into(), uid: 10_000, gid: 10_000, comment: "smbgw".into() }
         );
         assert!(users[1].is_ours() && !users[0].is_ours());
         let groups = parse_groups("root:x:0:\nsambashare:x:996:alice,bob\nbroken:x\n");
-        assert_eq!(
-            groups[1],
-            Group {
-                name: "sambashare".into(),
-                gid: 996
-            }
-        );
+        assert_eq!(groups[1], Group { name: "sambashare".into(), gid: 996 });
         assert_eq!(groups.len(), 2);
     }
 

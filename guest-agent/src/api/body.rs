@@ -11,9 +11,9 @@ use crate::error::{Result, invalid};
 pub(super) async fn read(body: Body) -> Result<Bytes> {
     match Limited::new(body, MAX_BODY).collect().await {
         Ok(body) => Ok(body.to_bytes()),
-        Err(error) => Err(invalid(format!(
-            "the body cannot be read (at most {MAX_BODY} bytes are): {error}"
-        ))),
+        Err(error) => {
+            Err(invalid(format!("the body cannot be read (at most {MAX_BODY} bytes are): {error}")))
+        }
     }
 }
 
@@ -26,11 +26,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
-        let at = if path == "." {
-            String::new()
-        } else {
-            format!(" at {path}")
-        };
+        let at = if path == "." { String::new() } else { format!(" at {path}") };
         invalid(format!("the body is not what is expected{at}: {}", error.inner()))
     })?;
     deserializer
@@ -50,10 +46,7 @@ mod tests {
         let state =
             r#"{"name":"a","security":"high","users":[{"name":"alice","uid":1,"shell":"x"}],"shares":[]}"#;
         let message = parse(state);
-        assert!(
-            message.contains("users[0]") && message.contains("shell"),
-            "{message}"
-        );
+        assert!(message.contains("users[0]") && message.contains("shell"), "{message}");
         assert!(
             parse(&state.replace(r#","shell":"x""#, "").replace("alice", "root")).contains("users[0].name")
         );

@@ -29,9 +29,5 @@ pub(super) async fn show(State(agent): State<Arc<Agent>>) -> Answer<GatewayState
 /// Makes the desired state true.
 pub(super) async fn apply(State(agent): State<Arc<Agent>>, request: Body) -> Answer<Applied> {
     let desired: DesiredState = body::json(request).await?;
-    Ok(Json(
-        agent
-            .change(move |agent| apply::run::apply(agent, &desired))
-            .await?,
-    ))
+    Ok(Json(agent.change(move |agent| apply::run::apply(agent, &desired)).await?))
 }

@@ -44,11 +44,7 @@ pub(crate) fn router(agent: Arc<Agent>) -> Router {
             Refusal(not_found(format!("there is no {}", short(request.uri().path()))))
         })
         .method_not_allowed_fallback(|request: Request| async move {
-            let error = invalid(format!(
-                "{} is not for {}",
-                request.method(),
-                short(request.uri().path())
-            ));
+            let error = invalid(format!("{} is not for {}", request.method(), short(request.uri().path())));
             (StatusCode::METHOD_NOT_ALLOWED, axum::Json(error))
         })
         .layer(from_fn(deadline))
@@ -83,15 +79,9 @@ async fn deadline(request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), short(request.uri().path()));
     let limit = if method == Method::GET { LOOK } else { CHANGE };
     let start = tokio::time::Instant::now();
-    let response = tokio::time::timeout(limit, next.run(request))
-        .await
-        .unwrap_or_else(|_| {
-            Refusal(internal(format!(
-                "{method} {path} did not end within {} s",
-                limit.as_secs()
-            )))
-            .into_response()
-        });
+    let response = tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| {
+        Refusal(internal(format!("{method} {path} did not end within {} s", limit.as_secs()))).into_response()
+    });
     let (status, took_ms) = (response.status().as_u16(), start.elapsed().as_millis() as u64);
     if method != Method::GET || status >= 400 {
         tracing::info!(%method, %path, status, took_ms, "request");

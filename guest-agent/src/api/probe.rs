@@ -14,15 +14,11 @@ use crate::probe;
 /// Writes the probe file.
 pub(super) async fn write(State(agent): State<Arc<Agent>>, request: Body) -> Answer<ProbeResult> {
     let request: ProbeRequest = body::json(request).await?;
-    Ok(Json(
-        agent.change(move |agent| probe::write(agent, &request)).await?,
-    ))
+    Ok(Json(agent.change(move |agent| probe::write(agent, &request)).await?))
 }
 
 /// Removes it.
 pub(super) async fn remove(State(agent): State<Arc<Agent>>, request: Body) -> Answer<ProbeResult> {
     let request: ProbeRequest = body::json(request).await?;
-    Ok(Json(
-        agent.change(move |agent| probe::remove(agent, &request)).await?,
-    ))
+    Ok(Json(agent.change(move |agent| probe::remove(agent, &request)).await?))
 }

@@ -12,9 +12,5 @@ use crate::samba::status;
 
 /// Who is there.
 pub(super) async fn list(State(agent): State<Arc<Agent>>) -> Answer<Vec<Session>> {
-    Ok(Json(
-        agent
-            .read(|agent| Ok(status::read(agent.runner.as_ref())?.sessions))
-            .await?,
-    ))
+    Ok(Json(agent.read(|agent| Ok(status::read(agent.runner.as_ref())?.sessions)).await?))
 }

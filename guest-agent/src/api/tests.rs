@@ -1,10 +1,8 @@
 //! Tests of the router: every refusal is an [`ApiError`].
 
+use std::future::IntoFuture;
 use std::sync::Arc;
 
-use axum::body::Body;
-use axum::http::Request;
-use http_body_util::BodyExt;
 use smbgw_api::v1::{ApiError, ErrorKind, MAX_BODY};
 use smbgw_command::Recorder;
 
@@ -12,7 +10,7 @@ use crate::agent::Agent;
 use crate::paths::Paths;
 use crate::services::fake::Fake;
 
-async fn ask(method: &str, path: &str, body: impl Into<Body>) -> (u16, String) {
+async fn ask(method: &str, path: &str, body: impl Into<Vec<u8>>) -> (u16, String) {
     let root = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(root.path().join("etc")).unwrap();
     std::fs::write(root.path().join("etc/passwd"), "alice:x:10000:10000:smbgw:/:/x\n").unwrap();
@@ -20,15 +18,17 @@ async fn ask(method: &str, path: &str, body: impl Into<Body>) -> (u16, String) {
     let runner = Recorder::new().answer("pdbedit -L", "alice:10000:smbgw\n");
     let services = Box::new(Arc::new(Fake::new("active")));
     let agent = Agent::new(Paths::below(root.path()), Box::new(runner), services, 1);
-    let mut router = super::router(Arc::new(agent));
-    let request = Request::builder().method(method).uri(path).body(body.into()).unwrap();
-    let answer = axum::routing::RouterAsService::call(&mut router, request).await;
-    let status = answer.status().as_u16();
-    (status, String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap())
+    let socket = root.path().join("agent.sock");
+    let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+    let server = tokio::spawn(axum::serve(listener, super::router(Arc::new(agent))).into_future());
+    let answer = crate::call::exchange(&socket, method.parse().unwrap(), path, body.into()).await;
+    server.abort();
+    let (status, text) = answer.unwrap();
+    (status.as_u16(), text)
 }
 
 async fn refusal(method: &str, path: &str, body: &str) -> (u16, ErrorKind) {
-    let (status, text) = ask(method, path, body.to_owned()).await;
+    let (status, text) = ask(method, path, body).await;
     let error: ApiError = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{method} {path}: {text}"));
     (status, error.kind)
 }
@@ -46,9 +46,19 @@ async fn every_refusal_is_an_api_error() {
         ("PUT", "/v1/users/%2e%2e/password", "{\"password\":\"x\"}", (400, ErrorKind::Invalid)),
         ("PUT", "/v1/users/%ff/password", "{\"password\":\"x\"}", (400, ErrorKind::Invalid)),
         ("PUT", "/v1/users/bob/password", "{\"password\":\"x\"}", (404, ErrorKind::NotFound)),
-        ("POST", "/v1/probe", "{\"share\":\"x\",\"uid\":0,\"file\":\".smbgw-probe-a\"}", (400, ErrorKind::Invalid)),
+        (
+            "POST",
+            "/v1/probe",
+            "{\"share\":\"x\",\"uid\":0,\"file\":\".smbgw-probe-a\"}",
+            (400, ErrorKind::Invalid),
+        ),
         ("POST", "/v1/probe", "{\"share\":\"x\",\"uid\":1000,\"file\":\"data\"}", (400, ErrorKind::Invalid)),
-        ("DELETE", "/v1/probe", "{\"share\":\"x\",\"uid\":1000,\"file\":\".smbgw-probe-a\"}", (409, ErrorKind::Storage)),
+        (
+            "DELETE",
+            "/v1/probe",
+            "{\"share\":\"x\",\"uid\":1000,\"file\":\".smbgw-probe-a\"}",
+            (409, ErrorKind::Storage),
+        ),
     ] {
         assert_eq!(refusal(method, path, body).await, expected, "{method} {path}");
     }

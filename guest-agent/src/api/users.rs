@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use secrecy::{ExposeSecret, SecretString};
 use smbgw_api::UserName;
@@ -38,9 +39,10 @@ pub(super) async fn list(State(agent): State<Arc<Agent>>) -> Answer<Vec<UserStat
 /// Sets a password.
 pub(super) async fn set_password(
     State(agent): State<Arc<Agent>>,
-    Path(name): Path<String>,
+    name: std::result::Result<Path<String>, PathRejection>,
     request: Body,
 ) -> Answer<Applied> {
+    let Path(name) = name.map_err(|error| invalid(format!("the path: {error}")))?;
     let name = UserName::parse(&name).map_err(|error| invalid(error.to_string()))?;
     let password = parse(&body::read(request).await?)?;
     let applied = agent.change(move |agent| {
@@ -49,15 +51,9 @@ pub(super) async fn set_password(
             return Err(not_found(format!("the gateway has no user {name}")));
         };
         let actions = vec![format!("set the password of {name}")];
-        let user = DesiredUser {
-            name,
-            uid: account.uid,
-        };
+        let user = DesiredUser { name, uid: account.uid };
         accounts::set_password(agent.runner.as_ref(), &user, &password)?;
-        Ok(Applied {
-            changed: true,
-            actions,
-        })
+        Ok(Applied { changed: true, actions })
     });
     Ok(Json(applied.await?))
 }
@@ -100,11 +96,6 @@ mod tests {
         }
         assert!(parse(format!(r#"{{"password":"{}"}}"#, "x".repeat(128)).as_bytes()).is_err());
         assert!(parse(br#"{"password":""}"#).is_err());
-        assert_eq!(
-            parse(r#"{"password":"pä ss"}"#.as_bytes())
-                .unwrap()
-                .expose_secret(),
-            "pä ss"
-        );
+        assert_eq!(parse(r#"{"password":"pä ss"}"#.as_bytes()).unwrap().expose_secret(), "pä ss");
     }
 }

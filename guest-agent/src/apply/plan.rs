@@ -78,26 +78,18 @@ pub(crate) fn check(desired: &DesiredState) -> Result<()> {
         }
     }
     for (index, share) in desired.shares.iter().enumerate() {
-        if desired.shares[..index]
-            .iter()
-            .any(|other| other.name.same(&share.name))
-        {
+        if desired.shares[..index].iter().any(|other| other.name.same(&share.name)) {
             return Err(invalid(format!("share {} is there twice", share.name)));
         }
-        if let Some(name) = share
-            .users
-            .iter()
-            .find(|name| !desired.users.iter().any(|user| user.name == **name))
+        if let Some(name) =
+            share.users.iter().find(|name| !desired.users.iter().any(|user| user.name == **name))
         {
             return Err(invalid(format!(
                 "share {} is open to {name}, who is no user of the gateway",
                 share.name
             )));
         }
-        if share
-            .comment
-            .as_ref()
-            .is_some_and(|c| c.chars().any(char::is_control) || c.chars().count() > 200)
+        if share.comment.as_ref().is_some_and(|c| c.chars().any(char::is_control) || c.chars().count() > 200)
         {
             return Err(invalid(format!(
                 "the comment of share {} must be one line of at most 200 characters",
@@ -153,13 +145,8 @@ pub(crate) fn plan(desired: &DesiredState, observed: &Observed) -> Result<Plan> 
         plan.machine_sid = Some(domain);
     }
     if let Some(applied) = &observed.applied {
-        let read_only = |share: &ShareName| {
-            desired
-                .shares
-                .iter()
-                .find(|s| s.name == *share)
-                .map(|s| s.read_only)
-        };
+        let read_only =
+            |share: &ShareName| desired.shares.iter().find(|s| s.name == *share).map(|s| s.read_only);
         for was in &applied.shares {
             if read_only(&was.name).is_none_or(|now| now && !was.read_only) {
                 plan.close.push(was.name.clone());
@@ -176,32 +163,16 @@ pub(crate) fn plan(desired: &DesiredState, observed: &Observed) -> Result<Plan> 
 /// Refuses a user whose name, uid or gid belongs to somebody whom we did not make.
 fn foreign(user: &DesiredUser, observed: &Observed) -> Result<()> {
     let accounts = &observed.accounts;
-    if accounts
-        .user(user.name.as_str())
-        .is_some_and(|account| !account.is_ours())
-    {
-        return Err(invalid(format!(
-            "user {} is there already, and not made for shares",
-            user.name
-        )));
+    if accounts.user(user.name.as_str()).is_some_and(|account| !account.is_ours()) {
+        return Err(invalid(format!("user {} is there already, and not made for shares", user.name)));
     }
-    if let Some(account) = accounts
-        .users
-        .iter()
-        .find(|account| account.uid == user.uid && !account.is_ours())
+    if let Some(account) = accounts.users.iter().find(|account| account.uid == user.uid && !account.is_ours())
     {
-        return Err(invalid(format!(
-            "uid {} of user {} belongs to {}",
-            user.uid, user.name, account.name
-        )));
+        return Err(invalid(format!("uid {} of user {} belongs to {}", user.uid, user.name, account.name)));
     }
     let ours = |name: &str| accounts.user(name).is_some_and(Account::is_ours);
     let same = |name: &str, gid| name == user.name.as_str() || gid == user.uid;
-    match accounts
-        .groups
-        .iter()
-        .find(|group| same(&group.name, group.gid) && !ours(&group.name))
-    {
+    match accounts.groups.iter().find(|group| same(&group.name, group.gid) && !ours(&group.name)) {
         Some(group) => Err(invalid(format!(
             "user {} needs a group of that name with gid {}, but group {} has gid {}",
             user.name, user.uid, group.name, group.gid

@@ -12,11 +12,7 @@ use crate::{files, samba, state};
 
 /// Repairs. The record ([`state`]) decides: a change that did not reach it never was.
 pub(crate) fn recover(agent: &Agent) -> Result<()> {
-    let (now, new, old) = (
-        agent.paths.smb_conf(),
-        agent.paths.smb_conf_new(),
-        agent.paths.smb_conf_old(),
-    );
+    let (now, new, old) = (agent.paths.smb_conf(), agent.paths.smb_conf_new(), agent.paths.smb_conf_old());
     files::remove(&new).doing(|| format!("removing {}", new.display()))?;
     let applied = state::load(&agent.paths)?;
     let text = files::read_optional(&now).doing(|| format!("reading {}", now.display()))?;
@@ -37,10 +33,7 @@ pub(crate) fn recover(agent: &Agent) -> Result<()> {
     let observed = Observed::read(agent)?;
     let plan = super::plan::plan(&desired, &observed)?;
     let starting = plan.service == super::plan::Service::Start && observed.smbd == "activating";
-    let only_service = super::plan::Plan {
-        service: plan.service,
-        ..Default::default()
-    } == plan;
+    let only_service = super::plan::Plan { service: plan.service, ..Default::default() } == plan;
     if only_service && !reload && (plan.is_empty() || starting) {
         // the usual case at boot: smbd is on its way
         return Ok(());

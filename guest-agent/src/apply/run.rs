@@ -31,10 +31,7 @@ pub(crate) fn apply(agent: &Agent, desired: &DesiredState) -> Result<Applied> {
     let plan = plan(desired, &observed)?;
     if plan.is_empty() {
         agent.set_trouble(None);
-        return Ok(Applied {
-            changed: false,
-            actions: Vec::new(),
-        });
+        return Ok(Applied { changed: false, actions: Vec::new() });
     }
     let mut done = Vec::new();
     if let Some(text) = &plan.smb_conf {
@@ -51,10 +48,7 @@ pub(crate) fn apply(agent: &Agent, desired: &DesiredState) -> Result<Applied> {
     agent.set_trouble(None);
     let actions: Vec<String> = done.iter().map(Action::to_string).collect();
     tracing::info!(?actions, "applied");
-    Ok(Applied {
-        changed: true,
-        actions,
-    })
+    Ok(Applied { changed: true, actions })
 }
 
 /// Something that was done, in the order it was done.
@@ -81,10 +75,9 @@ impl std::fmt::Display for Action {
             Self::Service(Job::Start) => f.write_str("started smbd"),
             Self::Service(Job::Reload) => f.write_str("reloaded smbd"),
             Self::Service(Job::Restart) => f.write_str("restarted smbd"),
-            Self::Closed(share) => write!(
-                f,
-                "ended the connections to share {share} that are no longer allowed"
-            ),
+            Self::Closed(share) => {
+                write!(f, "ended the connections to share {share} that are no longer allowed")
+            }
             Self::MachineSid => f.write_str("set the machine's SID"),
             Self::Recorded => f.write_str("recorded the state"),
         }
@@ -96,11 +89,7 @@ fn directories(agent: &Agent, desired: &DesiredState) -> Result<()> {
     for share in &desired.shares {
         let path = agent.paths.share(&share.name);
         if !std::fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_dir()) {
-            let error = storage(format!(
-                "share {}: {} is not a directory",
-                share.name,
-                path.display()
-            ));
+            let error = storage(format!("share {}: {} is not a directory", share.name, path.display()));
             return Err(with_hint(
                 error,
                 "the share's storage must be mounted there before the gateway serves it",
@@ -133,11 +122,8 @@ fn reversible(agent: &Agent, plan: &Plan, done: &mut Vec<Action>) -> Result<()> 
         change::add(runner, user)?;
     }
     if plan.smb_conf.is_some() {
-        let (now, new, old) = (
-            agent.paths.smb_conf(),
-            agent.paths.smb_conf_new(),
-            agent.paths.smb_conf_old(),
-        );
+        let (now, new, old) =
+            (agent.paths.smb_conf(), agent.paths.smb_conf_new(), agent.paths.smb_conf_old());
         if now.exists() {
             files::link(&now, &old).doing(|| format!("keeping {}", now.display()))?;
         }
@@ -185,14 +171,10 @@ fn serve(agent: &Agent, service: Service, configured: bool, done: &mut Vec<Actio
 fn answers(agent: &Agent) -> Result<()> {
     let mut last = None;
     let answered = wait_until("smbd to answer", ANSWERS, &Interrupt::new(), || {
-        negotiate::negotiate(agent.smb_port, TRY)
-            .map_err(|error| last = Some(error))
-            .ok()
+        negotiate::negotiate(agent.smb_port, TRY).map_err(|error| last = Some(error)).ok()
     });
     answered.map(drop).map_err(|error| {
-        let last = last
-            .map(|error| format!("; the last try: {error}"))
-            .unwrap_or_default();
+        let last = last.map(|error| format!("; the last try: {error}")).unwrap_or_default();
         samba(format!("{error}{last}{}", log_tail(agent)))
     })
 }
@@ -207,23 +189,14 @@ fn put_back(agent: &Agent, plan: &Plan, done: &[Action], mut error: ApiError) ->
         match action {
             Action::Configured => {
                 let (now, old) = (agent.paths.smb_conf(), agent.paths.smb_conf_old());
-                let back = if old.exists() {
-                    files::rename(&old, &now)
-                } else {
-                    files::remove(&now)
-                };
+                let back = if old.exists() { files::rename(&old, &now) } else { files::remove(&now) };
                 note(back.doing(|| "putting the old smb.conf back".to_owned()));
             }
             Action::Added(user) => note(change::remove(runner, &user.name)),
-            Action::Renumbered(user, old) => note(change::remove(runner, &user.name).and_then(|()| {
-                change::add(
-                    runner,
-                    &DesiredUser {
-                        name: user.name.clone(),
-                        uid: *old,
-                    },
-                )
-            })),
+            Action::Renumbered(user, old) => note(
+                change::remove(runner, &user.name)
+                    .and_then(|()| change::add(runner, &DesiredUser { name: user.name.clone(), uid: *old })),
+            ),
             // of no harm to the old state, or not yet when anything is put back
             Action::Removed(_)
             | Action::Service(_)
@@ -235,11 +208,7 @@ fn put_back(agent: &Agent, plan: &Plan, done: &[Action], mut error: ApiError) ->
     note(files::remove(&agent.paths.smb_conf_new()).doing(|| "removing the refused smb.conf".to_owned()));
     if configured {
         // what did not come up by a reload needs a restart to be sure of
-        let service = if plan.service == Service::Reload {
-            Service::Reload
-        } else {
-            Service::Restart
-        };
+        let service = if plan.service == Service::Reload { Service::Reload } else { Service::Restart };
         let mut ignored = Vec::new();
         note(
             serve(agent, service, true, &mut ignored)
@@ -295,11 +264,6 @@ fn log_tail(agent: &Agent) -> String {
     }
     format!(
         "; smbd's log ends with: {}",
-        lines
-            .into_iter()
-            .rev()
-            .map(str::trim)
-            .collect::<Vec<_>>()
-            .join(" | ")
+        lines.into_iter().rev().map(str::trim).collect::<Vec<_>>().join(" | ")
     )
 }

@@ -39,7 +39,8 @@ struct Tools {
 impl Tools {
     fn edit(&self, file: &str, edit: impl Fn(&mut Vec<String>)) {
         let path = self.root.join(file);
-        let mut lines: Vec<String> = std::fs::read_to_string(&path).unwrap().lines().map(str::to_owned).collect();
+        let mut lines: Vec<String> =
+            std::fs::read_to_string(&path).unwrap().lines().map(str::to_owned).collect();
         edit(&mut lines);
         std::fs::write(path, lines.join("\n") + "\n").unwrap();
     }
@@ -170,8 +171,7 @@ fn smbd() -> u16 {
 
 fn state(users: &[&str], shares: &[&str]) -> DesiredState {
     let uid = |name: &str| 10_000 + u32::from(name.as_bytes()[0]);
-    let users: Vec<String> =
-        users.iter().map(|n| format!(r#"{{"name":"{n}","uid":{}}}"#, uid(n))).collect();
+    let users: Vec<String> = users.iter().map(|n| format!(r#"{{"name":"{n}","uid":{}}}"#, uid(n))).collect();
     let share = r#""comment":null,"read_only":false,"users":[],"browseable":true"#;
     let shares: Vec<String> = shares.iter().map(|n| format!(r#"{{"name":"{n}",{share}}}"#)).collect();
     let (users, shares) = (users.join(","), shares.join(","));
@@ -189,7 +189,10 @@ fn twice_is_once() {
     let again = apply(&gateway.well(), &desired).unwrap();
     assert!(!again.changed && again.actions.is_empty());
     assert_eq!(gateway.files(), files);
-    assert_eq!((gateway.seen.lock().unwrap().len(), gateway.services.jobs.lock().unwrap().len()), (commands, jobs));
+    assert_eq!(
+        (gateway.seen.lock().unwrap().len(), gateway.services.jobs.lock().unwrap().len()),
+        (commands, jobs)
+    );
 }
 
 #[test]
@@ -243,7 +246,8 @@ fn a_failure_at_any_command_leaves_the_old_state_or_the_new() {
 #[test]
 fn a_kill_at_any_command_is_repaired_at_the_next_start() {
     for (old, new) in changes() {
-        for (at, trouble) in (0..20).flat_map(|at| [(at, Trouble::KilledBefore), (at, Trouble::KilledAfter)]) {
+        for (at, trouble) in (0..20).flat_map(|at| [(at, Trouble::KilledBefore), (at, Trouble::KilledAfter)])
+        {
             let gateway = Gateway::new();
             old.iter().for_each(|old| drop(apply(&gateway.well(), old).unwrap()));
             let before = gateway.files();

@@ -13,36 +13,22 @@ pub(crate) fn set_password(runner: &dyn Runner, user: &DesiredUser, password: &S
     // -t: the password twice on stdin; -a: make the account, or change the one that is there; -U: with this RID.
     // smbpasswd(8) could do it, but for the RID
     let command = Command::new("pdbedit")
-        .args([
-            "-a",
-            "-t",
-            "-u",
-            user.name.as_str(),
-            "-U",
-            &sid::rid(user.uid).to_string(),
-        ])
+        .args(["-a", "-t", "-u", user.name.as_str(), "-U", &sid::rid(user.uid).to_string()])
         .stdin_secret(format!("{0}\n{0}\n", password.expose_secret()).into());
-    runner
-        .run(&command)
-        .doing(|| format!("setting the password of {}", user.name))
-        .map(drop)
+    runner.run(&command).doing(|| format!("setting the password of {}", user.name)).map(drop)
 }
 
 /// Makes the account's RID follow the uid; that there is no account is fine.
 pub(crate) fn set_rid(runner: &dyn Runner, user: &DesiredUser) -> Result<()> {
     let rid = sid::rid(user.uid).to_string();
     let command = Command::new("pdbedit").args(["-r", "-u", user.name.as_str(), "-U", &rid]);
-    unless_absent(runner.run(&command), || {
-        format!("changing the SID of {}", user.name)
-    })
+    unless_absent(runner.run(&command), || format!("changing the SID of {}", user.name))
 }
 
 /// Removes the account; that there is none is fine, too.
 pub(crate) fn remove(runner: &dyn Runner, user: &UserName) -> Result<()> {
     let command = Command::new("pdbedit").args(["-x", "-u", user.as_str()]);
-    unless_absent(runner.run(&command), || {
-        format!("removing the Samba account of {user}")
-    })
+    unless_absent(runner.run(&command), || format!("removing the Samba account of {user}"))
 }
 
 fn unless_absent(
@@ -61,10 +47,7 @@ fn unless_absent(
 pub(crate) fn list(runner: &dyn Runner) -> Result<Vec<String>> {
     let command = Command::new("pdbedit").arg("-L");
     let doing = || "listing Samba's accounts".to_owned();
-    let text = runner
-        .run(&command)
-        .and_then(|output| output.text(&command))
-        .doing(doing)?;
+    let text = runner.run(&command).and_then(|output| output.text(&command)).doing(doing)?;
     Ok(parse_list(&text))
 }
 
@@ -91,19 +74,13 @@ mod tests {
 
     #[test]
     fn lists() {
-        assert_eq!(
-            parse_list("alice:10000:smbgw\nnoise\nbob:4294967295:\n"),
-            ["alice", "bob"]
-        );
+        assert_eq!(parse_list("alice:10000:smbgw\nnoise\nbob:4294967295:\n"), ["alice", "bob"]);
     }
 
     #[test]
     fn passwords_are_no_arguments() {
         let runner = Recorder::new();
-        let alice = DesiredUser {
-            name: UserName::parse("alice").unwrap(),
-            uid: 10_000,
-        };
+        let alice = DesiredUser { name: UserName::parse("alice").unwrap(), uid: 10_000 };
         set_password(&runner, &alice, &"canary-9".into()).unwrap();
         assert_eq!(runner.seen(), ["pdbedit -a -t -u alice -U 21000"]);
     }
@@ -111,11 +88,7 @@ mod tests {
     #[test]
     fn removing_nobody_is_done_at_once() {
         let alice = UserName::parse("alice").unwrap();
-        remove(
-            &Recorder::new().fail("pdbedit", 255, "Username not found!"),
-            &alice,
-        )
-        .unwrap();
+        remove(&Recorder::new().fail("pdbedit", 255, "Username not found!"), &alice).unwrap();
         assert!(remove(&Recorder::new().fail("pdbedit", 1, "disk full"), &alice).is_err());
     }
 }

@@ -45,18 +45,9 @@ pub(crate) struct ShareSection {
 impl Config {
     /// What a template ships before it is told anything: no share, and a `[global]` from which the first real one
     /// differs by its name alone, so that smbd need not restart.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "smb.conf.base is kept in step with it by a test")
-    )]
+    #[cfg_attr(not(test), expect(dead_code, reason = "smb.conf.base is kept in step with it by a test"))]
     pub(crate) fn base() -> Self {
-        Self {
-            global: Global {
-                name: None,
-                security: SecurityProfile::Standard,
-            },
-            shares: Vec::new(),
-        }
+        Self { global: Global { name: None, security: SecurityProfile::Standard }, shares: Vec::new() }
     }
 
     /// The file.
@@ -78,17 +69,10 @@ impl From<&DesiredState> for Config {
             comment: share.comment.clone(),
             read_only: share.read_only,
             browseable: share.browseable,
-            users: if share.users.is_empty() {
-                all.clone()
-            } else {
-                share.users.clone()
-            },
+            users: if share.users.is_empty() { all.clone() } else { share.users.clone() },
         };
         Self {
-            global: Global {
-                name: Some(desired.name.clone()),
-                security: desired.security,
-            },
+            global: Global { name: Some(desired.name.clone()), security: desired.security },
             shares: desired.shares.iter().map(section).collect(),
         }
     }
@@ -147,15 +131,7 @@ impl ShareSection {
         option(out, "browseable", yes_no(self.browseable));
         let users: Vec<&str> = self.users.iter().map(UserName::as_str).collect();
         // an empty list would mean everybody; nobody cannot log on
-        option(
-            out,
-            "valid users",
-            if users.is_empty() {
-                "nobody".to_owned()
-            } else {
-                users.join(" ")
-            },
-        );
+        option(out, "valid users", if users.is_empty() { "nobody".to_owned() } else { users.join(" ") });
 
         // Windows ACLs and streams in extended attributes. `security.*` is refused in an unprivileged container and
         // on virtio-fs, `user.*` is not
@@ -174,10 +150,7 @@ impl ShareSection {
 /// One line. Whatever the value is, it stays one.
 fn option(out: &mut String, name: &str, value: impl Display) {
     let value = value.to_string();
-    let value: String = value
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let value: String = value.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     // a backslash at the end would take the next line along
     let _ = writeln!(out, "\t{name} = {}", value.trim().trim_end_matches('\\'));
 }
@@ -186,8 +159,7 @@ fn option(out: &mut String, name: &str, value: impl Display) {
 fn harmless(text: &str) -> String {
     let text = text.replace('%', "\u{ff05}");
     // Samba takes quotes off both ends
-    text.trim_matches(|c: char| c == '"' || c.is_whitespace())
-        .to_owned()
+    text.trim_matches(|c: char| c == '"' || c.is_whitespace()).to_owned()
 }
 
 fn yes_no(value: bool) -> &'static str {
@@ -198,10 +170,7 @@ fn yes_no(value: bool) -> &'static str {
 /// is for `[global]`: a listening socket, a machine SID (kept by NetBIOS name) and what old sessions were allowed
 /// would outlive a reload. The name that Samba takes from the host when none is set is no change.
 pub(crate) fn restart_needed(old: &str, new: &str, host: &str) -> bool {
-    let implied = format!(
-        "netbios name = {}",
-        host.split('.').next().unwrap_or(host).to_ascii_uppercase()
-    );
+    let implied = format!("netbios name = {}", host.split('.').next().unwrap_or(host).to_ascii_uppercase());
     let lines = |text: &str| {
         let mut lines = global_lines(text);
         if !lines.iter().any(|line| line.starts_with("netbios name")) {
@@ -219,10 +188,7 @@ fn global_lines(text: &str) -> Vec<String> {
     let mut lines = Vec::new();
     for line in text.lines().map(str::trim) {
         if let Some(section) = line.strip_prefix('[') {
-            inside = section
-                .trim_end_matches(']')
-                .trim()
-                .eq_ignore_ascii_case("global");
+            inside = section.trim_end_matches(']').trim().eq_ignore_ascii_case("global");
         } else if inside && !line.is_empty() && !line.starts_with(['#', ';']) {
             lines.push(line.to_owned());
         }

@@ -48,16 +48,8 @@ fn the_first_state_needs_no_restart() {
     assert!(!restart_needed(&base, &rendered(TEAM), "team"));
     assert!(!restart_needed(&base, &rendered(TEAM), "team.example.org"));
     assert!(restart_needed(&base, &rendered(TEAM), "other"));
-    assert!(restart_needed(
-        &rendered(TEAM),
-        &rendered(&TEAM.replace("standard", "high")),
-        "team"
-    ));
-    assert!(restart_needed(
-        "[global]\n map to guest = bad user\n",
-        &rendered(TEAM),
-        "team"
-    ));
+    assert!(restart_needed(&rendered(TEAM), &rendered(&TEAM.replace("standard", "high")), "team"));
+    assert!(restart_needed("[global]\n map to guest = bad user\n", &rendered(TEAM), "team"));
 }
 
 fn comment_lines(comment: &str) -> Vec<String> {
@@ -68,24 +60,10 @@ fn comment_lines(comment: &str) -> Vec<String> {
 
 #[test]
 fn comments_that_mean_harm() {
-    for comment in [
-        "x\npath = /",
-        "x\\",
-        "\\",
-        "\"x\"",
-        "%U%$(HOME)",
-        "\r\n[evil]",
-        "\u{85}path = /",
-        "",
-    ] {
+    for comment in ["x\npath = /", "x\\", "\\", "\"x\"", "%U%$(HOME)", "\r\n[evil]", "\u{85}path = /", ""] {
         let lines = comment_lines(comment);
         assert_eq!(lines.len(), comment_lines("plain").len(), "{comment:?}");
-        assert!(
-            lines
-                .iter()
-                .all(|line| !line.contains('%') && !line.ends_with('\\')),
-            "{comment:?}"
-        );
+        assert!(lines.iter().all(|line| !line.contains('%') && !line.ends_with('\\')), "{comment:?}");
     }
 }
 

@@ -31,11 +31,7 @@ pub(crate) fn version(agent: &Agent) -> Result<String> {
     }
     let command = Command::new("smbd").arg("--version");
     let doing = || "asking for Samba's version".to_owned();
-    let text = agent
-        .runner
-        .run(&command)
-        .and_then(|output| output.text(&command))
-        .doing(doing)?;
+    let text = agent.runner.run(&command).and_then(|output| output.text(&command)).doing(doing)?;
     let version = parse_version(&text);
     Ok(agent.samba_version.get_or_init(|| version).clone())
 }
@@ -44,9 +40,7 @@ pub(crate) fn version(agent: &Agent) -> Result<String> {
 fn parse_version(text: &str) -> String {
     let text = text.trim();
     let version = text.strip_prefix("Version ").unwrap_or(text);
-    let end = version
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(version.len());
+    let end = version.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(version.len());
     version[..end].to_owned()
 }
 
@@ -57,9 +51,6 @@ mod tests {
     #[test]
     fn versions_of_both_releases() {
         assert_eq!(parse_version("Version 4.17.12-Debian\n"), "4.17.12");
-        assert_eq!(
-            parse_version("Version 4.22.11-Debian-4.22.11+dfsg-0+deb13u1\n"),
-            "4.22.11"
-        );
+        assert_eq!(parse_version("Version 4.22.11-Debian-4.22.11+dfsg-0+deb13u1\n"), "4.22.11");
     }
 }

@@ -16,12 +16,7 @@ const DIALECTS: [u16; 4] = [0x0210, 0x0300, 0x0302, 0x0311];
 /// Asks smbd on the loopback address; gives the dialect it chose, as 0x0311.
 pub(crate) fn negotiate(port: u16, deadline: Duration) -> io::Result<u16> {
     let end = Instant::now() + deadline;
-    let left = || {
-        Some(
-            end.saturating_duration_since(Instant::now())
-                .max(Duration::from_millis(1)),
-        )
-    };
+    let left = || Some(end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1)));
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut stream = TcpStream::connect_timeout(&address, deadline)?;
     stream.set_write_timeout(left())?;
@@ -115,10 +110,7 @@ mod tests {
     #[test]
     fn the_request_is_well_formed() {
         let packet = request();
-        assert_eq!(
-            u32::from_be_bytes(packet[..4].try_into().unwrap()) as usize,
-            packet.len() - 4
-        );
+        assert_eq!(u32::from_be_bytes(packet[..4].try_into().unwrap()) as usize, packet.len() - 4);
         let offset = u32::from_le_bytes(packet[4 + 92..4 + 96].try_into().unwrap()) as usize;
         assert_eq!(offset % 8, 0);
         assert_eq!(packet[4 + offset..4 + offset + 4], [1, 0, 38, 0]);

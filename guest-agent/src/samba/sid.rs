@@ -39,9 +39,7 @@ pub(crate) fn set_for(paths: &Paths) -> Result<Option<String>> {
 pub(crate) fn set(runner: &dyn Runner, paths: &Paths, name: &str) -> Result<()> {
     let option = format!("--option=netbios name={name}");
     let command = Command::new("net").args([option.as_str(), "setlocalsid", MACHINE]);
-    runner
-        .run(&command)
-        .doing(|| "setting the machine's SID".to_owned())?;
+    runner.run(&command).doing(|| "setting the machine's SID".to_owned())?;
     let path = marker(paths);
     files::replace(&path, format!("{name}\n").as_bytes(), 0o600)
         .doing(|| format!("writing {}", path.display()))
@@ -85,9 +83,6 @@ mod tests {
         assert_eq!(set_for(&paths).unwrap(), None);
         set(&runner, &paths, "TEAM").unwrap();
         assert_eq!(set_for(&paths).unwrap().as_deref(), Some("TEAM"));
-        assert_eq!(
-            runner.seen(),
-            [format!("net '--option=netbios name=TEAM' setlocalsid {MACHINE}")]
-        );
+        assert_eq!(runner.seen(), [format!("net '--option=netbios name=TEAM' setlocalsid {MACHINE}")]);
     }
 }

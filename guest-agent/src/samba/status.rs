@@ -25,10 +25,7 @@ pub(crate) struct Status {
 pub(crate) fn read(runner: &dyn Runner) -> Result<Status> {
     let command = Command::new("smbstatus").arg("--json");
     let doing = || "asking Samba for its sessions".to_owned();
-    let text = runner
-        .run(&command)
-        .and_then(|output| output.text(&command))
-        .doing(doing)?;
+    let text = runner.run(&command).and_then(|output| output.text(&command)).doing(doing)?;
     parse(&text).map_err(|error| internal(format!("`smbstatus --json` printed something else: {error}")))
 }
 
@@ -36,20 +33,12 @@ pub(crate) fn read(runner: &dyn Runner) -> Result<Status> {
 pub(crate) fn parse(text: &str) -> std::result::Result<Status, String> {
     let Some(start) = text.find('{') else {
         // before the first client there are no databases, hence, on some versions, no answer
-        return if text.trim().is_empty() {
-            Ok(Status::default())
-        } else {
-            Err("no JSON".to_owned())
-        };
+        return if text.trim().is_empty() { Ok(Status::default()) } else { Err("no JSON".to_owned()) };
     };
     let root: Value = serde_json::from_str(&text[start..]).map_err(|error| error.to_string())?;
     let tcons = entries(&root, "tcons");
     let mut tree_connects = BTreeMap::new();
-    for service in tcons
-        .iter()
-        .filter_map(|tcon| text_of(tcon, "service"))
-        .filter(|name| name != "IPC$")
-    {
+    for service in tcons.iter().filter_map(|tcon| text_of(tcon, "service")).filter(|name| name != "IPC$") {
         *tree_connects.entry(service).or_default() += 1;
     }
     Ok(Status {
@@ -85,18 +74,12 @@ fn parse_session(session: &Map<String, Value>, tcons: &[&Map<String, Value>]) ->
 
 /// One file can be open many times.
 fn opens(file: &Map<String, Value>) -> u64 {
-    file.get("opens")
-        .and_then(Value::as_object)
-        .map_or(1, |opens| opens.len() as u64)
+    file.get("opens").and_then(Value::as_object).map_or(1, |opens| opens.len() as u64)
 }
 
 fn entries<'a>(root: &'a Value, key: &str) -> Vec<&'a Map<String, Value>> {
     let object = root.get(key).and_then(Value::as_object);
-    object
-        .into_iter()
-        .flat_map(Map::values)
-        .filter_map(Value::as_object)
-        .collect()
+    object.into_iter().flat_map(Map::values).filter_map(Value::as_object).collect()
 }
 
 /// A text, or a number as text: versions differ.

@@ -22,31 +22,22 @@ const NORMAL: &[&str] = &[
 
 /// Checks a candidate: exit code 0, no complaint, and every share is there as testparm reads it back.
 pub(crate) fn check(runner: &dyn Runner, file: &Path, shares: &[ShareName]) -> Result<()> {
-    let command = Command::new("testparm")
-        .args(["-s", "--suppress-prompt"])
-        .arg(file.to_string_lossy());
+    let command = Command::new("testparm").args(["-s", "--suppress-prompt"]).arg(file.to_string_lossy());
     let output = runner.run(&command).map_err(|error| match &error {
-        CommandError::Failed { stderr, .. } => samba(format!(
-            "testparm refused the configuration: {}",
-            complaints(stderr).join("; ")
-        )),
+        CommandError::Failed { stderr, .. } => {
+            samba(format!("testparm refused the configuration: {}", complaints(stderr).join("; ")))
+        }
         _ => error::internal(error::command("checking the configuration", &error)),
     })?;
     let complaints = complaints(&output.stderr);
     if !complaints.is_empty() {
-        return Err(samba(format!(
-            "testparm complained about the configuration: {}",
-            complaints.join("; ")
-        )));
+        return Err(samba(format!("testparm complained about the configuration: {}", complaints.join("; "))));
     }
     let sections = sections(&String::from_utf8_lossy(&output.stdout));
-    match shares
-        .iter()
-        .find(|share| !sections.iter().any(|section| section == share.as_str()))
-    {
-        Some(share) => Err(samba(format!(
-            "Samba does not see share {share:?} under its name, but {sections:?}"
-        ))),
+    match shares.iter().find(|share| !sections.iter().any(|section| section == share.as_str())) {
+        Some(share) => {
+            Err(samba(format!("Samba does not see share {share:?} under its name, but {sections:?}")))
+        }
         None => Ok(()),
     }
 }
@@ -54,22 +45,13 @@ pub(crate) fn check(runner: &dyn Runner, file: &Path, shares: &[ShareName]) -> R
 /// What in testparm's stderr is more than chatter.
 fn complaints(stderr: &str) -> Vec<String> {
     let chatter = |line: &str| line.is_empty() || NORMAL.iter().any(|normal| line.starts_with(normal));
-    stderr
-        .lines()
-        .map(str::trim)
-        .filter(|line| !chatter(line))
-        .map(str::to_owned)
-        .collect()
+    stderr.lines().map(str::trim).filter(|line| !chatter(line)).map(str::to_owned).collect()
 }
 
 /// Sections of the configuration that testparm prints, without `global`.
 fn sections(stdout: &str) -> Vec<String> {
     let name = |line: &str| Some(line.strip_prefix('[')?.strip_suffix(']')?.to_owned());
-    stdout
-        .lines()
-        .filter_map(name)
-        .filter(|name| name != "global")
-        .collect()
+    stdout.lines().filter_map(name).filter(|name| name != "global").collect()
 }
 
 #[cfg(test)]
@@ -91,17 +73,12 @@ mod tests {
 
     #[test]
     fn a_share_that_samba_reads_otherwise_is_refused() {
-        let runner = Recorder::new().answer(
-            "testparm",
-            "# Global parameters\n[global]\n\tx = y\n\n\n[a b]\n\tpath = /\n",
-        );
+        let runner = Recorder::new()
+            .answer("testparm", "# Global parameters\n[global]\n\tx = y\n\n\n[a b]\n\tpath = /\n");
         let share = |name| ShareName::parse(name).unwrap();
         check(&runner, Path::new("/x"), &[share("a b")]).unwrap();
         assert!(
-            check(&runner, Path::new("/x"), &[share("a  b")])
-                .unwrap_err()
-                .message
-                .contains("under its name")
+            check(&runner, Path::new("/x"), &[share("a  b")]).unwrap_err().message.contains("under its name")
         );
     }
 
@@ -110,9 +87,6 @@ mod tests {
         let runner = Recorder::new().fail("testparm", 1, "Loaded services file OK.\nERROR: bad idea");
         let error = check(&runner, Path::new("/x"), &[]).unwrap_err();
         assert_eq!(error.kind, smbgw_api::v1::ErrorKind::Samba);
-        assert!(
-            error.message.ends_with("configuration: ERROR: bad idea"),
-            "{error}"
-        );
+        assert!(error.message.ends_with("configuration: ERROR: bad idea"), "{error}");
     }
 }

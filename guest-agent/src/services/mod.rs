@@ -54,11 +54,7 @@ pub(crate) mod fake {
 
     impl Fake {
         pub(crate) fn new(state: &str) -> Self {
-            Self {
-                state: Mutex::new(state.into()),
-                jobs: Mutex::default(),
-                failing: Mutex::default(),
-            }
+            Self { state: Mutex::new(state.into()), jobs: Mutex::default(), failing: Mutex::default() }
         }
     }
 

@@ -70,22 +70,12 @@ impl Services for Systemd {
         let ask = async {
             let bus = connect().await?;
             let path = ManagerProxy::new(&bus).await?.load_unit(unit).await?;
-            UnitProxy::builder(&bus)
-                .path(path)
-                .build()
-                .await?
-                .active_state()
-                .await
+            UnitProxy::builder(&bus).path(path).build().await?.active_state().await
         };
-        let answer = self
-            .runtime
-            .block_on(async { tokio::time::timeout(ASK, ask).await });
+        let answer = self.runtime.block_on(async { tokio::time::timeout(ASK, ask).await });
         answer
             .map_err(|_| {
-                internal(format!(
-                    "systemd did not tell the state of {unit} within {} s",
-                    ASK.as_secs()
-                ))
+                internal(format!("systemd did not tell the state of {unit} within {} s", ASK.as_secs()))
             })?
             .map_err(|error| internal(format!("asking systemd for the state of {unit}: {error}")))
     }
@@ -95,18 +85,11 @@ impl Services for Systemd {
         let result = self
             .runtime
             .block_on(work)
-            .map_err(|_| {
-                samba(format!(
-                    "systemd's {job} of {unit} did not end within {} s",
-                    WORK.as_secs()
-                ))
-            })?
+            .map_err(|_| samba(format!("systemd's {job} of {unit} did not end within {} s", WORK.as_secs())))?
             .map_err(|error| internal(format!("asking systemd for a {job} of {unit}: {error}")))?;
         match result.as_str() {
             "done" => Ok(()),
-            other => Err(samba(format!(
-                "systemd's {job} of {unit} ended with result {other:?}"
-            ))),
+            other => Err(samba(format!("systemd's {job} of {unit} ended with result {other:?}"))),
         }
     }
 }
