@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use smbgw_api::TemplateName;
-use smbgw_command::{Command, Streams, System};
+use smbgw_command::{Command, CommandError, Streams, System};
 
 use super::args::TemplateVerb;
 use super::show_plan;
@@ -105,6 +105,34 @@ fn find_recipe(recipe: &Path) -> Result<PathBuf> {
 fn builder() -> PathBuf {
     let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join("smbgw-builder")));
     beside.filter(|path| path.is_file()).unwrap_or_else(|| "smbgw-builder".into())
+}
+
+/// The builder's error as ours: same category, message and hint.
+fn build_failed(error: CommandError) -> Error {
+    #[derive(serde::Deserialize)]
+    struct Answer {
+        error: Said,
+    }
+    #[derive(serde::Deserialize)]
+    struct Said {
+        category: String,
+        message: String,
+        hint: Option<String>,
+    }
+    let CommandError::Failed { stdout, .. } = &error else { return error.into() };
+    let Ok(Answer { error: said }) = serde_json::from_str(stdout) else { return error.into() };
+    let category = match said.category.as_str() {
+        "usage" => Category::Usage,
+        "infrastructure" => Category::Infrastructure,
+        "resource" => Category::Resource,
+        "interrupted" => Category::Interrupted,
+        _ => Category::Internal,
+    };
+    let built = Error::new(category, "template-build", said.message);
+    match said.hint {
+        Some(hint) => built.hint(hint),
+        None => built,
+    }
 }
 
 /// The archive that the builder's JSON names.
