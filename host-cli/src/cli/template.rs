@@ -80,11 +80,16 @@ fn build(context: &Context, recipe: &Path, out: Option<PathBuf>, offline: bool) 
         command = command.arg("--offline");
     }
     let output = context.output;
-    let streams =
-        Streams { on_stderr_line: Some(Box::new(move |line| output.talk(line))), ..Streams::default() };
+    // its error comes as JSON as well, and is printed once, by us
+    let tell = move |line: &str| {
+        if !line.starts_with("error: ") && !line.starts_with("hint: ") {
+            output.talk(line);
+        }
+    };
+    let streams = Streams { on_stderr_line: Some(Box::new(tell)), ..Streams::default() };
     let runner = System::with_interrupt(context.interrupt.clone());
-    let built =
-        runner.run_streaming(&command, streams).map_err(Error::from).and_then(|o| archive(&o.stdout, &out));
+    let built = runner.run_streaming(&command, streams).map_err(build_failed);
+    let built = built.and_then(|answer| archive(&answer.stdout, &out));
     let result = built.and_then(|file| install(context, &file));
     if !kept {
         durable::remove_tree(&out)?;
