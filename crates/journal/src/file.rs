@@ -11,7 +11,9 @@ use rustix::fs::{FlockOperation, flock};
 use smbgw_command::{Interrupt, wait_until};
 
 use crate::entry::StepText;
-use crate::{Entry, Event, Header, IllegalTransition, OperationId, OperationResult, Step, StepStatus};
+use crate::{
+    Entry, Event, Header, IllegalTransition, OperationId, OperationResult, Step, StepStatus, status,
+};
 
 /// What can go wrong with a journal.
 #[derive(Debug, thiserror::Error)]
@@ -304,13 +306,14 @@ impl<S> Operation<S> {
     }
 
     pub(crate) fn record(&mut self, step: usize, event: Event, at: Timestamp) -> Result<(), JournalError> {
-        let status = self.steps[step].next(&event).map_err(|source| JournalError::Contradiction {
+        let mut steps = self.steps.clone();
+        status::note(&mut steps, step, &event).map_err(|source| JournalError::Contradiction {
             path: self.path.clone(),
             line: 0,
             source,
         })?;
         self.append(&Entry::Step { step, event, at })?;
-        self.steps[step] = status;
+        self.steps = steps;
         Ok(())
     }
 
@@ -367,14 +370,11 @@ fn parse(path: &Path, text: &str) -> Result<Recorded, JournalError> {
         let entry: Entry = serde_json::from_str(line).map_err(|e| damaged(number, e))?;
         match &entry {
             Entry::Step { step, event, .. } => {
-                let status = recorded
-                    .steps
-                    .get_mut(*step)
-                    .ok_or(JournalError::NoSuchStep { path: path.to_owned(), step: *step })?;
-                *status = status.next(event).map_err(|source| JournalError::Contradiction {
-                    path: path.to_owned(),
-                    line: number,
-                    source,
+                if *step >= recorded.steps.len() {
+                    return Err(JournalError::NoSuchStep { path: path.to_owned(), step: *step });
+                }
+                status::note(&mut recorded.steps, *step, event).map_err(|source| {
+                    JournalError::Contradiction { path: path.to_owned(), line: number, source }
                 })?;
                 recorded.result = None;
             }

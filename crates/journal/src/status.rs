@@ -90,12 +90,29 @@ impl StepStatus {
     }
 }
 
+/// Notes an event of one step of a plan. An undo that begins sends the earlier steps that are taken back already into
+/// their undo again: undos have an order, and one that is repeated late may disturb what those before it put right.
+///
+/// # Errors
+/// [`IllegalTransition`] when the event cannot follow; nothing is noted then.
+pub(crate) fn note(steps: &mut [StepStatus], step: usize, event: &Event) -> Result<(), IllegalTransition> {
+    steps[step] = steps[step].next(event)?;
+    if matches!(event, Event::UndoStarted) {
+        for earlier in &mut steps[..step] {
+            if *earlier == StepStatus::Undone {
+                *earlier = StepStatus::UndoStarted;
+            }
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn walk(events: &[Event]) -> Result<StepStatus, IllegalTransition> {
-        events.iter().try_fold(StepStatus::default(), |status, event| status.next(event))
+        events.iter().try_fold(StepStatus::default(), StepStatus::next)
     }
 
     #[test]
@@ -112,6 +129,15 @@ mod tests {
             Ok(StepStatus::Undone)
         );
         assert_eq!(walk(&[Event::Started, failed(), Event::Started, Event::Done]), Ok(StepStatus::Done));
+    }
+
+    #[test]
+    fn an_undo_that_is_repeated_repeats_those_after_it() {
+        let mut steps =
+            vec![StepStatus::Undone, StepStatus::NeverStarted, StepStatus::UndoFailed, StepStatus::Undone];
+        note(&mut steps, 2, &Event::UndoStarted).unwrap();
+        use StepStatus::{NeverStarted, UndoStarted, Undone};
+        assert_eq!(steps, [UndoStarted, NeverStarted, UndoStarted, Undone]);
     }
 
     #[test]
