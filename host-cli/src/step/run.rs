@@ -57,6 +57,11 @@ impl Action for Stop {
     }
 
     fn undo(&self, world: &World) -> Result<()> {
-        if self.ran { world.platform.start(&self.guest) } else { Ok(()) }
+        if !self.ran {
+            return Ok(());
+        }
+        // a stop that was cut short may still be under way: a guest that is about to end must not pass for one that runs
+        world.platform.stop(&self.guest.name)?;
+        world.platform.start(&self.guest)
     }
 }
