@@ -133,7 +133,7 @@ fn dry_runs_change_nothing() -> Result<()> {
             "--dry-run",
         ][..],
         &["set", "team", "--security", "high", "--dry-run"],
-        &["share", "add", "team", "x", "--path", &other, "--dry-run"],
+        &["share", "add", "team", "x", "--path", &other, "--grant", "--dry-run"],
         &["share", "set", "team", "team", "--read-only", "true", "--dry-run"],
         &["share", "remove", "team", "team", "--dry-run"],
         &["user", "add", "team", "bob", "--password-file", &password, "--dry-run"],

@@ -78,7 +78,7 @@ fn names_and_values() -> Result<()> {
     let password = lab.password_file()?;
     let args =
         ["create", "team", "--path", &path, "--user", "alice", "--password-file", &password, "--grant"];
-    refused(&lab, &args, 4, &["team", "exists"])?;
+    refused(&lab, &args, 4, &["team", "already"])?;
     for bad in ["Team", "a.b", "-x", "sixteen-letters-", "a/b", "localhost", ""] {
         refused(&lab, &["create", bad, "--path", &path], 2, &[])?;
     }
@@ -120,7 +120,7 @@ fn manifests() -> Result<()> {
         ("gateways:\n- name: a\n  users: [{name: b, pass: x}]\n", &["pass", "line 3"]),
         ("gateways:\n- name: A\n", &["gateway name", "line 2"]),
         ("gateways:\n- name: a\n- name: a\n", &["twice"]),
-        ("gateways:\n- name: a\n  memory: big\n", &["memory", "line 3"]),
+        ("gateways:\n- name: a\n  memory: big\n", &["big", "line"]),
         ("gateways: [\n", &["line"]),
         ("", &[]),
         ("- a\n- b\n", &[]),

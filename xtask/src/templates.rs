@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use smbgw_lab::files;
 use smbgw_lab::product::template_in;
 
 use crate::programs::{self, source, succeed, target};
@@ -42,7 +43,18 @@ pub(crate) fn recipe(name: &str) -> PathBuf {
 pub(crate) fn build(name: &str) -> Result<Template> {
     say::step("template", &format!("smbgw-builder build images/{name}.yaml"));
     let out = directory().join(name);
-    let template = build_into(name, &out, &cache(), &[])?;
+    // aside, then put in place: another run may be using the old one
+    let aside = directory().join(format!(".{name}.{}", std::process::id()));
+    let built = build_into(name, &aside, &cache(), &[])?;
+    let unchanged =
+        template_in(&out, name).is_ok_and(|old| files::sha256(&old).ok() == files::sha256(&built.file).ok());
+    if unchanged {
+        fs::remove_dir_all(&aside)?;
+    } else {
+        let _ = fs::remove_dir_all(&out);
+        fs::rename(&aside, &out).with_context(|| format!("putting {} in place", out.display()))?;
+    }
+    let template = Template { file: template_in(&out, name)?, ..built };
     say::line(&format!(
         "{}: {} in {}",
         template.file.display(),
