@@ -20,7 +20,8 @@ pub(crate) fn add(runner: &dyn Runner, user: &DesiredUser) -> Result<()> {
 
 /// Removes a user and its group. The caller makes sure that it is ours.
 pub(crate) fn remove(runner: &dyn Runner, name: &UserName) -> Result<()> {
-    // 6: there is no such user (userdel(8)); 12: no mail spool to remove
-    let command = Command::new("userdel").arg(name.as_str()).accept(&[0, 6, 12]);
+    // --force: an smbd that is just ending may still run as the user; without --remove no file is touched.
+    // 6: there is no such user (userdel(8))
+    let command = Command::new("userdel").arg("--force").arg(name.as_str()).accept(&[0, 6]);
     runner.run(&command).doing(|| format!("removing user {name}")).map(drop)
 }

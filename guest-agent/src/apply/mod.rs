@@ -3,8 +3,10 @@
 //! * [`plan`]: from desired state and what is there to a [`plan::Plan`]; pure
 //! * [`observe`]: what is there
 //! * [`run`]: the plan carried out, or all put back
+//! * [`finish`]: what comes after the commit
 //! * [`recover`]: after an end in the middle of it
 
+mod finish;
 pub(crate) mod observe;
 pub(crate) mod plan;
 pub(crate) mod recover;

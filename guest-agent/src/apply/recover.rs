@@ -20,6 +20,11 @@ pub(crate) fn recover(agent: &Agent) -> Result<()> {
     let mut reload = false;
     if old.exists() {
         if committed == text {
+            if agent.services.state(samba::UNIT)? == "active" {
+                // sessions that the new state does not allow were perhaps not ended
+                tracing::warn!("a change came to its end but for old sessions: restarting smbd");
+                agent.services.run(samba::UNIT, Job::Restart)?;
+            }
             files::remove(&old).doing(|| format!("removing {}", old.display()))?;
         } else {
             tracing::warn!("a change did not come to its end: putting the old smb.conf back");

@@ -9,12 +9,13 @@ use smbgw_api::ShareName;
 use smbgw_api::v1::{ApiError, Applied, DesiredState, DesiredUser};
 use smbgw_command::{Interrupt, Runner, wait_until};
 
+use super::finish::finish;
 use super::observe::Observed;
 use super::plan::{Plan, Service, plan};
 use crate::accounts::change;
 use crate::agent::Agent;
 use crate::error::{Doing, Result, samba, storage, with_hint};
-use crate::samba::{accounts, control, negotiate, sid, testparm};
+use crate::samba::{accounts, negotiate, sid, testparm};
 use crate::services::Job;
 use crate::{files, state};
 
@@ -44,6 +45,9 @@ pub(crate) fn apply(agent: &Agent, desired: &DesiredState) -> Result<Applied> {
     if let Err(error) = state::save(&agent.paths, desired) {
         return Err(put_back(agent, &plan, &done, error));
     }
+    if plan.save {
+        done.push(Action::Recorded);
+    }
     finish(agent, &plan, &mut done)?;
     agent.set_trouble(None);
     let actions: Vec<String> = done.iter().map(Action::to_string).collect();
@@ -52,7 +56,7 @@ pub(crate) fn apply(agent: &Agent, desired: &DesiredState) -> Result<Applied> {
 }
 
 /// Something that was done, in the order it was done.
-enum Action {
+pub(super) enum Action {
     Added(DesiredUser),
     Renumbered(DesiredUser, u32),
     Removed(smbgw_api::UserName),
@@ -147,7 +151,10 @@ fn renumber(runner: &dyn Runner, user: &DesiredUser) -> Result<()> {
 /// Has smbd take over its configuration, and proves that it serves.
 fn serve(agent: &Agent, service: Service, configured: bool, done: &mut Vec<Action>) -> Result<()> {
     let mut run = |job| -> Result<()> {
-        agent.services.run(crate::samba::UNIT, job)?;
+        agent.services.run(crate::samba::UNIT, job).map_err(|mut error| {
+            error.message.push_str(&log_tail(agent));
+            error
+        })?;
         done.push(Action::Service(job));
         Ok(())
     };
@@ -222,35 +229,6 @@ fn put_back(agent: &Agent, plan: &Plan, done: &[Action], mut error: ApiError) ->
     };
     error.message.push_str(&outcome);
     error
-}
-
-/// What comes after the commit: nothing of it can make the new state untrue.
-fn finish(agent: &Agent, plan: &Plan, done: &mut Vec<Action>) -> Result<()> {
-    let runner = agent.runner.as_ref();
-    if plan.save {
-        done.push(Action::Recorded);
-    }
-    for user in &plan.remove {
-        accounts::remove(runner, user)?;
-        change::remove(runner, user)?;
-        done.push(Action::Removed(user.clone()));
-    }
-    // a restart has ended all sessions, and before the first state there were none
-    if plan.service != Service::Restart && !plan.is_first {
-        if plan.smb_conf.is_some() {
-            control::reload_sessions(runner)?;
-        }
-        for share in &plan.close {
-            control::close_share(runner, share)?;
-            done.push(Action::Closed(share.clone()));
-        }
-        for share in &plan.close_denied {
-            control::close_denied_share(runner, share)?;
-            done.push(Action::Closed(share.clone()));
-        }
-    }
-    let old = agent.paths.smb_conf_old();
-    files::remove(&old).doing(|| format!("removing {}", old.display()))
 }
 
 /// The end of smbd's log, for an error.

@@ -74,7 +74,7 @@ impl Runner for Tools {
                 self.edit("etc/group", |l| l.push(format!("{name}:x:{uid}:")));
             }
             "userdel" => {
-                let start = format!("{}:", words[1]);
+                let start = format!("{}:", words[2]);
                 self.edit("etc/passwd", |l| l.retain(|line| !line.starts_with(&start)));
                 self.edit("etc/group", |l| l.retain(|line| !line.starts_with(&start)));
             }

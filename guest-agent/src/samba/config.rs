@@ -1,6 +1,7 @@
 //! smb.conf(5), typed. One function renders it; a value can never start a line of its own, and Samba's `%` variables
 //! never expand.
 
+use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 
 use smbgw_api::v1::{DesiredShare, DesiredState};
@@ -166,34 +167,51 @@ fn yes_no(value: bool) -> &'static str {
     if value { "yes" } else { "no" }
 }
 
-/// Whether smbd must be restarted to go from one file to the other; it takes over all else by a reload. Restarting
-/// is for `[global]`: a listening socket, a machine SID (kept by NetBIOS name) and what old sessions were allowed
-/// would outlive a reload. The name that Samba takes from the host when none is set is no change.
+/// Options of `[global]` that need a restart of smbd when they change, with the value that Samba takes when there is
+/// none: sockets, who is who (the machine's SID is kept by NetBIOS name), and what sessions were allowed, which would
+/// outlive a reload. The name's default is the host's.
+const RESTART_FOR: &[(&str, &str)] = &[
+    ("netbios name", ""),
+    ("workgroup", "WORKGROUP"),
+    ("server role", "auto"),
+    ("passdb backend", "tdbsam"),
+    ("server min protocol", "SMB2_02"),
+    ("server signing", "default"),
+    ("server smb encrypt", "default"),
+    ("map to guest", "never"),
+    ("restrict anonymous", "0"),
+    ("disable netbios", "no"),
+    ("smb ports", "445 139"),
+];
+
+/// Whether smbd must be restarted to go from one file to the other; it takes over all else by a reload.
 pub(crate) fn restart_needed(old: &str, new: &str, host: &str) -> bool {
-    let implied = format!("netbios name = {}", host.split('.').next().unwrap_or(host).to_ascii_uppercase());
-    let lines = |text: &str| {
-        let mut lines = global_lines(text);
-        if !lines.iter().any(|line| line.starts_with("netbios name")) {
-            lines.push(implied.clone());
-        }
-        lines.sort_unstable();
-        lines
-    };
-    lines(old) != lines(new)
+    let name = host.split('.').next().unwrap_or(host);
+    let (old, new) = (global_options(old), global_options(new));
+    RESTART_FOR.iter().any(|(option, default)| {
+        let default = if *option == "netbios name" { name } else { default };
+        let value = |options: &BTreeMap<String, String>| {
+            options.get(*option).map_or(default, String::as_str).to_ascii_lowercase()
+        };
+        value(&old) != value(&new)
+    })
 }
 
-/// Options of `[global]`, trimmed.
-fn global_lines(text: &str) -> Vec<String> {
+/// Options of `[global]`.
+fn global_options(text: &str) -> BTreeMap<String, String> {
     let mut inside = false;
-    let mut lines = Vec::new();
+    let mut options = BTreeMap::new();
     for line in text.lines().map(str::trim) {
         if let Some(section) = line.strip_prefix('[') {
             inside = section.trim_end_matches(']').trim().eq_ignore_ascii_case("global");
-        } else if inside && !line.is_empty() && !line.starts_with(['#', ';']) {
-            lines.push(line.to_owned());
+        } else if inside
+            && !line.starts_with(['#', ';'])
+            && let Some((option, value)) = line.split_once('=')
+        {
+            options.insert(option.trim().to_ascii_lowercase(), value.trim().to_owned());
         }
     }
-    lines
+    options
 }
 
 #[cfg(test)]

@@ -49,6 +49,9 @@ fn the_first_state_needs_no_restart() {
     assert!(!restart_needed(&base, &rendered(TEAM), "team.example.org"));
     assert!(restart_needed(&base, &rendered(TEAM), "other"));
     assert!(restart_needed(&rendered(TEAM), &rendered(&TEAM.replace("standard", "high")), "team"));
+    let bare = "[Global]\n# x\n NetBIOS Name = Team\n passdb backend=tdbsam\n log level = 3\n";
+    assert!(!restart_needed(bare, &bare.replace("3", "1"), "x"));
+    assert!(!restart_needed("[global]\n", "[global]\n passdb backend = tdbsam\n netbios name = X", "x"));
     assert!(restart_needed("[global]\n map to guest = bad user\n", &rendered(TEAM), "team"));
 }
 

@@ -17,6 +17,13 @@ pub(crate) fn close_denied_share(runner: &dyn Runner, share: &ShareName) -> Resu
     runner.run(&command).doing(|| format!("closing share {share} to some")).map(drop)
 }
 
+/// Ends one smbd, and with it the client it serves.
+pub(crate) fn end_process(runner: &dyn Runner, pid: u32) -> Result<()> {
+    // 1: it has ended meanwhile
+    let command = Command::new("smbcontrol").args([pid.to_string().as_str(), "shutdown"]).accept(&[0, 1]);
+    runner.run(&command).doing(|| format!("ending the session of process {pid}")).map(drop)
+}
+
 /// Makes open sessions read the configuration again. A SIGHUP reaches the parent alone (seen with 4.22): without this
 /// they would not know of a new share for up to a minute.
 pub(crate) fn reload_sessions(runner: &dyn Runner) -> Result<()> {

@@ -17,6 +17,8 @@ pub(crate) struct Status {
     pub(crate) sessions: Vec<Session>,
     /// Tree connects by share, without `IPC$`.
     pub(crate) tree_connects: BTreeMap<String, u64>,
+    /// User and process of each session.
+    pub(crate) processes: Vec<(String, u32)>,
     /// Open files.
     pub(crate) open_files: u64,
 }
@@ -41,7 +43,9 @@ pub(crate) fn parse(text: &str) -> std::result::Result<Status, String> {
     for service in tcons.iter().filter_map(|tcon| text_of(tcon, "service")).filter(|name| name != "IPC$") {
         *tree_connects.entry(service).or_default() += 1;
     }
+    let sessions = entries(&root, "sessions");
     Ok(Status {
+        processes: sessions.iter().filter_map(|session| process(session)).collect(),
         sessions: entries(&root, "sessions")
             .iter()
             .filter_map(|session| parse_session(session, &tcons))
@@ -70,6 +74,11 @@ fn parse_session(session: &Map<String, Value>, tcons: &[&Map<String, Value>]) ->
         shares,
         id,
     })
+}
+
+fn process(session: &Map<String, Value>) -> Option<(String, u32)> {
+    let pid = text_of(session.get("server_id")?.as_object()?, "pid")?;
+    Some((text_of(session, "username")?, pid.parse().ok()?))
 }
 
 /// One file can be open many times.

@@ -39,6 +39,10 @@ fn both_versions() {
             assert_eq!(session.signing.as_deref(), Some("AES-128-GMAC"));
             assert_eq!(session.shares, ["Team Files"]);
         }
+        assert!(
+            status.processes.len() == 2
+                && status.processes.iter().all(|(user, pid)| user == "alice" && *pid > 1)
+        );
         let encrypted: Vec<_> = status.sessions.iter().filter_map(|s| s.encryption.as_deref()).collect();
         assert_eq!(encrypted, ["AES-128-GCM"]);
     }
