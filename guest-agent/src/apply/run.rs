@@ -15,7 +15,7 @@ use super::plan::{Plan, Service, plan};
 use crate::accounts::change;
 use crate::agent::Agent;
 use crate::error::{Doing, Result, samba, storage, with_hint};
-use crate::samba::{accounts, negotiate, sid, testparm};
+use crate::samba::{UNIT, accounts, negotiate, sid, testparm};
 use crate::services::Job;
 use crate::{files, state};
 
@@ -150,28 +150,30 @@ fn renumber(runner: &dyn Runner, user: &DesiredUser) -> Result<()> {
 
 /// Has smbd take over its configuration, and proves that it serves.
 fn serve(agent: &Agent, service: Service, configured: bool, done: &mut Vec<Action>) -> Result<()> {
+    let start = log_length(agent);
+    run_jobs(agent, service, configured, done).and_then(|()| answers(agent)).map_err(|mut error| {
+        error.message.push_str(&log_since(agent, start));
+        with_hint(error, "`journalctl -u smbd` and /var/log/samba/log.smbd in the gateway say more")
+    })
+}
+
+fn run_jobs(agent: &Agent, service: Service, configured: bool, done: &mut Vec<Action>) -> Result<()> {
     let mut run = |job| -> Result<()> {
-        agent.services.run(crate::samba::UNIT, job).map_err(|mut error| {
-            error.message.push_str(&log_tail(agent));
-            error
-        })?;
+        agent.services.run(UNIT, job)?;
         done.push(Action::Service(job));
         Ok(())
     };
     match service {
-        Service::Keep => {}
+        Service::Keep => Ok(()),
         Service::Start => {
             // a start that was under way may have read the old file
-            let under_way = agent.services.state(crate::samba::UNIT)? == "activating";
+            let under_way = agent.services.state(UNIT)? == "activating";
             run(Job::Start)?;
-            if under_way && configured {
-                run(Job::Reload)?;
-            }
+            if under_way && configured { run(Job::Reload) } else { Ok(()) }
         }
-        Service::Reload => run(Job::Reload)?,
-        Service::Restart => run(Job::Restart)?,
+        Service::Reload => run(Job::Reload),
+        Service::Restart => run(Job::Restart),
     }
-    answers(agent)
 }
 
 /// Waits for smbd's answer.
@@ -182,7 +184,7 @@ fn answers(agent: &Agent) -> Result<()> {
     });
     answered.map(drop).map_err(|error| {
         let last = last.map(|error| format!("; the last try: {error}")).unwrap_or_default();
-        samba(format!("{error}{last}{}", log_tail(agent)))
+        samba(format!("{error}{last}"))
     })
 }
 
@@ -231,17 +233,18 @@ fn put_back(agent: &Agent, plan: &Plan, done: &[Action], mut error: ApiError) ->
     error
 }
 
-/// The end of smbd's log, for an error.
-fn log_tail(agent: &Agent) -> String {
-    let Ok(Some(text)) = files::read_optional(&agent.paths.smbd_log()) else {
-        return String::new();
-    };
-    let lines: Vec<&str> = text.lines().rev().take(6).collect();
-    if lines.is_empty() {
-        return String::new();
-    }
-    format!(
-        "; smbd's log ends with: {}",
-        lines.into_iter().rev().map(str::trim).collect::<Vec<_>>().join(" | ")
-    )
+/// Length of smbd's log now.
+fn log_length(agent: &Agent) -> u64 {
+    std::fs::metadata(agent.paths.smbd_log()).map_or(0, |meta| meta.len())
+}
+
+/// What smbd's log says since `start`, for an error: its last lines, without their headers (`[date, level] place`).
+fn log_since(agent: &Agent, start: u64) -> String {
+    let Ok(Some(text)) = files::read_optional(&agent.paths.smbd_log()) else { return String::new() };
+    // shorter than before: smbd began a new file
+    let new = usize::try_from(start).ok().and_then(|start| text.get(start..)).unwrap_or(&text);
+    let lines: Vec<&str> =
+        new.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('[')).collect();
+    let last = &lines[lines.len().saturating_sub(5)..];
+    if last.is_empty() { String::new() } else { format!("; smbd's log: {}", last.join(" | ")) }
 }
