@@ -32,6 +32,13 @@ fn high_without_users() {
 }
 
 /// The file that templates ship; write it anew with `SMBGW_WRITE_BASE=1 cargo test -p smbgw-agent`.
+/// The templates' overlay is data of its own: what they ship is what the agent takes over without a restart.
+#[test]
+fn templates_ship_the_base_configuration() {
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../images/overlay/etc/samba/smb.conf");
+    assert_eq!(std::fs::read_to_string(shipped).unwrap(), Config::base().render());
+}
+
 #[test]
 fn base_is_the_file_that_templates_ship() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/smb.conf.base");

@@ -2,9 +2,10 @@
 
 use std::net::Ipv4Addr;
 
-use smbgw_api::{Address, Network};
+use sha2::{Digest, Sha256};
+use smbgw_api::{Address, GatewayName, Network};
 
-use super::{Entropy, Observed};
+use super::Observed;
 use crate::platform::standalone::bridge::no_bridge;
 use crate::record::{GuestAddress, GuestNetwork, Record};
 use crate::{Error, Result};
@@ -12,16 +13,23 @@ use crate::{Error, Result};
 /// Host numbers that are given out on our own network, within its /24.
 const HOSTS: std::ops::RangeInclusive<u32> = 10..=250;
 
+/// A locally administered unicast MAC address (IEEE 802, second-lowest bit of the first octet) that follows from node
+/// and gateway: a gateway that is made anew is the same machine to its neighbours and to a DHCP server.
+fn mac(node: &str, gateway: &GatewayName) -> String {
+    let hash = Sha256::digest(format!("{node}/{gateway}"));
+    hash.iter().take(5).fold(String::from("02"), |text, byte| format!("{text}:{byte:02x}"))
+}
+
 /// Works out the network card. `old` is what the gateway has now: address and MAC are kept where nothing else is
 /// asked for.
 ///
 /// # Errors
 /// Codes `bridge-missing`, `address-taken`, `no-address`.
 pub fn choose(
+    name: &GatewayName,
     wanted: &Network,
     observed: &Observed,
     old: Option<&Record>,
-    entropy: Entropy,
 ) -> Result<GuestNetwork> {
     let own = observed.node.own_network.as_ref();
     let (bridge, own_bridge) = match (&wanted.bridge, own) {
@@ -88,6 +96,6 @@ pub fn choose(
             .hint("give a --gateway on the same network"));
         }
     }
-    let mac = old.map_or_else(|| entropy.mac(), |old| old.guest.network.mac.clone());
+    let mac = old.map_or_else(|| mac(&observed.node.id, name), |old| old.guest.network.mac.clone());
     Ok(GuestNetwork { bridge, own_bridge, mac, address, gateway: wanted.gateway })
 }

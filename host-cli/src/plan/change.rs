@@ -60,7 +60,7 @@ pub fn plan(
         template: old.guest.template.clone(),
         memory: spec.memory.unwrap_or(DEFAULT_MEMORY),
         cores: spec.cores,
-        network: address::choose(&spec.network, observed, Some(old), entropy)?,
+        network: address::choose(&spec.name, &spec.network, observed, Some(old))?,
         // a map cannot change under a root file system that has its ids
         id_base: old.guest.id_base,
         id_count: old.guest.id_count,

@@ -47,7 +47,7 @@ pub fn plan(
         template,
         memory: spec.memory.unwrap_or(DEFAULT_MEMORY),
         cores: spec.cores,
-        network: address::choose(&spec.network, observed, None, entropy)?,
+        network: address::choose(&spec.name, &spec.network, observed, None)?,
         id_base: map.base,
         id_count: map.count,
         mounts: mounts(&spec),

@@ -105,16 +105,6 @@ pub struct Entropy {
 }
 
 impl Entropy {
-    /// A locally administered unicast MAC address (IEEE 802, second-lowest bit of the first octet).
-    pub fn mac(self) -> String {
-        let bytes = self.random.to_le_bytes();
-        let mut text = String::from("02");
-        for byte in &bytes[..5] {
-            text.push_str(&format!(":{byte:02x}"));
-        }
-        text
-    }
-
     /// A short name that nothing else has.
     pub fn ticket(self) -> String {
         format!("{:026x}", self.random >> 24)

@@ -41,6 +41,7 @@ fn node() -> Observed {
     let path = |path: &str| HostPath::parse(path).unwrap();
     Observed {
         node: NodeFacts {
+            id: "0123".into(),
             bridges: vec!["vmbr0".into()],
             own_network: Some(OwnNetwork {
                 bridge: BridgeName::parse("smbgw0").unwrap(),

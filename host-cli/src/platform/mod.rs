@@ -247,6 +247,8 @@ impl Drop for Lock {
 /// What the node offers to gateways.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeFacts {
+    /// What tells this node from others, and stays.
+    pub id: String,
     /// Bridges that exist.
     pub bridges: Vec<String>,
     /// The platform's own network, if it has one.

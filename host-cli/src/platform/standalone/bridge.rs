@@ -96,6 +96,19 @@ impl Standalone {
     }
 }
 
+/// Makes the node forget which card had an address: another gateway may have had it a moment ago, and the kernel would
+/// go on for half a minute sending to that one's.
+///
+/// # Errors
+/// When the node refuses.
+pub fn forget_neighbour(runner: &dyn Runner, network: &GuestNetwork) -> Result<()> {
+    let Some(ip) = network.address.ip() else { return Ok(()) };
+    let command = Command::new("ip")
+        .args(["neighbour", "flush", "to", &ip.to_string(), "dev", network.bridge.as_str()])
+        .deadline(IP_DEADLINE);
+    runner.run(&command).map(drop).map_err(Error::from)
+}
+
 /// Removes the node's end of a network card that its container left behind.
 ///
 /// # Errors

@@ -154,6 +154,7 @@ impl Standalone {
         durable::remove_file(&log)?;
         let container = container_name(guest.name.as_str());
         cgroup::remove_leftovers(&container);
+        bridge::forget_neighbour(&*self.system, &guest.network)?;
         let command = Command::new("lxc-start")
             .args(self.container_arguments(&guest.name))
             .arg("--daemon")

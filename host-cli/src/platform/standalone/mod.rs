@@ -50,7 +50,10 @@ impl Platform for Standalone {
     }
 
     fn facts(&self) -> Result<NodeFacts> {
+        // machine-id(5); a node without one has its gateways' addresses in common with others, no more
+        let id = std::fs::read_to_string("/etc/machine-id").unwrap_or_default().trim().to_owned();
         Ok(NodeFacts {
+            id,
             bridges: bridge::existing()?,
             own_network: Some(bridge::own()?),
             id_range: doctor::id_range()?.map(|first| (first, subid::MAP_SIZE)),
