@@ -266,13 +266,16 @@ pub struct ApplyArgs {
 
 /// `start`, `stop`
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
 pub struct SelectArgs {
     /// Name of the gateway
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
     pub name: Option<GatewayName>,
     /// All gateways (start: those that start with the node)
     #[arg(long)]
     pub all: bool,
+    #[command(flatten)]
+    /// Only plan.
+    pub dry: DryRun,
 }
 
 /// `template`
@@ -295,6 +298,9 @@ pub enum TemplateVerb {
     Install {
         /// The .tar.zst; its manifest lies beside it
         file: PathBuf,
+        #[command(flatten)]
+        /// Only plan.
+        dry: DryRun,
     },
     /// Compare an installed template with its manifest, file by file
     Verify {
@@ -326,17 +332,26 @@ pub enum OpsVerb {
     Recover {
         /// Operation
         id: Option<OperationId>,
+        #[command(flatten)]
+        /// Only plan.
+        dry: DryRun,
     },
     /// Take an operation back: an unfinished one, or the last one of a gateway
     Rollback {
         /// Operation
         id: OperationId,
+        #[command(flatten)]
+        /// Only plan.
+        dry: DryRun,
     },
     /// Remove the journals of operations that are over
     Clean {
         /// Keep those younger than so many days
         #[arg(long, value_name = "DAYS", default_value_t = 30)]
         older_than: u32,
+        #[command(flatten)]
+        /// Only plan.
+        dry: DryRun,
     },
 }
 
@@ -378,6 +393,23 @@ mod tests {
     #[test]
     fn no_password_can_be_an_argument() {
         assert!(Cli::try_parse_from(["pve-smbgateway", "create", "a", "--password", "x"]).is_err());
+    }
+
+    /// The whole command line, as people see it.
+    #[test]
+    fn help_of_every_verb() {
+        fn write(command: &mut clap::Command, path: &str, text: &mut String) {
+            text.push_str(&format!("==== {path}\n{}\n", command.render_long_help()));
+            for sub in
+                command.get_subcommands_mut().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help")
+            {
+                let path = format!("{path} {}", sub.get_name());
+                write(sub, &path, text);
+            }
+        }
+        let mut text = String::new();
+        write(&mut Cli::command().term_width(80), "pve-smbgateway", &mut text);
+        insta::assert_snapshot!(text);
     }
 
     /// Every help text fits a terminal of 80 columns.

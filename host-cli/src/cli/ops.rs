@@ -7,24 +7,59 @@ use smbgw_journal::{OperationId, OperationResult, Recorded, StepStatus};
 use super::args::OpsVerb;
 use crate::operation::Context;
 use crate::operation::recover::{self, Recovery};
-use crate::output::view::{Changed, OperationList, OperationRow, OperationView, ResultRow, Results, StepRow};
+use crate::output::view::{
+    Changed, DryPlan, DryStep, OperationList, OperationRow, OperationView, ResultRow, Results, StepRow,
+};
 use crate::{Result, world};
 
 pub(super) fn run(context: &Context, verb: OpsVerb) -> Result<ExitCode> {
     match verb {
         OpsVerb::List => list(context),
         OpsVerb::Show { id } => show(context, &id),
-        OpsVerb::Recover { id: Some(id) } => {
+        OpsVerb::Recover { id, dry } if dry.dry_run => would_recover(context, id.as_ref()),
+        OpsVerb::Rollback { id, dry } if dry.dry_run => would_undo(context, &id),
+        OpsVerb::Recover { id: Some(id), .. } => {
             let recovery = recover::recover(context, &id)?;
             Ok(said(context, &id, &recovery))
         }
-        OpsVerb::Recover { id: None } => recover_all(context),
-        OpsVerb::Rollback { id } => {
+        OpsVerb::Recover { id: None, .. } => recover_all(context),
+        OpsVerb::Rollback { id, .. } => {
             let recovery = recover::rollback(context, &id)?;
             Ok(said(context, &id, &recovery))
         }
-        OpsVerb::Clean { older_than } => clean(context, older_than),
+        OpsVerb::Clean { older_than, dry } => clean(context, older_than, dry.dry_run),
     }
+}
+
+/// What a recovery would go on with, or take back.
+fn would_recover(context: &Context, id: Option<&OperationId>) -> Result<ExitCode> {
+    let mut results = Results { results: Vec::new(), changed: false };
+    for recorded in recover::pending(context)? {
+        if id.is_none_or(|id| *id == recorded.header.operation) {
+            let name = format!("{} {}", recorded.header.verb, recorded.header.target);
+            results.results.push(ResultRow::done(name, "would be finished or taken back", 0));
+        }
+    }
+    context.output.data(&results);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The steps that a rollback would take back, last first.
+fn would_undo(context: &Context, id: &OperationId) -> Result<ExitCode> {
+    let recorded = context.journal().read(id)?;
+    let steps = recorded.header.steps.iter().zip(&recorded.steps).rev();
+    let steps = steps.filter(|(_, status)| status.needs_undo()).map(|(step, _)| DryStep {
+        label: step.label.clone(),
+        text: format!("undo: {}", step.text),
+        commits: false,
+    });
+    context.output.data(&DryPlan {
+        verb: "rollback".to_owned(),
+        target: recorded.header.target.clone(),
+        steps: steps.collect(),
+        notes: Vec::new(),
+    });
+    Ok(ExitCode::SUCCESS)
 }
 
 fn word(recovery: &Recovery) -> &'static str {
@@ -124,17 +159,19 @@ fn show(context: &Context, id: &OperationId) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn clean(context: &Context, older_than_days: u32) -> Result<ExitCode> {
+fn clean(context: &Context, older_than_days: u32, dry_run: bool) -> Result<ExitCode> {
     let journal = context.journal();
     let limit = world::now().as_second() - i64::from(older_than_days) * 86_400;
     let mut results = Results { results: Vec::new(), changed: false };
     for recorded in journal.list()?.into_iter().flatten() {
         let over = matches!(recorded.result, Some(OperationResult::Done | OperationResult::RolledBack));
         if over && !recorded.running && recorded.header.started.as_second() <= limit {
-            journal.remove(&recorded.header.operation)?;
-            results.changed = true;
-            let name = recorded.header.operation.to_string();
-            results.results.push(ResultRow::done(name, "removed", 0));
+            if !dry_run {
+                journal.remove(&recorded.header.operation)?;
+                results.changed = true;
+            }
+            let action = if dry_run { "would be removed" } else { "removed" };
+            results.results.push(ResultRow::done(recorded.header.operation.to_string(), action, 0));
         }
     }
     context.output.data(&results);

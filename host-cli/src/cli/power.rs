@@ -59,10 +59,10 @@ fn each(
     let mut results = Results { results: Vec::new(), changed: false };
     let mut code = 0;
     for record in &records {
-        let row = match one(context, record.name(), &steps) {
-            Ok((action, took_ms, changed)) => {
+        let row = match one(context, record.name(), args.dry.dry_run, &steps) {
+            Ok((row, changed)) => {
                 results.changed |= changed;
-                ResultRow::done(record.name().to_string(), action, took_ms)
+                row
             }
             Err(error) => {
                 code = code.max(error.category.exit_code());
@@ -78,15 +78,20 @@ fn each(
 fn one(
     context: &Context,
     name: &GatewayName,
+    dry_run: bool,
     steps: &impl Fn(&Record, GuestState) -> (&'static str, Vec<Step>),
-) -> Result<(&'static str, u64, bool)> {
+) -> Result<(ResultRow, bool)> {
     let _lock = context.platform.lock(name)?;
     operation::refuse_unfinished(context, name.as_str())?;
     let record = context.platform.record(name)?.ok_or_else(|| records::missing(name))?;
     let (action, steps) = steps(&record, context.platform.guest_state(name)?);
     let verb = if action.starts_with("start") { "start" } else { "stop" };
-    let changed = !steps.is_empty();
+    let changes = !steps.is_empty();
     let plan = Plan { verb, target: name.to_string(), steps, notes: Vec::new(), details: Vec::new() };
+    if dry_run && changes {
+        let row = ResultRow::done(name.to_string(), format!("would be {action}"), 0);
+        return Ok((ResultRow { steps: super::dry(&plan).steps, ..row }, false));
+    }
     let report = operation::run(context, plan, Secrets::new())?;
-    Ok((action, report.took_ms, changed))
+    Ok((ResultRow::done(name.to_string(), action, report.took_ms), changes))
 }

@@ -39,3 +39,23 @@ pub(super) fn run(output: Output) -> Result<ExitCode> {
     output.raw(&text);
     Ok(ExitCode::SUCCESS)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The published schema is the one that holds; write it anew with `SMBGW_WRITE_SCHEMA=1 cargo test -p pve-smbgateway`.
+    #[test]
+    fn the_published_schema_holds() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/schema.json");
+        let text = format!("{}\n", serde_json::to_string_pretty(&schemas()).unwrap());
+        if std::env::var_os("SMBGW_WRITE_SCHEMA").is_some() {
+            std::fs::write(path, &text).unwrap();
+        }
+        assert_eq!(
+            std::fs::read_to_string(path).unwrap(),
+            text,
+            "docs/schema.json is not what the program prints"
+        );
+    }
+}

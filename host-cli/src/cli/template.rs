@@ -27,14 +27,14 @@ pub(super) fn run(context: &Context, verb: TemplateVerb) -> Result<ExitCode> {
             context.output.data(&TemplateList { templates: context.platform.templates()? });
             Ok(ExitCode::SUCCESS)
         }
-        TemplateVerb::Install { file } => install(context, &file),
+        TemplateVerb::Install { file, dry } => install(context, &file, dry.dry_run),
         TemplateVerb::Build { recipe, out, offline } => build(context, &recipe, out, offline),
         TemplateVerb::Verify { name } => verify(context, &name),
         TemplateVerb::Prune { all, dry } => prune(context, all, dry.dry_run),
     }
 }
 
-fn install(context: &Context, file: &Path) -> Result<ExitCode> {
+fn install(context: &Context, file: &Path, dry_run: bool) -> Result<ExitCode> {
     let file = std::path::absolute(file)
         .map_err(|source| Error::io(format!("finding {}", file.display()), source))?;
     let before = context.platform.templates()?;
@@ -47,6 +47,9 @@ fn install(context: &Context, file: &Path) -> Result<ExitCode> {
         notes: Vec::new(),
         details: Vec::new(),
     };
+    if dry_run {
+        return Ok(show_plan(context, &plan));
+    }
     let report = operation::run(context, plan, Secrets::new())?;
     let after = context.platform.templates()?;
     let new = after.iter().find(|template| !before.contains(template));
@@ -90,7 +93,7 @@ fn build(context: &Context, recipe: &Path, out: Option<PathBuf>, offline: bool) 
     let runner = System::with_interrupt(context.interrupt.clone());
     let built = runner.run_streaming(&command, streams).map_err(build_failed);
     let built = built.and_then(|answer| archive(&answer.stdout, &out));
-    let result = built.and_then(|file| install(context, &file));
+    let result = built.and_then(|file| install(context, &file, false));
     if !kept {
         durable::remove_tree(&out)?;
     }

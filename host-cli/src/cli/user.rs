@@ -43,8 +43,8 @@ pub(super) fn run(context: &Context, verb: UserVerb) -> Result<ExitCode> {
                 Ok(())
             })
         }
-        UserVerb::Passwd { gateway, user, password } => {
-            let edit = Edit { verb: "user passwd", gateway: &gateway, dry_run: false };
+        UserVerb::Passwd { gateway, user, password, dry } => {
+            let edit = Edit { verb: "user passwd", gateway: &gateway, dry_run: dry.dry_run };
             let users = BTreeSet::from([user.clone()]);
             edit.run(
                 context,

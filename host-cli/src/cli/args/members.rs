@@ -107,6 +107,9 @@ pub enum UserVerb {
         #[command(flatten)]
         /// Where the password comes from.
         password: PasswordArgs,
+        #[command(flatten)]
+        /// Only plan.
+        dry: DryRun,
     },
     /// List the users
     List(GatewayArg),
