@@ -26,7 +26,7 @@ fn traced(lab: &Lab, name: &str, args: &[&str]) -> Result<(i32, String, String)>
     let script = "\"$@\" >\"$OUT\" 2>\"$ERR\"; echo $? >\"$DONE.new\"; mv \"$DONE.new\" \"$DONE\"";
     let trace = file("trace");
     let mut strace = Command::new("strace")
-        .args(["-f", "-q", "-v", "-s", "1048576", "-e", "trace=execve,execveat", "-o"])
+        .args(["-I2", "-f", "-q", "-v", "-s", "1048576", "-e", "trace=execve,execveat", "-o"])
         .arg(&trace)
         .args(["sh", "-c", script, "sh"])
         .arg(lab.product.program("faults/pve-smbgateway"))
@@ -44,9 +44,12 @@ fn traced(lab: &Lab, name: &str, args: &[&str]) -> Result<(i32, String, String)>
         ensure!(start.elapsed() < Duration::from_secs(180), "{name} did not end");
         std::thread::sleep(Duration::from_millis(20));
     }
-    // SIGTERM makes strace let go of everything
+    // with -I2, SIGTERM makes strace let go of everything
     Command::new("kill").arg(strace.id().to_string()).status()?;
-    strace.wait()?;
+    while strace.try_wait()?.is_none() {
+        ensure!(start.elapsed() < Duration::from_secs(200), "strace does not let go");
+        std::thread::sleep(Duration::from_millis(20));
+    }
     let code: i32 = fs::read_to_string(file("done"))?.trim().parse()?;
     let output = format!("{}{}", fs::read_to_string(file("out"))?, fs::read_to_string(file("err"))?);
     let text = String::from_utf8_lossy(&fs::read(&trace)?).into_owned();

@@ -1,8 +1,8 @@
 //! `cargo xtask`: the product's main job for real, its tests and its benchmarks, on a plain Debian machine.
 //!
 //! * [`demo`]: a template from Debian packages, a gateway from it, a file over SMB, and nothing left
-//! * [`test`]: formatting, lints, dependencies, unit tests, and the lab
-//! * [`bench`]: what things cost, beside what they cost without us
+//! * [`mod@test`]: formatting, lints, dependencies, unit tests, and the lab
+//! * [`mod@bench`]: what things cost, beside what they cost without us
 //! * [`packages`], [`programs`], [`templates`]: what these need, brought in order
 //! * [`generate`]: man pages and completions
 //! * [`say`]: the steps as they are told

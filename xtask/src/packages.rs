@@ -34,7 +34,7 @@ pub(crate) const NODE: &[Need] = &[
 pub(crate) const CLIENT: &[Need] = &[("smbclient", "smbclient")];
 /// What single tests need.
 pub(crate) const LAB: &[Need] =
-    &[("strace", "strace"), ("mke2fs", "e2fsprogs"), ("tar", "tar"), ("zstd", "zstd")];
+    &[("kill", "procps"), ("strace", "strace"), ("mke2fs", "e2fsprogs"), ("tar", "tar"), ("zstd", "zstd")];
 
 /// Installs what is missing of these.
 pub(crate) fn install(needs: &[&[Need]]) -> Result<()> {
