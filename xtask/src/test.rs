@@ -57,7 +57,7 @@ pub(crate) fn check() -> Result<i32> {
     say::step("check", "cargo doc, warnings are errors");
     succeed(
         cargo(&["doc", "-q", "--workspace", "--no-deps", "--document-private-items"])
-            .env("RUSTDOCFLAGS", "-D warnings"),
+            .env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private-intra-doc-links"),
     )?;
     say::step("check", "cargo deny: licences, sources, bans");
     let installed = cargo(&["deny", "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();

@@ -1,6 +1,6 @@
 //! Looking at the directories that are shared.
 //!
-//! * [`inspect`]: facts of a directory; changes nothing
+//! * [`mod@inspect`]: facts of a directory; changes nothing
 //! * [`acl`]: POSIX ACLs as the kernel stores them
 //! * [`access`]: who may write (pure)
 
