@@ -95,7 +95,7 @@ fn owner(directory: &File, request: &ProbeRequest) -> Result<ProbeResult> {
     }
 }
 
-/// What the process of [`write`] does, as the user: makes the file, which must not be there, and writes to it.
+/// What the process of [`write()`] does, as the user: makes the file, which must not be there, and writes to it.
 pub(crate) fn write_as_self(directory: &Path, file: &str) -> std::result::Result<(), String> {
     if file.contains('/') {
         return Err("a file name has no slash".to_owned());
