@@ -1,4 +1,4 @@
-//! Directories for temporary files: named after the process, gone at its end, swept when it could not do that.
+//! Directories for temporary files: locked by their process, gone at its end, swept when it could not do that.
 
 use std::fs;
 use std::io;
@@ -14,10 +14,11 @@ const PREFIX: &str = "smbgw-build-";
 /// A tree, its tar, the packages and some room.
 const NEEDED: u64 = 1_500_000_000;
 
-/// A temporary directory of this process.
+/// A temporary directory of this process, which holds its lock: unlike a process id, a lock is known in every namespace.
 #[derive(Debug)]
 pub struct WorkDir {
     path: PathBuf,
+    _lock: fs::File,
 }
 
 impl WorkDir {
@@ -44,15 +45,17 @@ impl WorkDir {
     pub fn create_in(base: &Path) -> Result<Self, Error> {
         sweep(base);
         let pid = std::process::id();
-        let started = start_time(pid).unwrap_or_default();
-        let number = (0..1000).map(|number| base.join(format!("{PREFIX}{pid}-{started}-{number}")));
+        let number = (0..1000).map(|number| base.join(format!("{PREFIX}{pid}-{number}")));
         for path in number {
             match fs::create_dir(&path) {
                 Ok(()) => {
                     // the engine enters it as other users
                     fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
                         .map_err(Error::io("opening", &path))?;
-                    return Ok(Self { path });
+                    // another builder may have swept it before it was locked
+                    if let Some(lock) = lock(&path).filter(|_| path.exists()) {
+                        return Ok(Self { path, _lock: lock });
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(source) => {
@@ -84,33 +87,27 @@ impl Drop for WorkDir {
     }
 }
 
-/// Removes what processes that no longer run left in `base`.
+/// Removes what processes that no longer run left in `base`: nobody holds its lock.
 fn sweep(base: &Path) {
     let Ok(entries) = fs::read_dir(base) else { return };
     for entry in entries.flatten() {
-        if entry
-            .file_name()
-            .to_str()
-            .and_then(owner)
-            .is_some_and(|(pid, started)| start_time(pid) != Some(started))
-        {
+        if entry.file_name().to_str().is_some_and(is_ours) && lock(&entry.path()).is_some() {
             remove(&entry.path());
         }
     }
 }
 
-/// Process id and start time in the name of a work directory.
-fn owner(name: &str) -> Option<(u32, u64)> {
-    let mut parts = name.strip_prefix(PREFIX)?.split('-');
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+/// Whether this is the name of a work directory: the prefix, and numbers.
+fn is_ours(name: &str) -> bool {
+    let number = |part: &str| part.parse::<u64>().is_ok();
+    name.strip_prefix(PREFIX).is_some_and(|rest| rest.contains('-') && rest.split('-').all(number))
 }
 
-/// When a process started, in clock ticks since boot: with the id it names a process for good. Source: proc(5), field 22.
-fn start_time(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // the name in brackets may hold spaces and brackets
-    let (_, fields) = stat.rsplit_once(')')?;
-    fields.split_whitespace().nth(19)?.parse().ok()
+/// Takes the lock of a directory, if nobody has it. It goes with the process, however that ends (flock(2)).
+fn lock(path: &Path) -> Option<fs::File> {
+    let directory = fs::File::open(path).ok()?;
+    rustix::fs::flock(&directory, rustix::fs::FlockOperation::NonBlockingLockExclusive).ok()?;
+    Some(directory)
 }
 
 fn remove(path: &Path) {
@@ -155,11 +152,11 @@ mod tests {
     #[test]
     fn leftovers_of_ended_processes_are_swept() {
         let base = tempfile::tempdir().unwrap();
-        let ended = base.path().join(format!("{PREFIX}4294967290-1-0"));
-        let reused = base.path().join(format!("{PREFIX}{}-1-0", std::process::id()));
+        let ended = base.path().join(format!("{PREFIX}{}-7", std::process::id()));
         fs::create_dir_all(ended.join("deep")).unwrap();
-        fs::create_dir(&reused).unwrap();
+        let running = WorkDir::create_in(base.path()).unwrap();
+        assert!(!ended.exists());
         let work = WorkDir::create_in(base.path()).unwrap();
-        assert!(!ended.exists() && !reused.exists() && work.path().exists());
+        assert!(running.path().exists() && work.path().exists());
     }
 }
