@@ -2,8 +2,8 @@
 //!
 //! An ordinary user gets `--mode=unshare`: the packages' scripts run as the user's subordinate ids, in a user namespace.
 //! Root gets the same where `/etc/subuid` gives root a range. Where it does not (the usual case), editing that file for
-//! a build would be rude, so mmdebstrap runs with `--mode=root` inside a mount namespace of its own: its mounts are seen by
-//! nobody else and end with it, even when it is killed. All three give the same bytes.
+//! a build would be rude, so mmdebstrap runs with `--mode=root`. Either way root's mmdebstrap is inside mount and process
+//! namespaces of its own: its mounts and processes end with the builder, even when that is killed. All three give the same bytes.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,6 +18,22 @@ use crate::recipe::MergedUsr;
 const DEADLINE: Duration = Duration::from_secs(1800);
 /// Comes with mmdebstrap: makes the links and keeps `usrmerge` out.
 const MERGED_USR_HOOK: &str = "/usr/share/mmdebstrap/hooks/merged-usr";
+
+/// Root's namespaces for it. Its mounts are seen by nobody else; and since mmdebstrap ignores the signal that says that
+/// its parent is gone, its processes end with a process namespace, so that a build that was killed does not go on.
+const CONTAINED: &[&str] = &[
+    "--pdeathsig",
+    "KILL",
+    "unshare",
+    "--mount",
+    "--pid",
+    "--fork",
+    "--kill-child=SIGKILL",
+    "--mount-proc",
+    "--propagation",
+    "private",
+    "--",
+];
 
 /// Runs `mmdebstrap`.
 #[derive(Debug, Default)]
@@ -47,17 +63,11 @@ impl RootfsEngine for Mmdebstrap {
 }
 
 fn command(job: &Job<'_>, tar: &str, user_namespace: bool) -> Command {
-    let mut command = if user_namespace {
-        Command::new("mmdebstrap").arg("--mode=unshare")
+    let mode = if user_namespace { "--mode=unshare" } else { "--mode=root" };
+    let mut command = if rustix::process::geteuid().is_root() {
+        Command::new("setpriv").args(CONTAINED.iter().copied()).args(["mmdebstrap", mode])
     } else {
-        Command::new("unshare").args([
-            "--mount",
-            "--propagation",
-            "private",
-            "--",
-            "mmdebstrap",
-            "--mode=root",
-        ])
+        Command::new("mmdebstrap").arg(mode)
     };
     command = command
         .args(["--variant=apt", "--format=tar", "--skip=output/dev"])
