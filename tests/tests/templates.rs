@@ -14,6 +14,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use smbgw_command::{Interrupt, wait_until};
 use smbgw_lab::product::template_in;
 use smbgw_lab::{Answer, Lab, files};
 
@@ -181,7 +182,18 @@ fn an_interrupted_build_leaves_nothing() -> Result<()> {
                 ensure!(stray(&out).is_empty(), "{what}: {:?} in the output directory", stray(&out));
                 before.expect_same(lab.directory()).context(what)?;
             } else {
-                // nobody can clean up after a SIGKILL but the next build
+                // its helpers end on their own; then nobody can clean up but the next build
+                wait_until(
+                    "the helpers of a killed build",
+                    Duration::from_secs(30),
+                    &Interrupt::new(),
+                    || {
+                        let now = lab.snapshot().ok()?;
+                        let running =
+                            before.differences(&now).iter().any(|line| line.starts_with("process more"));
+                        (!running).then_some(())
+                    },
+                )?;
                 let template = stray(&out).into_iter().find(|name| name.starts_with("smb-gateway"));
                 ensure!(template.is_none(), "{what}: half a template: {template:?}");
                 let swept = build(
