@@ -166,7 +166,10 @@ fn mounts() -> Result<BTreeSet<String>> {
 /// Unix sockets that have a name. Source: proc_net(5).
 fn sockets() -> Result<BTreeSet<String>> {
     let text = fs::read_to_string("/proc/net/unix")?;
-    Ok(text.lines().skip(1).filter_map(|line| line.split_whitespace().nth(7)).map(str::to_owned).collect())
+    let names = text.lines().skip(1).filter_map(|line| line.split_whitespace().nth(7));
+    // an agent's end of a connection from here: the kernel lists it with the client, by the name that the agent gave its
+    // socket inside the container, until the agent has closed it; the socket file itself is among the files
+    Ok(names.filter(|name| *name != smbgw_api::v1::SOCKET_PATH).map(str::to_owned).collect())
 }
 
 fn cgroups() -> Result<BTreeSet<String>> {
