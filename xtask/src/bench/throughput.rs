@@ -2,6 +2,7 @@
 //! same bridge, but without a container.
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -191,6 +192,8 @@ fn start_bare(bench: &Bench, template: &Path, address: &str) -> Result<Bare> {
     let script = "echo 0 >\"$1/cgroup.procs\"; exec ip netns exec bare chroot \"$2\" smbd --foreground --no-process-group --debug-stdout";
     let log = fs::File::create(bench.directory.join("bare.log"))?;
     let smbd = Command::new("sh")
+        // smbd ends its whole process group with itself, which must not be ours
+        .process_group(0)
         .args(["-c", script, "sh", GROUP])
         .arg(&root)
         .stdin(Stdio::null())
