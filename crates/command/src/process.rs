@@ -137,7 +137,7 @@ impl System {
         if let Some((uid, gid)) = command.user {
             process.uid(uid).gid(gid);
         }
-        die_with_parent(&mut process, command.parent_signal);
+        die_with_parent(&mut process);
         process.spawn().map_err(|source| match source.kind() {
             io::ErrorKind::NotFound
                 if command.directory.as_ref().is_none_or(|d| std::path::Path::new(d).is_dir()) =>
@@ -210,12 +210,12 @@ fn signal_group(child: &Child, signal: Signal) {
 }
 
 /// Asks the kernel to end the child when we are killed, so that nothing half-done goes on without us.
-fn die_with_parent(process: &mut std::process::Command, signal: Signal) {
+fn die_with_parent(process: &mut std::process::Command) {
     #[expect(unsafe_code, reason = "pre_exec is unsafe; prctl(2) is async-signal-safe and allocates nothing")]
     // SAFETY: the closure makes one system call between fork and exec and touches no memory of the parent.
     unsafe {
-        process.pre_exec(move || {
-            rustix::process::set_parent_process_death_signal(Some(signal))?;
+        process.pre_exec(|| {
+            rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
             Ok(())
         });
     }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use rustix::process::Signal;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::CommandError;
@@ -24,7 +23,6 @@ pub struct Command {
     pub(crate) stdout_limit: usize,
     pub(crate) accepted: Vec<i32>,
     pub(crate) user: Option<(u32, u32)>,
-    pub(crate) parent_signal: Signal,
 }
 
 /// What the command reads.
@@ -52,7 +50,6 @@ impl Command {
             stdout_limit: DEFAULT_STDOUT_LIMIT,
             accepted: vec![0],
             user: None,
-            parent_signal: Signal::TERM,
         }
     }
 
@@ -123,13 +120,6 @@ impl Command {
     #[must_use]
     pub fn user(mut self, uid: u32, gid: u32) -> Self {
         self.user = Some((uid, gid));
-        self
-    }
-
-    /// Gets SIGKILL instead of SIGTERM when we end before it.
-    #[must_use]
-    pub fn killed_with_parent(mut self) -> Self {
-        self.parent_signal = Signal::KILL;
         self
     }
 
