@@ -6,11 +6,13 @@
 //! * [`names`] — [`GatewayName`], [`ShareName`], [`UserName`], [`TemplateName`]
 //! * [`size`] — [`ByteSize`]
 //! * [`path`] — [`HostPath`]
-//! * [`network`] — [`Network`], [`Address`], [`BridgeName`]
-//! * [`spec`] — [`GatewaySpec`], [`Share`], [`User`]
+//! * [`disk`] — [`Disk`], [`DiskSource`], [`DiskPath`], [`RbdImage`], [`CephUser`], [`FolderPath`]
+//! * [`network`] — [`Network`], [`Address`], [`BridgeName`], [`VlanId`]
+//! * [`spec`] — [`GatewaySpec`], [`Share`], [`Location`], [`User`]
 //! * [`manifest`] — the YAML file of `apply -f`
 //! * [`v1`]: wire types of the agent
 
+pub mod disk;
 pub mod manifest;
 pub mod names;
 pub mod network;
@@ -19,12 +21,13 @@ pub mod size;
 pub mod spec;
 pub mod v1;
 
+pub use disk::{CephUser, Disk, DiskPath, DiskSource, FolderPath, RbdImage};
 pub use manifest::{Intent, Manifest, ManifestEntry};
 pub use names::{GatewayName, ShareName, TemplateName, UserName};
-pub use network::{Address, BridgeName, Network};
+pub use network::{Address, BridgeName, Network, VlanId};
 pub use path::HostPath;
 pub use size::ByteSize;
-pub use spec::{GatewaySpec, Mode, SecurityProfile, Share, User};
+pub use spec::{GatewaySpec, Location, Mode, SecurityProfile, Share, User};
 
 /// A value that breaks a rule; the message says which one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

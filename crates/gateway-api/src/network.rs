@@ -113,6 +113,55 @@ pub struct Network {
     /// Default route; none when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<Ipv4Addr>,
+    /// VLAN on a bridge that filters VLANs; untagged when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vlan: Option<VlanId>,
+}
+
+/// Number of a VLAN, 1 to 4094 (IEEE 802.1Q).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(try_from = "u16", into = "u16")]
+pub struct VlanId(u16);
+
+impl VlanId {
+    /// The number.
+    pub fn get(self) -> u16 {
+        self.0
+    }
+}
+
+impl TryFrom<u16> for VlanId {
+    type Error = Invalid;
+
+    fn try_from(number: u16) -> Result<Self, Invalid> {
+        if (1..=4094).contains(&number) {
+            Ok(Self(number))
+        } else {
+            Err(Invalid::new("VLAN", &number.to_string(), "is a number from 1 to 4094"))
+        }
+    }
+}
+
+impl std::str::FromStr for VlanId {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let bad = |_| Invalid::new("VLAN", text, "is a number from 1 to 4094");
+        text.parse::<u16>().map_err(bad)?.try_into()
+    }
+}
+
+impl From<VlanId> for u16 {
+    fn from(vlan: VlanId) -> Self {
+        vlan.0
+    }
+}
+
+impl std::fmt::Display for VlanId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(&self.0, f)
+    }
 }
 
 fn auto() -> Address {
@@ -121,13 +170,21 @@ fn auto() -> Address {
 
 impl Default for Network {
     fn default() -> Self {
-        Self { bridge: None, ip: Address::Auto, gateway: None }
+        Self { bridge: None, ip: Address::Auto, gateway: None, vlan: None }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn vlans() {
+        assert_eq!("4094".parse::<VlanId>().unwrap().get(), 4094);
+        for bad in ["0", "4095", "-1", "x", ""] {
+            assert!(bad.parse::<VlanId>().is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn addresses() {

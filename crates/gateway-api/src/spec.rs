@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ByteSize, GatewayName, HostPath, Invalid, Network, ShareName, TemplateName, UserName};
+use crate::{
+    ByteSize, Disk, FolderPath, GatewayName, HostPath, Invalid, Network, ShareName, TemplateName, UserName,
+};
 
 /// Lowest uid of a share user: above Debian's system accounts, inside every container's map.
 pub const MIN_UID: u32 = 1000;
@@ -68,31 +70,138 @@ pub struct User {
     pub uid: Option<u32>,
 }
 
+/// Where a share's files are.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Location {
+    /// A directory on the node.
+    Directory(HostPath),
+    /// A folder on the gateway's disk.
+    Folder(FolderPath),
+}
+
+impl std::fmt::Display for Location {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Directory(path) => f.pad(path.as_str()),
+            Self::Folder(folder) => f.pad(&format!("disk:{folder}")),
+        }
+    }
+}
+
 /// One exported directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(try_from = "ShareFields", into = "ShareFields")]
 pub struct Share {
     /// Name that clients see.
     pub name: ShareName,
-    /// Directory on the node.
-    pub path: HostPath,
+    /// Where its files are.
+    pub location: Location,
     /// Text shown beside the name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
     /// Nobody may write.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub read_only: bool,
     /// Users who may open the share; all users of the gateway when empty.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub users: Vec<UserName>,
     /// Shown in the list of shares.
-    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
     pub browseable: bool,
     /// Give the share's users access to its top directory by a POSIX ACL, if they have none (changes that one
     /// directory's ACL, nothing below it).
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub grant: bool,
+}
+
+impl Share {
+    /// Its directory on the node, if it is one.
+    pub fn directory(&self) -> Option<&HostPath> {
+        match &self.location {
+            Location::Directory(path) => Some(path),
+            Location::Folder(_) => None,
+        }
+    }
+}
+
+/// A share as it is written in a spec: exactly one of `path` and `folder`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "Share"))]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct ShareFields {
+    /// Name that clients see.
+    name: ShareName,
+    /// Directory on the node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    path: Option<HostPath>,
+    /// Folder on the gateway's disk (mode vm).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    folder: Option<FolderPath>,
+    /// Text shown beside the name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    comment: Option<String>,
+    /// Nobody may write.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    read_only: bool,
+    /// Users who may open the share; all users of the gateway when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    users: Vec<UserName>,
+    /// Shown in the list of shares.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    browseable: bool,
+    /// Give the share's users access to its top directory by a POSIX ACL, if they have none (changes that one
+    /// directory's ACL, nothing below it).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    grant: bool,
+}
+
+impl TryFrom<ShareFields> for Share {
+    type Error = Invalid;
+
+    fn try_from(fields: ShareFields) -> Result<Self, Invalid> {
+        let location = match (fields.path, fields.folder) {
+            (Some(path), None) => Location::Directory(path),
+            (None, Some(folder)) => Location::Folder(folder),
+            _ => {
+                let rule = "needs either a path on the node or a folder on the gateway's disk";
+                return Err(Invalid::new("share", fields.name.as_str(), rule));
+            }
+        };
+        Ok(Self {
+            name: fields.name,
+            location,
+            comment: fields.comment,
+            read_only: fields.read_only,
+            users: fields.users,
+            browseable: fields.browseable,
+            grant: fields.grant,
+        })
+    }
+}
+
+impl From<Share> for ShareFields {
+    fn from(share: Share) -> Self {
+        let (path, folder) = match share.location {
+            Location::Directory(path) => (Some(path), None),
+            Location::Folder(folder) => (None, Some(folder)),
+        };
+        Self {
+            name: share.name,
+            path,
+            folder,
+            comment: share.comment,
+            read_only: share.read_only,
+            users: share.users,
+            browseable: share.browseable,
+            grant: share.grant,
+        }
+    }
+}
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for Share {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Share".into()
+    }
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        ShareFields::json_schema(generator)
+    }
 }
 
 fn yes() -> bool {
@@ -112,10 +221,10 @@ pub struct GatewaySpec {
     /// Template it is made from; `debian-13` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<TemplateName>,
-    /// Memory limit; 128 MiB when absent.
+    /// Memory: a limit in a container (128 MiB when absent), the machine's in a virtual one (2 GiB).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<ByteSize>,
-    /// Processors; all of the node's when absent.
+    /// Processors; in a container all of the node's when absent, in a virtual machine 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cores: Option<u32>,
     /// Start it when the node starts.
@@ -127,6 +236,9 @@ pub struct GatewaySpec {
     /// Strictness.
     #[serde(default)]
     pub security: SecurityProfile,
+    /// A disk of its own, for shares with a `folder` (mode vm).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<Disk>,
     /// Local users.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub users: Vec<User>,
@@ -142,7 +254,15 @@ impl GatewaySpec {
     /// [`Invalid`] with the first rule that is broken.
     pub fn check(&self) -> Result<(), Invalid> {
         let bad = |what, value: &str, rule: &str| Err(Invalid::new(what, value, rule));
+        if self.disk.is_some() && self.mode != Mode::Vm {
+            return bad("disk", self.name.as_str(), "only a virtual machine has a disk of its own: mode vm");
+        }
         for (index, share) in self.shares.iter().enumerate() {
+            if let Location::Folder(folder) = &share.location
+                && self.disk.is_none()
+            {
+                return bad("folder", folder.as_str(), "the gateway has no disk that it could be on");
+            }
             if self.shares[..index].iter().any(|other| other.name.same(&share.name)) {
                 return bad(
                     "share",
@@ -183,12 +303,12 @@ impl GatewaySpec {
                 }
             }
         }
-        if self.memory.is_some_and(|memory| memory < ByteSize::from_mib(64)) {
-            return bad(
-                "memory",
-                &self.memory.map(|m| m.to_string()).unwrap_or_default(),
-                "a gateway needs 64 MiB",
-            );
+        let (least, rule) = match self.mode {
+            Mode::Vm => (ByteSize::from_mib(256), "a virtual machine needs 256 MiB"),
+            Mode::Lxc | Mode::Native => (ByteSize::from_mib(64), "a gateway needs 64 MiB"),
+        };
+        if self.memory.is_some_and(|memory| memory < least) {
+            return bad("memory", &self.memory.map(|m| m.to_string()).unwrap_or_default(), rule);
         }
         if self.cores == Some(0) {
             return bad("cores", "0", "a gateway needs at least one");
@@ -255,6 +375,9 @@ mod tests {
             ("name: a\nusers: [{name: bob, uid: 70000}]", "outside"),
             ("name: a\nusers: [{name: bob, uid: 1000}, {name: eve, uid: 1000}]", "taken"),
             ("name: a\nmemory: 1M", "64 MiB"),
+            ("name: a\nmode: vm\nmemory: 128M", "256 MiB"),
+            ("name: a\ndisk: {rbd: p/i}", "mode vm"),
+            ("name: a\nmode: vm\nshares: [{name: x, folder: x}]", "no disk"),
         ] {
             let text = spec(yaml).check().unwrap_err().to_string();
             assert!(text.contains(word), "{yaml}: {text}");
@@ -269,6 +392,20 @@ mod tests {
         let mut second = spec("name: a\nusers: [{name: zoe}, {name: eve}]");
         second.assign_uids(&first.users);
         assert_eq!(second.users.iter().map(|u| u.uid).collect::<Vec<_>>(), [Some(10_002), Some(10_001)]);
+    }
+
+    #[test]
+    fn a_share_is_in_one_place() {
+        for bad in ["{name: x}", "{name: x, path: /srv/x, folder: x}"] {
+            assert!(serde_yaml::from_str::<Share>(bad).is_err(), "{bad}");
+        }
+        let yaml = "name: a\nmode: vm\ndisk: {rbd: p/i, format: true}\nshares: [{name: x, folder: x}]";
+        let spec = spec(yaml);
+        spec.check().unwrap();
+        assert_eq!(
+            serde_yaml::from_str::<GatewaySpec>(&serde_yaml::to_string(&spec).unwrap()).unwrap(),
+            spec
+        );
     }
 
     #[test]

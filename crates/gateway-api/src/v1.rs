@@ -9,6 +9,7 @@
 //! | `GET /v1/users` | | [`Vec`] of [`UserState`] |
 //! | `POST /v1/probe` | [`ProbeRequest`] | [`ProbeResult`] |
 //! | `DELETE /v1/probe` | [`ProbeRequest`] | [`ProbeResult`] |
+//! | `POST /v1/disk/grow` | | [`DiskState`] |
 //! | `GET /v1/sessions` | | [`Vec`] of [`Session`] |
 //! | `GET /v1/metrics` | | [`Metrics`] |
 //!
@@ -18,7 +19,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{GatewayName, SecurityProfile, ShareName, UserName};
+use crate::{FolderPath, GatewayName, GatewaySpec, Location, Mode, SecurityProfile, ShareName, UserName};
 
 /// Largest body of a request or an answer, in bytes.
 pub const MAX_BODY: usize = 4 << 20;
@@ -42,6 +43,54 @@ pub struct DesiredState {
     pub users: Vec<DesiredUser>,
     /// Shares, all of them.
     pub shares: Vec<DesiredShare>,
+    /// The gateway's disk, in a virtual machine that has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<DesiredDisk>,
+}
+
+/// Serial number of a gateway's disk, by which the agent finds it below `/dev/disk/by-id`.
+pub const DISK_SERIAL: &str = "smbgw-data";
+/// Where the agent mounts the gateway's disk.
+pub const DISK_PATH: &str = "/var/lib/smbgw/disk";
+
+/// The disk that folders are on. Its serial number is [`DISK_SERIAL`]; it holds a file system without partitions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DesiredDisk {
+    /// Make an ext4 file system on it if it is empty.
+    pub format: bool,
+}
+
+/// Where a share's files come from, inside the gateway.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+pub enum Storage {
+    /// The platform has mounted them at [`ShareName::guest_path`], as it does in a container.
+    #[default]
+    Mounted,
+    /// The agent mounts this virtio-fs tag there.
+    VirtioFs {
+        /// Mount tag: at most 36 bytes (virtio specification 1.2, section 5.11.4).
+        tag: String,
+    },
+    /// The agent mounts this folder of the gateway's disk there; it makes the folder if there is none.
+    Disk {
+        /// Folder, below [`DISK_PATH`].
+        folder: FolderPath,
+    },
+}
+
+impl Storage {
+    fn is_mounted(&self) -> bool {
+        *self == Self::Mounted
+    }
+
+    /// The virtio-fs tag of a share of a gateway. Also the id of its directory mapping on Proxmox VE, hence unique in
+    /// a cluster, of letters, digits and `-`, starting with a letter.
+    pub fn tag(gateway: &GatewayName, share: &ShareName) -> String {
+        let hash = Sha256::digest(format!("{gateway}/{share}"));
+        hash.iter().take(6).fold(String::from("smbgw-"), |tag, byte| format!("{tag}{byte:02x}"))
+    }
 }
 
 /// A local user.
@@ -68,6 +117,13 @@ pub struct DesiredShare {
     pub users: Vec<UserName>,
     /// Shown in the list of shares.
     pub browseable: bool,
+    /// Where its files come from.
+    #[serde(default, skip_serializing_if = "Storage::is_mounted")]
+    pub storage: Storage,
+    /// On a disk: let the share's users into its folder by a POSIX ACL, if they have no entry yet. A folder that the
+    /// agent makes gets this in any case, since nobody else could give it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub grant: bool,
 }
 
 impl DesiredState {
@@ -78,9 +134,9 @@ impl DesiredState {
     }
 }
 
-impl From<&crate::GatewaySpec> for DesiredState {
-    /// Users without a uid are left out; call [`crate::GatewaySpec::assign_uids`] first.
-    fn from(spec: &crate::GatewaySpec) -> Self {
+impl From<&GatewaySpec> for DesiredState {
+    /// Users without a uid are left out; call [`GatewaySpec::assign_uids`] first.
+    fn from(spec: &GatewaySpec) -> Self {
         Self {
             name: spec.name.clone(),
             security: spec.security,
@@ -98,8 +154,18 @@ impl From<&crate::GatewaySpec> for DesiredState {
                     read_only: share.read_only,
                     users: share.users.clone(),
                     browseable: share.browseable,
+                    storage: match (&share.location, spec.mode) {
+                        (Location::Directory(_), Mode::Vm) => {
+                            Storage::VirtioFs { tag: Storage::tag(&spec.name, &share.name) }
+                        }
+                        (Location::Directory(_), Mode::Lxc | Mode::Native) => Storage::Mounted,
+                        (Location::Folder(folder), _) => Storage::Disk { folder: folder.clone() },
+                    },
+                    // on the node, the host has done it
+                    grant: share.grant && matches!(share.location, Location::Folder(_)),
                 })
                 .collect(),
+            disk: spec.disk.as_ref().map(|disk| DesiredDisk { format: disk.format }),
         }
     }
 }
@@ -126,6 +192,9 @@ pub struct GatewayState {
     pub desired: Option<DesiredState>,
     /// Addresses of the gateway other than loopback, with prefix length.
     pub addresses: Vec<String>,
+    /// Release of the kernel, as `6.12.57+deb13-cloud-amd64`; old agents do not say.
+    #[serde(default)]
+    pub kernel: Option<String>,
 }
 
 /// Whether a gateway serves.
@@ -197,6 +266,17 @@ pub struct ProbeResult {
     pub uid: u32,
     /// Group of the file as seen inside the gateway.
     pub gid: u32,
+}
+
+/// The gateway's disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskState {
+    /// Size of the device in bytes.
+    pub device_bytes: u64,
+    /// Size of the file system in bytes.
+    pub filesystem_bytes: u64,
+    /// Whether the file system was grown just now.
+    pub grown: bool,
 }
 
 /// One SMB session.
@@ -318,12 +398,21 @@ mod tests {
     }
 
     #[test]
+    fn a_container_hears_nothing_of_disks() {
+        let spec: GatewaySpec =
+            serde_yaml::from_str("name: a\nshares: [{name: x, path: /srv/x, grant: true}]").unwrap();
+        let text = serde_json::to_string(&DesiredState::from(&spec)).unwrap();
+        assert!(!text.contains("storage") && !text.contains("disk") && !text.contains("grant"), "{text}");
+    }
+
+    #[test]
     fn the_hash_follows_the_state() {
         let state = |name: &str| DesiredState {
             name: GatewayName::parse(name).unwrap(),
             security: SecurityProfile::Standard,
             users: vec![],
             shares: vec![],
+            disk: None,
         };
         assert_eq!(state("a").hash(), state("a").hash());
         assert_ne!(state("a").hash(), state("b").hash());
