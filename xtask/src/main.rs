@@ -77,6 +77,8 @@ enum Verb {
         #[arg(last = true)]
         command: Vec<OsString>,
     },
+    /// Install what demo, tests and benchmarks need, as they would themselves
+    Packages,
     /// Write man pages and completions to target/man and target/completions
     Man,
     /// First process of the lab's environment
@@ -139,6 +141,10 @@ fn run(verb: Verb) -> Result<i32> {
         Verb::Shell { command } => {
             root("shell")?;
             test::shell(&command, &interrupt()?)
+        }
+        Verb::Packages => {
+            root("packages")?;
+            packages::all()
         }
         Verb::Man => generate::run(),
     }

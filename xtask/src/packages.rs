@@ -1,15 +1,20 @@
 //! Debian packages: what is missing is installed.
+//!
+//! * [`apt`]: `apt-get`, from the machine's sources or with one more
+//! * [`virtiofsd`]: built from crates.io where Debian has no package of it
+
+mod apt;
+mod virtiofsd;
 
 use std::path::Path;
-use std::process::Command;
 use std::{env, fs};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::say;
 
 /// A file that must be there (a program by name, anything else by its path), and the package that brings it.
-type Need = (&'static str, &'static str);
+pub(crate) type Need = (&'static str, &'static str);
 
 /// What the builder needs.
 pub(crate) const BUILDER: &[Need] = &[
@@ -32,9 +37,27 @@ pub(crate) const NODE: &[Need] = &[
 ];
 /// What a client of the demo and the lab needs.
 pub(crate) const CLIENT: &[Need] = &[("smbclient", "smbclient")];
+/// What a node with virtual machines needs: QEMU, its tools, its driver for RBD images, firmware. Both releases name the files alike.
+pub(crate) const QEMU: &[Need] = &[
+    ("qemu-system-x86_64", "qemu-system-x86"),
+    ("qemu-img", "qemu-utils"),
+    ("/usr/lib/x86_64-linux-gnu/qemu/block-rbd.so", "qemu-block-extra"),
+    ("/usr/share/OVMF/OVMF_CODE_4M.ms.fd", "ovmf"),
+];
+/// What a node needs to give directories to virtual machines.
+pub(crate) const VIRTIOFS: &[Need] = &[(virtiofsd::PROGRAM, virtiofsd::PACKAGE)];
+/// A Ceph cluster on one machine, for the lab.
+pub(crate) const CEPH: &[Need] =
+    &[("ceph-mon", "ceph-mon"), ("ceph-osd", "ceph-osd"), ("rbd", "ceph-common")];
 /// What single tests need.
 pub(crate) const LAB: &[Need] =
     &[("kill", "procps"), ("strace", "strace"), ("mke2fs", "e2fsprogs"), ("tar", "tar"), ("zstd", "zstd")];
+
+/// Installs what demo, tests and benchmarks need, all of it.
+pub(crate) fn all() -> Result<i32> {
+    install(&[COMPILER, BUILDER, NODE, CLIENT, LAB, QEMU, VIRTIOFS, CEPH])?;
+    Ok(0)
+}
 
 /// Installs what is missing of these.
 pub(crate) fn install(needs: &[&[Need]]) -> Result<()> {
@@ -57,14 +80,22 @@ pub(crate) fn install(needs: &[&[Need]]) -> Result<()> {
         "missing: {}. Install it with: apt-get install {0}",
         missing.join(" ")
     );
-    say::line(&format!("installing: {}", missing.join(", ")));
-    let policy = NoServices::make()?;
-    if apt(&["install", "--dry-run"], &missing, true).is_err() {
-        apt(&["update"], &[], false)?;
+    let build = missing.contains(&virtiofsd::PACKAGE) && !virtiofsd::packaged()?;
+    if build {
+        missing.retain(|package| *package != virtiofsd::PACKAGE);
+        missing
+            .extend(virtiofsd::BUILD.iter().filter(|(file, _)| !present(file)).map(|(_, package)| *package));
     }
-    let installed = apt(&["install"], &missing, false);
-    drop(policy);
-    installed?;
+    if !missing.is_empty() {
+        say::line(&format!("installing: {}", missing.join(", ")));
+        let policy = NoServices::make()?;
+        let installed = apt::install(&missing);
+        drop(policy);
+        installed?;
+    }
+    if build {
+        virtiofsd::build()?;
+    }
     let still: Vec<&str> =
         needs.iter().copied().flatten().filter(|(file, _)| !present(file)).map(|(file, _)| *file).collect();
     ensure!(still.is_empty(), "still missing after installing {}: {}", missing.join(" "), still.join(", "));
@@ -72,6 +103,9 @@ pub(crate) fn install(needs: &[&[Need]]) -> Result<()> {
 }
 
 fn present(file: &str) -> bool {
+    if file == virtiofsd::PROGRAM {
+        return virtiofsd::present();
+    }
     if file.starts_with('/') {
         return Path::new(file).exists();
     }
@@ -79,30 +113,6 @@ fn present(file: &str) -> bool {
     env::split_paths(&path)
         .chain(["/usr/sbin".into(), "/sbin".into()])
         .any(|directory| directory.join(file).exists())
-}
-
-fn apt(verb: &[&str], packages: &[&str], quietly: bool) -> Result<()> {
-    let mut command = Command::new("apt-get");
-    command
-        .args([
-            "-y",
-            "--no-install-recommends",
-            "-o",
-            "Dpkg::Use-Pty=0",
-            "-o",
-            "DPkg::Lock::Timeout=300",
-            "-q",
-        ])
-        .args(verb)
-        .args(packages)
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .stdin(std::process::Stdio::null());
-    let status = if quietly { command.output().map(|output| output.status) } else { command.status() }
-        .context("starting apt-get: this needs a Debian machine")?;
-    if !status.success() {
-        bail!("apt-get {} {} failed ({status})", verb.join(" "), packages.join(" "));
-    }
-    Ok(())
 }
 
 /// While it lives, packages that are installed start no services: Debian's lxc would make a bridge `lxcbr0` with a DHCP server

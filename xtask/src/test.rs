@@ -79,13 +79,10 @@ fn units(filter: Option<&str>) -> Result<()> {
 }
 
 fn lab(filter: Option<&str>, interrupt: &Interrupt) -> Result<()> {
-    packages::install(&[
-        packages::COMPILER,
-        packages::BUILDER,
-        packages::NODE,
-        packages::CLIENT,
-        packages::LAB,
-    ])?;
+    let mut needs =
+        vec![packages::COMPILER, packages::BUILDER, packages::NODE, packages::CLIENT, packages::LAB];
+    needs.extend(more_needs(filter));
+    packages::install(&needs)?;
     programs::build()?;
     programs::build_with_faults()?;
     for name in TEMPLATES {
@@ -116,6 +113,17 @@ fn lab(filter: Option<&str>, interrupt: &Interrupt) -> Result<()> {
         bail!("{} of {ran} lab files failed: {}", failed.len(), failed.join(", "));
     }
     Ok(())
+}
+
+/// What single files of the lab need beyond what all need. A filter that names none of them may mean any test.
+fn more_needs(filter: Option<&str>) -> Vec<&'static [packages::Need]> {
+    let file = |name: &str| source().join("tests/tests").join(format!("{name}.rs")).exists();
+    match filter {
+        Some("ceph") => vec![packages::QEMU, packages::CEPH],
+        Some("images") => vec![packages::QEMU],
+        Some(name) if file(name) => Vec::new(),
+        _ => vec![packages::QEMU, packages::CEPH],
+    }
 }
 
 /// One test program, in a fresh environment.
