@@ -7,6 +7,8 @@
 //! * [`leftovers`]: what the machine looks like, and what differs later
 //! * [`memory`]: memory of a gateway by process
 //! * [`files`]: directories, random files, hashes
+//! * [`daemon`]: programs that run beside a test
+//! * [`ceph`]: a Ceph cluster of one machine
 //! * [`lab`]: [`Lab`], what a test holds while it runs
 
 #![allow(
@@ -15,6 +17,8 @@
     reason = "this is test harness: it starts and watches processes itself"
 )]
 
+pub mod ceph;
+pub mod daemon;
 pub mod environment;
 pub mod files;
 pub mod lab;
@@ -23,6 +27,8 @@ pub mod memory;
 pub mod product;
 pub mod smb;
 
+pub use ceph::Ceph;
+pub use daemon::Daemon;
 pub use environment::Environment;
 pub use lab::{Gateway, Lab};
 pub use leftovers::Snapshot;
