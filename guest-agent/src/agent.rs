@@ -7,6 +7,7 @@ use smbgw_command::Runner;
 use crate::error::{Result, internal};
 use crate::paths::Paths;
 use crate::services::Services;
+use crate::storage::answers::Answers;
 
 /// The agent: where things are, who runs commands, who controls services.
 pub(crate) struct Agent {
@@ -14,10 +15,12 @@ pub(crate) struct Agent {
     pub(crate) paths: Paths,
     /// Starts processes.
     pub(crate) runner: Box<dyn Runner>,
-    /// Controls smbd.
+    /// Controls smbd and mounts.
     pub(crate) services: Box<dyn Services>,
     /// Port of smbd on the loopback address.
     pub(crate) smb_port: u16,
+    /// File systems of shares, asked with a deadline.
+    pub(crate) answers: Answers,
     /// Held while something is changed: one change at a time.
     changes: Arc<tokio::sync::Mutex<()>>,
     /// Samba's version, once it was asked for.
@@ -39,6 +42,7 @@ impl Agent {
             runner,
             services,
             smb_port,
+            answers: Answers::default(),
             changes: Arc::default(),
             samba_version: OnceLock::new(),
             trouble: Mutex::default(),

@@ -10,6 +10,8 @@ use clap::{Parser, Subcommand};
 use hyper::Method;
 use smbgw_api::v1::{MAX_BODY, SOCKET_PATH};
 
+use crate::paths::Paths;
+use crate::stash::{self, Ticket};
 use crate::{call, probe, serve};
 
 /// Makes Samba in this gateway match what the host asks for.
@@ -28,7 +30,9 @@ enum Verb {
         #[arg(long, default_value = SOCKET_PATH)]
         socket: PathBuf,
     },
-    /// Send one request to the agent: body from stdin, answer as ASCII JSON to stdout, exit code 0 for success
+    /// Send one request to the agent: body from stdin, answer as ASCII JSON to stdout
+    ///
+    /// Exit codes: 0 success, 1 refused by the agent (its error is on stdout), 2 usage, 3 nobody listens, 4 no answer.
     Call {
         /// GET, PUT, POST or DELETE
         #[arg(value_parser = method)]
@@ -41,6 +45,17 @@ enum Verb {
         /// Seconds to wait for the answer
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=3600))]
         deadline: u64,
+        /// Send what was stashed under this ticket, and remove it
+        #[arg(long, value_name = "TICKET")]
+        stash: Option<Ticket>,
+    },
+    /// Keep a part of a body, from stdin, for `call --stash`; prints how many bytes it has so far
+    Stash {
+        /// 1 to 40 characters of a-z and 0-9
+        ticket: Ticket,
+        /// Remove the body instead
+        #[arg(long)]
+        drop: bool,
     },
     /// Write a probe file as the calling user (the agent runs this for itself)
     #[command(hide = true)]
@@ -72,11 +87,16 @@ pub fn run() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
+    let failure = match cli.verb {
+        // 1 says that the agent spoke
+        Verb::Call { .. } | Verb::Stash { .. } => 2,
+        Verb::Serve { .. } | Verb::ProbeWrite { .. } => 1,
+    };
     match dispatch(cli.verb) {
         Ok(code) => code,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "smbgw-agent: {error:#}");
-            ExitCode::FAILURE
+            ExitCode::from(error.downcast_ref().map_or(failure, call::Silence::exit_code))
         }
     }
 }
@@ -87,14 +107,28 @@ fn dispatch(verb: Verb) -> anyhow::Result<ExitCode> {
             need_root()?;
             serve::serve(&socket).map(|()| ExitCode::SUCCESS)
         }
-        Verb::Call { method, path, socket, deadline } => {
+        Verb::Call { method, path, socket, deadline, stash } => {
             need_root()?;
-            let body = if method == Method::GET { Vec::new() } else { read_body()? };
-            let (status, mut answer) =
-                call::call(&socket, method, &path, body, Duration::from_secs(deadline))?;
-            answer.push('\n');
-            std::io::stdout().write_all(answer.as_bytes()).context("writing the answer")?;
+            let body = match stash {
+                Some(ticket) => stash::take(&Paths::system(), &ticket)?,
+                None if method == Method::GET => Vec::new(),
+                None => read_body()?,
+            };
+            let (status, answer) = call::call(&socket, method, &path, body, Duration::from_secs(deadline))??;
+            print(&answer)?;
             Ok(if status.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Verb::Stash { ticket, drop } => {
+            need_root()?;
+            let bytes = if drop {
+                stash::drop_body(&Paths::system(), &ticket)?;
+                0
+            } else {
+                let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime).tv_sec;
+                stash::append(&Paths::system(), &ticket, &mut std::io::stdin().lock(), now)?
+            };
+            print(&format!("{{\"bytes\":{bytes}}}"))?;
+            Ok(ExitCode::SUCCESS)
         }
         Verb::ProbeWrite { directory, file } => Ok(match probe::write_as_self(&directory, &file) {
             Ok(()) => ExitCode::SUCCESS,
@@ -104,6 +138,10 @@ fn dispatch(verb: Verb) -> anyhow::Result<ExitCode> {
             }
         }),
     }
+}
+
+fn print(line: &str) -> anyhow::Result<()> {
+    std::io::stdout().write_all(format!("{line}\n").as_bytes()).context("writing the answer")
 }
 
 fn need_root() -> anyhow::Result<()> {
@@ -134,5 +172,7 @@ mod tests {
         use clap::CommandFactory;
         Cli::command().debug_assert();
         assert!(Cli::try_parse_from(["smbgw-agent", "call", "PATCH", "/"]).is_err());
+        assert!(Cli::try_parse_from(["smbgw-agent", "call", "PUT", "/", "--stash", "../x"]).is_err());
+        assert!(Cli::try_parse_from(["smbgw-agent", "stash", "--drop", "a1"]).is_ok());
     }
 }

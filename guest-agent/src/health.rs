@@ -6,7 +6,7 @@ use smbgw_api::v1::Health;
 
 use crate::agent::Agent;
 use crate::samba::{self, negotiate};
-use crate::{state, system};
+use crate::{state, storage, system};
 
 /// How long smbd may take to answer.
 const ANSWERS: Duration = Duration::from_secs(2);
@@ -18,7 +18,7 @@ pub(crate) fn check(agent: &Agent) -> Health {
         problems.push(error.message);
         "unknown".to_owned()
     });
-    let ready = match negotiate::negotiate(agent.smb_port, ANSWERS) {
+    let mut ready = match negotiate::negotiate(agent.smb_port, ANSWERS) {
         Ok(_) => true,
         Err(error) => {
             problems.push(format!("smbd ({smbd}) does not answer: {error}"));
@@ -29,11 +29,13 @@ pub(crate) fn check(agent: &Agent) -> Health {
         Err(error) => problems.push(error.message),
         Ok(None) => problems.push("no configuration was applied yet".to_owned()),
         Ok(Some(desired)) => {
-            for share in &desired.shares {
-                let path = agent.paths.share(&share.name);
-                if !path.is_dir() {
-                    problems.push(format!("share {}: directory {} is missing", share.name, path.display()));
+            // with something to serve, but nothing of it there, it is of no use to anybody
+            match storage::check::shares(agent, &desired) {
+                Ok(shares) => {
+                    ready &= shares.is_empty() || shares.iter().any(|share| share.works);
+                    problems.extend(shares.into_iter().filter_map(|share| share.problem));
                 }
+                Err(error) => problems.push(error.message),
             }
         }
     }

@@ -1,10 +1,12 @@
 //! `smbgw-agent` runs in every gateway. It takes the desired state over a root-only unix socket, makes Samba match
 //! it, and tells how the gateway is (docs/agent.md).
 //!
-//! * [`cli`]: the command line; [`serve`]: the service; [`call`]: one request to it, for hosts without the socket
+//! * [`cli`]: the command line; [`serve`]: the service; [`call`], [`stash`]: one request to it, for hosts without the
+//!   socket
 //! * [`api`]: router and resources: one file each, no decisions
 //! * [`apply`]: from desired state to a plan (pure), and from the plan to the gateway; [`state`]: what was applied
 //! * [`samba`]: smb.conf, testparm, accounts, smbstatus, SMB2 negotiation
+//! * [`storage`]: mounts and the disk of a gateway in a virtual machine
 //! * [`accounts`]: passwd and group files; [`services`]: systemd
 //! * [`health`], [`metrics`], [`memory`], [`probe`], [`system`]: what is seen of a running gateway
 //! * [`agent`]: what all requests share; [`paths`], [`files`], [`error`]: small common ground
@@ -28,7 +30,9 @@ mod probe;
 mod samba;
 mod serve;
 mod services;
+mod stash;
 mod state;
+mod storage;
 mod system;
 
 pub use cli::run;

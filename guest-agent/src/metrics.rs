@@ -5,7 +5,7 @@ use smbgw_api::v1::{DesiredState, Metrics, ShareSpace};
 use crate::agent::Agent;
 use crate::error::Result;
 use crate::samba::status;
-use crate::{memory, state, system};
+use crate::{memory, state, storage, system};
 
 /// Collects them.
 pub(crate) fn collect(agent: &Agent) -> Result<Metrics> {
@@ -18,19 +18,18 @@ pub(crate) fn collect(agent: &Agent) -> Result<Metrics> {
         open_files: status.open_files,
         pss_bytes: processes.iter().map(|process| process.pss_bytes).sum(),
         processes,
-        shares: state::load(&agent.paths)?.map(|desired| space(agent, &desired)).unwrap_or_default(),
+        shares: match state::load(&agent.paths)? {
+            Some(desired) => space(agent, &desired)?,
+            None => Vec::new(),
+        },
     })
 }
 
-/// Room in each share, by statvfs(3); a share whose directory does not answer is left out.
-fn space(agent: &Agent, desired: &DesiredState) -> Vec<ShareSpace> {
-    let space = |share: &smbgw_api::v1::DesiredShare| {
-        let stat = rustix::fs::statvfs(agent.paths.share(&share.name)).ok()?;
-        Some(ShareSpace {
-            share: share.name.to_string(),
-            total_bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
-            available_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
-        })
+/// Room in each share; one whose storage is missing or does not answer is left out.
+fn space(agent: &Agent, desired: &DesiredState) -> Result<Vec<ShareSpace>> {
+    let space = |state: storage::check::State| {
+        let (total_bytes, available_bytes) = state.space?;
+        Some(ShareSpace { share: state.share.to_string(), total_bytes, available_bytes })
     };
-    desired.shares.iter().filter_map(space).collect()
+    Ok(storage::check::shares(agent, desired)?.into_iter().filter_map(space).collect())
 }

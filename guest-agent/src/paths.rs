@@ -70,6 +70,51 @@ impl Paths {
         self.at(&share.guest_path())
     }
 
+    /// Any path of the gateway.
+    pub(crate) fn below_root(&self, path: &str) -> PathBuf {
+        self.at(path)
+    }
+
+    /// Where the gateway's disk is mounted.
+    pub(crate) fn disk(&self) -> PathBuf {
+        self.at(smbgw_api::v1::DISK_PATH)
+    }
+
+    /// Units that belong to this machine.
+    pub(crate) fn units(&self) -> PathBuf {
+        self.at("etc/systemd/system")
+    }
+
+    /// One of them.
+    pub(crate) fn unit(&self, name: &str) -> PathBuf {
+        self.units().join(name)
+    }
+
+    /// The link by which it comes up at boot.
+    pub(crate) fn unit_wanted(&self, name: &str) -> PathBuf {
+        self.units().join("multi-user.target.wants").join(name)
+    }
+
+    /// Block devices, sysfs(5).
+    pub(crate) fn blocks(&self) -> PathBuf {
+        self.at("sys/block")
+    }
+
+    /// Nodes of devices.
+    pub(crate) fn dev(&self) -> PathBuf {
+        self.at("dev")
+    }
+
+    /// Names that udev gives to disks.
+    pub(crate) fn by_id(&self) -> PathBuf {
+        self.at("dev/disk/by-id")
+    }
+
+    /// Bodies of requests that come in parts.
+    pub(crate) fn stash(&self) -> PathBuf {
+        self.at("run/smbgw/stash")
+    }
+
     /// Processes, proc(5).
     pub(crate) fn proc(&self) -> PathBuf {
         self.at("proc")

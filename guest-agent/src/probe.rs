@@ -76,6 +76,8 @@ fn open(agent: &Agent, request: &ProbeRequest) -> Result<File> {
     if !(MIN_UID..=MAX_UID).contains(&request.uid) {
         return Err(invalid(format!("uid: {} is outside {MIN_UID}-{MAX_UID}", request.uid)));
     }
+    // a request must not hang in a file system that is dead, and all changes behind it
+    crate::storage::check::works(agent, &request.share)?;
     let path = agent.paths.share(&request.share);
     open_directory(&path)
         .map_err(|errno| storage(format!("share {}: opening {}: {errno}", request.share, path.display())))

@@ -61,6 +61,7 @@ async fn run(socket: &Path) -> anyhow::Result<()> {
             // smbd waits for this (Before= in our unit), not for the rest
             notify(NotifyState::Ready);
             sid?;
+            agent.services.ready()?;
             apply::recover::recover(agent)
         };
         let repaired = repair.change(work).await;

@@ -15,6 +15,11 @@ pub(crate) fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
+/// Release of the kernel.
+pub(crate) fn kernel() -> String {
+    rustix::system::uname().release().to_string_lossy().into_owned()
+}
+
 /// Addresses other than loopback and link-local ones, with prefix length.
 pub(crate) fn addresses() -> Result<Vec<String>> {
     let interfaces =

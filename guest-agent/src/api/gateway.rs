@@ -21,6 +21,7 @@ pub(super) async fn show(State(agent): State<Arc<Agent>>) -> Answer<GatewayState
             config_hash: desired.as_ref().map(DesiredState::hash),
             desired,
             addresses: system::addresses()?,
+            kernel: Some(system::kernel()),
         })
     });
     Ok(Json(state.await?))

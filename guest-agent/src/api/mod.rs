@@ -1,6 +1,7 @@
 //! The resources of version 1 (`smbgw_api::v1`): one file each.
 
 mod body;
+mod disk;
 mod gateway;
 mod health;
 mod metrics;
@@ -38,6 +39,7 @@ pub(crate) fn router(agent: Arc<Agent>) -> Router {
         .route("/v1/users", get(users::list))
         .route("/v1/users/{name}/password", put(users::set_password))
         .route("/v1/probe", post(probe::write).delete(probe::remove))
+        .route("/v1/disk/grow", post(disk::grow))
         .route("/v1/sessions", get(sessions::list))
         .route("/v1/metrics", get(metrics::show))
         .fallback(|request: Request| async move {

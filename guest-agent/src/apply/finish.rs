@@ -9,8 +9,9 @@ use crate::agent::Agent;
 use crate::error::{Doing, Result, internal};
 use crate::files;
 use crate::samba::{accounts, control, status};
+use crate::storage::run as storage;
 
-/// Ends what is no longer allowed, removes users who are no longer wanted, and clears up.
+/// Ends what is no longer allowed, removes users and mounts that are no longer wanted, and clears up.
 pub(super) fn finish(agent: &Agent, plan: &Plan, done: &mut Vec<Action>) -> Result<()> {
     let runner = agent.runner.as_ref();
     let mut failed = Vec::new();
@@ -43,6 +44,9 @@ pub(super) fn finish(agent: &Agent, plan: &Plan, done: &mut Vec<Action>) -> Resu
             done.push(Action::Removed(user.clone()));
         }
     }
+    // after the connections have ended
+    failed.extend(storage::finish(agent, &plan.storage, &mut |what| done.push(Action::Storage(what))));
+    let mut note = |result: Result<()>| failed.extend(result.err().map(|error| error.message));
     let old = agent.paths.smb_conf_old();
     note(files::remove(&old).doing(|| format!("removing {}", old.display())));
     if failed.is_empty() {

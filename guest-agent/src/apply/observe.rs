@@ -5,7 +5,7 @@ use smbgw_api::v1::DesiredState;
 use crate::accounts::Accounts;
 use crate::agent::Agent;
 use crate::error::{Doing, Result};
-use crate::{files, samba, state};
+use crate::{files, samba, state, storage};
 
 /// What a plan starts from.
 #[derive(Debug, Clone, Default)]
@@ -20,13 +20,15 @@ pub(crate) struct Observed {
     pub(crate) host: String,
     /// NetBIOS name for which the machine's SID was set.
     pub(crate) sid_set_for: Option<String>,
+    /// Mounts and the disk.
+    pub(crate) storage: storage::observe::Observed,
     /// State of smbd's unit.
     pub(crate) smbd: String,
 }
 
 impl Observed {
-    /// Looks.
-    pub(crate) fn read(agent: &Agent) -> Result<Self> {
+    /// Looks, as far as this state needs it.
+    pub(crate) fn read(agent: &Agent, desired: &DesiredState) -> Result<Self> {
         let smb_conf = agent.paths.smb_conf();
         Ok(Self {
             accounts: Accounts::read(&agent.paths)?,
@@ -36,6 +38,7 @@ impl Observed {
             applied: state::load(&agent.paths)?,
             host: crate::system::host_name(),
             sid_set_for: samba::sid::set_for(&agent.paths)?,
+            storage: storage::observe::Observed::read(agent, desired)?,
             smbd: agent.services.state(samba::UNIT)?,
         })
     }

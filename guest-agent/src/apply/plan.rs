@@ -9,6 +9,7 @@ use crate::accounts::Account;
 use crate::error::{Result, invalid};
 use crate::samba::config::{Config, restart_needed};
 use crate::samba::sid::account_domain;
+use crate::storage::plan::Changes;
 
 /// What is to be done; empty when all is as wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,9 +24,11 @@ pub(crate) struct Plan {
     pub(crate) smb_conf: Option<String>,
     /// NetBIOS name to set the machine's SID for.
     pub(crate) machine_sid: Option<String>,
+    /// Mounts and folders.
+    pub(crate) storage: Changes,
     /// What smbd must do.
     pub(crate) service: Service,
-    /// Shares that are gone or read-only now: their open connections end.
+    /// Shares that are gone, read-only or somewhere else now: their open connections end.
     pub(crate) close: Vec<ShareName>,
     /// Shares that are open to fewer users: connections of the others end.
     pub(crate) close_denied: Vec<ShareName>,
@@ -97,13 +100,14 @@ pub(crate) fn check(desired: &DesiredState) -> Result<()> {
             )));
         }
     }
-    Ok(())
+    crate::storage::plan::check(desired)
 }
 
 /// Plans. Refuses what would touch an account that is not ours.
 pub(crate) fn plan(desired: &DesiredState, observed: &Observed) -> Result<Plan> {
     check(desired)?;
-    let mut plan = Plan::default();
+    let mut plan =
+        Plan { storage: crate::storage::plan::plan(desired, &observed.storage), ..Plan::default() };
     for user in &desired.users {
         foreign(user, observed)?;
         match observed.accounts.user(user.name.as_str()) {
@@ -145,10 +149,10 @@ pub(crate) fn plan(desired: &DesiredState, observed: &Observed) -> Result<Plan> 
         plan.machine_sid = Some(domain);
     }
     if let Some(applied) = &observed.applied {
-        let read_only =
-            |share: &ShareName| desired.shares.iter().find(|s| s.name == *share).map(|s| s.read_only);
         for was in &applied.shares {
-            if read_only(&was.name).is_none_or(|now| now && !was.read_only) {
+            let now = desired.shares.iter().find(|now| now.name == was.name);
+            let ends = |now: &DesiredShare| now.read_only && !was.read_only || now.storage != was.storage;
+            if now.is_none_or(ends) {
                 plan.close.push(was.name.clone());
             } else if narrowed(applied, desired, was) {
                 plan.close_denied.push(was.name.clone());

@@ -33,6 +33,7 @@ fn in_force(state: &DesiredState) -> Observed {
         host: "team".into(),
         sid_set_for: Some("TEAM".into()),
         smbd: "active".into(),
+        storage: Default::default(),
     }
 }
 

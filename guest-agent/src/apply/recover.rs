@@ -35,7 +35,7 @@ pub(crate) fn recover(agent: &Agent) -> Result<()> {
     let Some(desired) = applied else {
         return first_change_failed(agent, reload);
     };
-    let observed = Observed::read(agent)?;
+    let observed = Observed::read(agent, &desired)?;
     let plan = super::plan::plan(&desired, &observed)?;
     let starting = plan.service == super::plan::Service::Start && observed.smbd == "activating";
     let only_service = super::plan::Plan { service: plan.service, ..Default::default() } == plan;
@@ -49,11 +49,12 @@ pub(crate) fn recover(agent: &Agent) -> Result<()> {
             .run(samba::UNIT, Job::Reload)
             .or_else(|_| agent.services.run(samba::UNIT, Job::Restart))?;
     }
-    run::apply(agent, &desired).map(drop)
+    run::mend(agent, &desired).map(drop)
 }
 
 /// Without a record, no user of ours is wanted.
 fn first_change_failed(agent: &Agent, reload: bool) -> Result<()> {
+    crate::storage::run::remove_all(agent)?;
     for account in Accounts::read(&agent.paths)?.ours() {
         if let Ok(name) = smbgw_api::UserName::parse(&account.name) {
             tracing::warn!(user = %name, "removing a user of a change that did not come to its end");

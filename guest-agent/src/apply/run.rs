@@ -1,7 +1,8 @@
 //! Carrying a plan out: all of it, or nothing.
 //!
-//! Order: what can be refused comes first (testparm), then what can be undone (users, smb.conf), then the proof that
-//! smbd serves, then the record (the commit point, [`crate::state`]), and last what cannot be undone (removed users).
+//! Order: what can be refused comes first (testparm), then what can be undone (mounts, users, smb.conf), then the proof
+//! that smbd serves, then the record (the commit point, [`crate::state`]), and last what cannot be undone (removed users,
+//! unmounted shares).
 
 use std::time::Duration;
 
@@ -14,9 +15,10 @@ use super::observe::Observed;
 use super::plan::{Plan, Service, plan};
 use crate::accounts::change;
 use crate::agent::Agent;
-use crate::error::{Doing, Result, samba, storage, with_hint};
+use crate::error::{Doing, Result, samba, with_hint};
 use crate::samba::{UNIT, accounts, negotiate, sid, testparm};
 use crate::services::Job;
+use crate::storage::run::{self as storage, Done, directories};
 use crate::{files, state};
 
 /// How long smbd may take from the end of systemd's job to its first answer.
@@ -26,11 +28,44 @@ const TRY: Duration = Duration::from_secs(2);
 
 /// Makes the desired state true.
 pub(crate) fn apply(agent: &Agent, desired: &DesiredState) -> Result<Applied> {
+    carry_out(agent, desired, Missing { tolerated: false, error: None })
+}
+
+/// As [`apply`], for a state on record: storage that is missing does not keep the rest from being put right. What could
+/// not be mounted is the error then.
+pub(super) fn mend(agent: &Agent, desired: &DesiredState) -> Result<Applied> {
+    carry_out(agent, desired, Missing { tolerated: true, error: None })
+}
+
+/// Storage that could not be had.
+struct Missing {
+    tolerated: bool,
+    error: Option<ApiError>,
+}
+
+impl Missing {
+    /// Keeps an error for later, or gives it at once.
+    fn unless(&mut self, result: Result<()>) -> Result<()> {
+        match result {
+            Err(error) if self.tolerated => {
+                self.error.get_or_insert(error);
+                Ok(())
+            }
+            other => other,
+        }
+    }
+}
+
+fn carry_out(agent: &Agent, desired: &DesiredState, mut missing: Missing) -> Result<Applied> {
     super::plan::check(desired)?;
-    directories(agent, desired)?;
-    let observed = Observed::read(agent)?;
-    let plan = plan(desired, &observed)?;
+    missing.unless(directories(agent, desired))?;
+    let observed = Observed::read(agent, desired)?;
+    let mut plan = plan(desired, &observed)?;
+    missing.unless(plan.storage.problem.take().map_or(Ok(()), Err))?;
     if plan.is_empty() {
+        if let Some(error) = missing.error {
+            return Err(error);
+        }
         agent.set_trouble(None);
         return Ok(Applied { changed: false, actions: Vec::new() });
     }
@@ -38,7 +73,9 @@ pub(crate) fn apply(agent: &Agent, desired: &DesiredState) -> Result<Applied> {
     if let Some(text) = &plan.smb_conf {
         candidate(agent, desired, text)?;
     }
-    if let Err(error) = reversible(agent, &plan, &mut done) {
+    let mounted = storage::change(agent, &plan.storage, &mut |what| done.push(Action::Storage(what)));
+    let changed = missing.unless(mounted).and_then(|()| reversible(agent, &plan, &mut done));
+    if let Err(error) = changed {
         tracing::warn!(%error, "putting the old state back");
         return Err(put_back(agent, &plan, &done, error));
     }
@@ -49,6 +86,9 @@ pub(crate) fn apply(agent: &Agent, desired: &DesiredState) -> Result<Applied> {
         done.push(Action::Recorded);
     }
     finish(agent, &plan, &mut done)?;
+    if let Some(error) = missing.error {
+        return Err(error);
+    }
     agent.set_trouble(None);
     let actions: Vec<String> = done.iter().map(Action::to_string).collect();
     tracing::info!(?actions, "applied");
@@ -57,6 +97,7 @@ pub(crate) fn apply(agent: &Agent, desired: &DesiredState) -> Result<Applied> {
 
 /// Something that was done, in the order it was done.
 pub(super) enum Action {
+    Storage(Done),
     Added(DesiredUser),
     Renumbered(DesiredUser, u32),
     Removed(smbgw_api::UserName),
@@ -70,6 +111,7 @@ pub(super) enum Action {
 impl std::fmt::Display for Action {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::Storage(what) => what.fmt(f),
             Self::Added(user) => write!(f, "added user {} with uid {}", user.name, user.uid),
             Self::Renumbered(user, old) => {
                 write!(f, "changed the uid of {} from {old} to {}", user.name, user.uid)
@@ -79,6 +121,7 @@ impl std::fmt::Display for Action {
             Self::Service(Job::Start) => f.write_str("started smbd"),
             Self::Service(Job::Reload) => f.write_str("reloaded smbd"),
             Self::Service(Job::Restart) => f.write_str("restarted smbd"),
+            Self::Service(Job::Stop) => f.write_str("stopped smbd"),
             Self::Closed(share) => {
                 write!(f, "ended the connections to share {share} that are no longer allowed")
             }
@@ -86,21 +129,6 @@ impl std::fmt::Display for Action {
             Self::Recorded => f.write_str("recorded the state"),
         }
     }
-}
-
-/// Every share's directory must be there: a missing one is a mount that failed.
-fn directories(agent: &Agent, desired: &DesiredState) -> Result<()> {
-    for share in &desired.shares {
-        let path = agent.paths.share(&share.name);
-        if !std::fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_dir()) {
-            let error = storage(format!("share {}: {} is not a directory", share.name, path.display()));
-            return Err(with_hint(
-                error,
-                "the share's storage must be mounted there before the gateway serves it",
-            ));
-        }
-    }
-    Ok(())
 }
 
 /// Writes the new smb.conf beside the old one and has Samba check it.
@@ -201,6 +229,7 @@ fn put_back(agent: &Agent, plan: &Plan, done: &[Action], mut error: ApiError) ->
                 let back = if old.exists() { files::rename(&old, &now) } else { files::remove(&now) };
                 note(back.doing(|| "putting the old smb.conf back".to_owned()));
             }
+            Action::Storage(what) => note(storage::put_back(agent, what)),
             Action::Added(user) => note(change::remove(runner, &user.name)),
             Action::Renumbered(user, old) => note(
                 change::remove(runner, &user.name)

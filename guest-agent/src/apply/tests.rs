@@ -66,7 +66,7 @@ impl Runner for Tools {
             Trouble::None | Trouble::KilledAfter => {}
         }
         let words: Vec<&str> = display.split(' ').collect();
-        let mut stdout = Vec::new();
+        let mut output = Output::default();
         match words[0] {
             "useradd" => {
                 let (uid, name) = (words[2], *words.last().unwrap());
@@ -78,13 +78,17 @@ impl Runner for Tools {
                 self.edit("etc/passwd", |l| l.retain(|line| !line.starts_with(&start)));
                 self.edit("etc/group", |l| l.retain(|line| !line.starts_with(&start)));
             }
-            "testparm" => stdout = std::fs::read(words.last().unwrap()).unwrap(),
+            // on files, these do for real what they do to disks and folders
+            "blkid" | "mkfs.ext4" | "resize2fs" | "getfacl" | "setfacl" => {
+                output = smbgw_command::System::new().run(command)?;
+            }
+            "testparm" => output.stdout = std::fs::read(words.last().unwrap()).unwrap(),
             _ => {}
         }
         if trouble == Trouble::KilledAfter {
             std::panic::panic_any("killed");
         }
-        Ok(Output { stdout, ..Output::default() })
+        Ok(output)
     }
 }
 
@@ -99,13 +103,21 @@ struct Gateway {
 impl Gateway {
     fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
-        for directory in ["etc/samba", "var/lib/smbgw", "srv/smb/x", "srv/smb/y"] {
+        for directory in [
+            "etc/samba",
+            "var/lib/smbgw",
+            "srv/smb/x",
+            "srv/smb/y",
+            "etc/systemd/system/multi-user.target.wants",
+            "proc/self",
+        ] {
             std::fs::create_dir_all(root.path().join(directory)).unwrap();
         }
         std::fs::write(root.path().join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n").unwrap();
         std::fs::write(root.path().join("etc/group"), "root:x:0:\n").unwrap();
+        std::fs::write(root.path().join("proc/self/mountinfo"), "").unwrap();
         std::fs::write(root.path().join("etc/samba/smb.conf"), Config::base().render()).unwrap();
-        let services = Arc::new(Fake::new("active"));
+        let services = Arc::new(Fake::below("active", root.path()));
         Self { root, services, seen: Arc::default(), port: smbd() }
     }
 
@@ -128,7 +140,8 @@ impl Gateway {
     /// All files that the agent may change, with their content.
     fn files(&self) -> Vec<(String, String)> {
         let mut files = Vec::new();
-        for directory in ["etc", "etc/samba", "var/lib/smbgw"] {
+        let wanted = "etc/systemd/system/multi-user.target.wants";
+        for directory in ["etc", "etc/samba", "var/lib/smbgw", "etc/systemd/system", wanted] {
             for entry in std::fs::read_dir(self.root.path().join(directory)).unwrap() {
                 let path = entry.unwrap().path();
                 // the SID stays set, by intent
@@ -168,6 +181,9 @@ fn smbd() -> u16 {
     });
     port
 }
+
+#[path = "storage_tests.rs"]
+mod storage;
 
 fn state(users: &[&str], shares: &[&str]) -> DesiredState {
     let uid = |name: &str| 10_000 + u32::from(name.as_bytes()[0]);

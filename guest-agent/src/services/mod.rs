@@ -13,6 +13,14 @@ pub(crate) trait Services: Send + Sync {
 
     /// Does something to a unit.
     fn run(&self, unit: &str, job: Job) -> Result<()>;
+
+    /// Waits until it can be asked, when the machine has just booted.
+    fn ready(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Has the manager read unit files again.
+    fn reload(&self) -> Result<()>;
 }
 
 /// What can be done to a unit (org.freedesktop.systemd1(5)).
@@ -24,6 +32,8 @@ pub(crate) enum Job {
     Reload,
     /// Stop and start it.
     Restart,
+    /// Stop it.
+    Stop,
 }
 
 impl std::fmt::Display for Job {
@@ -32,44 +42,10 @@ impl std::fmt::Display for Job {
             Self::Start => "start",
             Self::Reload => "reload",
             Self::Restart => "restart",
+            Self::Stop => "stop",
         })
     }
 }
 
 #[cfg(test)]
-pub(crate) mod fake {
-    //! Services of tests: a list of what was done, and a state to set.
-
-    use std::sync::Mutex;
-
-    use super::{Job, Services};
-    use crate::error::{Result, samba};
-
-    /// Remembers jobs; fails those in `failing`.
-    pub(crate) struct Fake {
-        pub(crate) state: Mutex<String>,
-        pub(crate) jobs: Mutex<Vec<Job>>,
-        pub(crate) failing: Mutex<Vec<Job>>,
-    }
-
-    impl Fake {
-        pub(crate) fn new(state: &str) -> Self {
-            Self { state: Mutex::new(state.into()), jobs: Mutex::default(), failing: Mutex::default() }
-        }
-    }
-
-    impl Services for std::sync::Arc<Fake> {
-        fn state(&self, _unit: &str) -> Result<String> {
-            Ok(self.state.lock().unwrap().clone())
-        }
-
-        fn run(&self, unit: &str, job: Job) -> Result<()> {
-            self.jobs.lock().unwrap().push(job);
-            if self.failing.lock().unwrap().contains(&job) {
-                return Err(samba(format!("{job} of {unit}: failed")));
-            }
-            *self.state.lock().unwrap() = "active".into();
-            Ok(())
-        }
-    }
-}
+pub(crate) mod fake;

@@ -16,6 +16,10 @@ use crate::error::{Result, internal, samba};
 const ASK: Duration = Duration::from_secs(5);
 /// For a job; smbd starts within a second on any machine that is not overloaded.
 const WORK: Duration = Duration::from_secs(20);
+/// For a job of a mount: its own `TimeoutSec`, and once more until systemd gives up a process that cannot be killed.
+const MOUNTS: Duration = Duration::from_secs(70);
+/// How long a machine may take from our start, which is early, to its bus.
+const BOOTS: Duration = Duration::from_secs(120);
 /// How long the bus may take to appear: the agent starts before it.
 const BUS: Duration = Duration::from_secs(5);
 
@@ -35,6 +39,9 @@ trait Manager {
     fn start_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
     fn reload_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
     fn restart_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
+    fn stop_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
+    /// Reads all unit files again.
+    fn reload(&self) -> zbus::Result<()>;
 
     /// A job ended; `result` is `done` when all is well.
     #[zbus(signal)]
@@ -81,16 +88,40 @@ impl Services for Systemd {
     }
 
     fn run(&self, unit: &str, job: Job) -> Result<()> {
-        let work = async { tokio::time::timeout(WORK, run(unit, job)).await };
+        let limit = if unit.ends_with(".mount") { MOUNTS } else { WORK };
+        let work = async { tokio::time::timeout(limit, run(unit, job)).await };
         let result = self
             .runtime
             .block_on(work)
-            .map_err(|_| samba(format!("systemd's {job} of {unit} did not end within {} s", WORK.as_secs())))?
+            .map_err(|_| {
+                samba(format!("systemd's {job} of {unit} did not end within {} s", limit.as_secs()))
+            })?
             .map_err(|error| internal(format!("asking systemd for a {job} of {unit}: {error}")))?;
         match result.as_str() {
             "done" => Ok(()),
             other => Err(samba(format!("systemd's {job} of {unit} ended with result {other:?}"))),
         }
+    }
+
+    fn ready(&self) -> Result<()> {
+        let start = tokio::time::Instant::now();
+        self.runtime.block_on(async {
+            loop {
+                match connect().await {
+                    Ok(_) => return Ok(()),
+                    Err(_) if start.elapsed() < BOOTS => {}
+                    Err(error) => return Err(internal(format!("the system bus does not answer: {error}"))),
+                }
+            }
+        })
+    }
+
+    fn reload(&self) -> Result<()> {
+        let work = async { ManagerProxy::new(&connect().await?).await?.reload().await };
+        self.runtime
+            .block_on(async { tokio::time::timeout(WORK, work).await })
+            .map_err(|_| internal(format!("systemd did not read its units within {} s", WORK.as_secs())))?
+            .map_err(|error| internal(format!("asking systemd to read its units: {error}")))
     }
 }
 
@@ -120,6 +151,12 @@ async fn run(unit: &str, job: Job) -> zbus::Result<String> {
         Job::Start => manager.start_unit(unit, "replace").await?,
         Job::Reload => manager.reload_unit(unit, "replace").await?,
         Job::Restart => manager.restart_unit(unit, "replace").await?,
+        Job::Stop => match manager.stop_unit(unit, "replace").await {
+            Err(zbus::Error::MethodError(name, ..)) if name.as_str().ends_with(".NoSuchUnit") => {
+                return Ok("done".to_owned());
+            }
+            other => other?,
+        },
     };
     while let Some(signal) = poll_fn(|context| Pin::new(&mut ended).poll_next(context)).await {
         let args = signal.args()?;
