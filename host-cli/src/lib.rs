@@ -8,12 +8,14 @@
 //! * [`operation`]: running a plan: locks, journal, progress, audit
 //! * [`platform`]: where gateways run
 //! * [`record`]: what the node remembers of a gateway
+//! * [`cloud_init`]: what a virtual machine is told at boot
 //! * [`link`]: how the host reaches an agent
 //! * [`storage`]: looking at the directories that are shared
 //! * [`output`]: what a person or a program sees
 //! * [`error`]: errors with category, code and hint; exit codes
 
 pub mod cli;
+pub mod cloud_init;
 pub mod durable;
 pub mod error;
 pub mod link;

@@ -4,12 +4,21 @@ use std::net::Ipv4Addr;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use smbgw_api::{BridgeName, ByteSize, GatewayName, GatewaySpec, HostPath, ShareName};
+
+use smbgw_api::{
+    BridgeName, ByteSize, DiskSource, Firmware, GatewayName, GatewaySpec, HostPath, ShareName, VlanId,
+};
+
+use crate::{Error, Result};
 
 /// Format of a record.
 pub const RECORD_VERSION: u32 = 1;
 /// Memory limit of a container that does not set its own.
-pub const DEFAULT_MEMORY: ByteSize = ByteSize::from_mib(128);
+pub const CONTAINER_MEMORY: ByteSize = ByteSize::from_mib(128);
+/// Memory of a virtual machine that does not set its own.
+pub const MACHINE_MEMORY: ByteSize = ByteSize::from_mib(2048);
+/// Processors of a virtual machine that does not set its own.
+pub const MACHINE_CORES: u32 = 2;
 
 /// What the node remembers of a gateway.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,18 +61,67 @@ pub struct GuestPlan {
     pub name: GatewayName,
     /// Exact template, with version, as `debian-13_0.1.0`.
     pub template: String,
-    /// Memory limit.
+    /// Memory: limit of a container, size of a machine.
     pub memory: ByteSize,
-    /// Processors; all when absent.
+    /// Processors; all when absent (containers only).
     pub cores: Option<u32>,
     /// Network card.
     pub network: GuestNetwork,
-    /// First host id of the container's map.
-    pub id_base: u32,
-    /// Number of ids in the map.
-    pub id_count: u32,
-    /// Directories that are mounted into it.
+    /// What it is.
+    pub form: GuestForm,
+    /// Directories that are mounted into it: bound into a container, by virtio-fs in a machine.
     pub mounts: Vec<GuestMount>,
+}
+
+impl GuestPlan {
+    /// What it is, in a word.
+    pub fn kind(&self) -> &'static str {
+        match self.form {
+            GuestForm::Container(_) => "container",
+            GuestForm::Machine { .. } => "virtual machine",
+        }
+    }
+
+    /// Host ids of a container.
+    ///
+    /// # Errors
+    /// For a virtual machine, which has none.
+    pub fn ids(&self) -> Result<IdRange> {
+        match self.form {
+            GuestForm::Container(ids) => Ok(ids),
+            GuestForm::Machine { .. } => Err(Error::internal("a virtual machine has no id map")),
+        }
+    }
+
+    /// Whether it is a virtual machine.
+    pub fn is_machine(&self) -> bool {
+        matches!(self.form, GuestForm::Machine { .. })
+    }
+}
+
+/// Host ids of a container: its own ids begin at 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct IdRange {
+    /// The first.
+    pub base: u32,
+    /// How many.
+    pub count: u32,
+}
+
+/// What a guest is, with all that only this kind has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum GuestForm {
+    /// An unprivileged container, with the host ids that it has.
+    Container(IdRange),
+    /// A virtual machine.
+    Machine {
+        /// What starts it.
+        firmware: Firmware,
+        /// Its data disk.
+        disk: Option<DiskSource>,
+    },
 }
 
 /// The network card of a guest.
@@ -80,6 +138,9 @@ pub struct GuestNetwork {
     pub address: GuestAddress,
     /// Default route.
     pub gateway: Option<Ipv4Addr>,
+    /// VLAN of its port on the bridge; untagged when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vlan: Option<VlanId>,
 }
 
 /// Address of a guest.
@@ -116,7 +177,7 @@ impl std::fmt::Display for GuestAddress {
     }
 }
 
-/// A directory that is mounted into a guest. Always `nosuid,nodev,noexec`: inside and outside ids are the same on
+/// A directory that is mounted into a guest. In a container always `nosuid,nodev,noexec`: inside and outside ids are the same on
 /// it, so a lost gateway must not be able to plant anything on the node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -125,4 +186,38 @@ pub struct GuestMount {
     pub source: HostPath,
     /// Share it is for; the mount point follows from its name.
     pub share: ShareName,
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A virtual machine with one shared directory and a data disk.
+    pub(crate) fn machine() -> GuestPlan {
+        GuestPlan {
+            name: GatewayName::parse("team").unwrap(),
+            template: "debian-13-vm_0.1.0".into(),
+            memory: MACHINE_MEMORY,
+            cores: Some(MACHINE_CORES),
+            network: GuestNetwork {
+                bridge: BridgeName::parse("smbgw0").unwrap(),
+                own_bridge: true,
+                mac: "02:01:02:03:04:05".into(),
+                address: GuestAddress::Static { ip: [10, 86, 0, 10].into(), prefix: 24 },
+                gateway: Some([10, 86, 0, 1].into()),
+                vlan: None,
+            },
+            form: GuestForm::Machine {
+                firmware: Firmware::Bios,
+                disk: Some(DiskSource::Rbd {
+                    image: smbgw_api::RbdImage::parse("tank/team").unwrap(),
+                    user: None,
+                }),
+            },
+            mounts: vec![GuestMount {
+                source: HostPath::parse("/srv/a, b").unwrap(),
+                share: ShareName::parse("team").unwrap(),
+            }],
+        }
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! * [`Command`]: what to run: program, arguments, input, deadline, limits. Plain data.
 //! * [`Runner`]: who runs it: [`System`] really does, [`Recorder`] keeps a list and answers from a script.
+//! * [`Service`]: a process that lives on, started by [`System::launch`].
 //! * [`CommandError`]: program, arguments, status and the end of stderr; never a secret.
 //! * [`Interrupt`]: a flag that ends running commands and waits early (Ctrl-C).
 //! * [`wait_until`]: the only way to wait for something: with a deadline, and a name for it.
@@ -10,6 +11,7 @@ mod error;
 mod interrupt;
 mod process;
 mod recorder;
+mod service;
 mod spec;
 mod wait;
 
@@ -17,6 +19,7 @@ pub use error::CommandError;
 pub use interrupt::Interrupt;
 pub use process::{OnLine, Streams, System};
 pub use recorder::Recorder;
+pub use service::{Service, wait_for_any};
 pub use spec::{Command, Output, Stdin};
 pub use wait::{WaitError, wait_until};
 

@@ -117,6 +117,19 @@ impl System {
     }
 
     fn spawn(&self, command: &Command, streamed_stdin: bool) -> Result<Child, CommandError> {
+        let mut process = self.prepare(command);
+        process
+            // own group: a deadline ends helpers too, and Ctrl-C reaches us first so that we can undo
+            .process_group(0)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .stdin(if streamed_stdin || command.stdin_data().is_some() { Stdio::piped() } else { Stdio::null() });
+        die_with_parent(&mut process);
+        process.spawn().map_err(|source| not_started(command, source))
+    }
+
+    /// Program, arguments, clean environment, directory and user; nothing is started yet.
+    pub(crate) fn prepare(&self, command: &Command) -> std::process::Command {
         #[expect(clippy::disallowed_methods, reason = "this is the one place that starts processes")]
         let mut process = std::process::Command::new(&command.program);
         process
@@ -125,27 +138,14 @@ impl System {
             .env("PATH", self.path.as_deref().unwrap_or(SEARCH_PATH))
             .env("LC_ALL", "C.UTF-8")
             .env("HOME", "/root")
-            .envs(command.env.iter().map(|(name, value)| (name, value)))
-            // own group: a deadline ends helpers too, and Ctrl-C reaches us first so that we can undo
-            .process_group(0)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .stdin(if streamed_stdin || command.stdin_data().is_some() { Stdio::piped() } else { Stdio::null() });
+            .envs(command.env.iter().map(|(name, value)| (name, value)));
         if let Some(directory) = &command.directory {
             process.current_dir(directory);
         }
         if let Some((uid, gid)) = command.user {
             process.uid(uid).gid(gid);
         }
-        die_with_parent(&mut process);
-        process.spawn().map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound
-                if command.directory.as_ref().is_none_or(|d| std::path::Path::new(d).is_dir()) =>
-            {
-                CommandError::NotInstalled { program: command.program.clone() }
-            }
-            _ => CommandError::Start { command: command.display(), source },
-        })
+        process
     }
 
     fn wait(&self, child: &mut Child, command: &Command) -> io::Result<Ended> {
@@ -278,7 +278,19 @@ fn text_tail(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&bytes[start..]).trim().to_owned()
 }
 
-fn describe(status: ExitStatus) -> String {
+/// The error of a process that could not be started.
+pub(crate) fn not_started(command: &Command, source: io::Error) -> CommandError {
+    match source.kind() {
+        io::ErrorKind::NotFound
+            if command.directory.as_ref().is_none_or(|d| std::path::Path::new(d).is_dir()) =>
+        {
+            CommandError::NotInstalled { program: command.program.clone() }
+        }
+        _ => CommandError::Start { command: command.display(), source },
+    }
+}
+
+pub(crate) fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit code {code}"),
         (None, Some(signal)) => format!("signal {signal}"),

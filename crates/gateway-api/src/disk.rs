@@ -15,7 +15,8 @@ pub struct Disk {
 }
 
 /// Where the blocks of a disk are.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum DiskSource {
     /// A raw image file, or a block device as `/dev/zvol/tank/team`.
     File(DiskPath),

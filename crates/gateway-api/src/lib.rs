@@ -8,7 +8,7 @@
 //! * [`path`] — [`HostPath`]
 //! * [`disk`] — [`Disk`], [`DiskSource`], [`DiskPath`], [`RbdImage`], [`CephUser`], [`FolderPath`]
 //! * [`network`] — [`Network`], [`Address`], [`BridgeName`], [`VlanId`]
-//! * [`spec`] — [`GatewaySpec`], [`Share`], [`Location`], [`User`]
+//! * [`spec`] — [`GatewaySpec`], [`Mode`], [`Firmware`], [`Share`], [`Location`], [`User`]
 //! * [`manifest`] — the YAML file of `apply -f`
 //! * [`v1`]: wire types of the agent
 
@@ -27,7 +27,7 @@ pub use names::{GatewayName, ShareName, TemplateName, UserName};
 pub use network::{Address, BridgeName, Network, VlanId};
 pub use path::HostPath;
 pub use size::ByteSize;
-pub use spec::{GatewaySpec, Location, Mode, SecurityProfile, Share, User};
+pub use spec::{Firmware, GatewaySpec, Location, Mode, SecurityProfile, Share, User};
 
 /// A value that breaks a rule; the message says which one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -80,6 +80,8 @@ entry! {
     network: crate::Network,
     #[serde(default)]
     security: crate::SecurityProfile,
+    #[serde(default)]
+    firmware: crate::Firmware,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     disk: Option<crate::Disk>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

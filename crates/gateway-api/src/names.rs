@@ -43,6 +43,10 @@ impl GatewayName {
         if ["localhost", "global", "all"].contains(&text) {
             return bad("is reserved");
         }
+        // YAML 1.1, which cloud-init and Proxmox VE read, takes these for something else than text
+        if ["on", "off", "yes", "no", "true", "false", "null"].contains(&text) {
+            return bad("has a meaning of its own in YAML");
+        }
         Ok(Self(text.to_owned()))
     }
 

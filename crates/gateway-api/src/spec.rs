@@ -37,6 +37,33 @@ impl std::fmt::Display for Mode {
     }
 }
 
+/// What starts a virtual machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Firmware {
+    /// SeaBIOS.
+    #[default]
+    Bios,
+    /// OVMF, with Secure Boot.
+    Uefi,
+}
+
+impl Firmware {
+    fn is_bios(&self) -> bool {
+        *self == Self::Bios
+    }
+}
+
+impl std::fmt::Display for Firmware {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Bios => "bios",
+            Self::Uefi => "uefi",
+        })
+    }
+}
+
 /// How strict a gateway is with its clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -236,6 +263,9 @@ pub struct GatewaySpec {
     /// Strictness.
     #[serde(default)]
     pub security: SecurityProfile,
+    /// What starts the virtual machine (mode vm).
+    #[serde(default, skip_serializing_if = "Firmware::is_bios")]
+    pub firmware: Firmware,
     /// A disk of its own, for shares with a `folder` (mode vm).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk: Option<Disk>,
@@ -256,6 +286,13 @@ impl GatewaySpec {
         let bad = |what, value: &str, rule: &str| Err(Invalid::new(what, value, rule));
         if self.disk.is_some() && self.mode != Mode::Vm {
             return bad("disk", self.name.as_str(), "only a virtual machine has a disk of its own: mode vm");
+        }
+        if self.firmware != Firmware::Bios && self.mode != Mode::Vm {
+            return bad(
+                "firmware",
+                &self.firmware.to_string(),
+                "only a virtual machine has firmware: mode vm",
+            );
         }
         for (index, share) in self.shares.iter().enumerate() {
             if let Location::Folder(folder) = &share.location

@@ -132,11 +132,11 @@ fn plan(context: &Context, entry: &ManifestEntry, secrets: &Secrets) -> Result<(
     match (entry.intent, record) {
         (Intent::Removed, None) => Ok((empty("delete"), "absent")),
         (Intent::Removed, Some(_)) => {
-            let observed = Observed::look(platform, [])?;
+            let observed = Observed::look(platform, None)?;
             Ok((plan::delete::plan(name, platform.guest_state(name)?, &observed, entropy)?, "deleted"))
         }
         (Intent::Present, record) => {
-            let observed = Observed::look(platform, entry.spec.shares.iter().map(|share| &share.path))?;
+            let observed = Observed::look(platform, Some(&entry.spec))?;
             let known = |user: &UserName| {
                 record.as_ref().is_some_and(|r| r.spec.users.iter().any(|u| u.name == *user))
             };

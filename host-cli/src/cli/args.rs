@@ -8,12 +8,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use smbgw_api::{
-    Address, BridgeName, ByteSize, GatewayName, HostPath, Mode, SecurityProfile, ShareName, TemplateName,
-    UserName,
+    Address, BridgeName, ByteSize, CephUser, DiskPath, Firmware, FolderPath, GatewayName, HostPath, Mode,
+    RbdImage, SecurityProfile, ShareName, TemplateName, UserName, VlanId,
 };
 use smbgw_journal::OperationId;
 
 pub use self::members::{ShareVerb, UserVerb};
+use crate::platform::Form;
 
 /// Makes Windows shares out of a Proxmox VE node's storage, without a NAS VM.
 #[derive(Debug, Parser)]
@@ -50,7 +51,7 @@ pub enum OutputFormat {
 pub enum PlatformName {
     /// Proxmox VE
     Pve,
-    /// LXC on any Debian machine
+    /// LXC and QEMU on any Debian machine
     Standalone,
 }
 
@@ -100,6 +101,9 @@ pub enum Verb {
         /// Directory
         directory: PathBuf,
     },
+    /// Hold a virtual machine together (the platform starts this)
+    #[command(hide = true)]
+    Machine(GatewayArg),
     /// Print the JSON schema of what `--output json` prints
     #[command(hide = true)]
     Schema,
@@ -123,14 +127,17 @@ pub struct CreateArgs {
     /// Directory on this node to share
     #[arg(long, value_name = "DIR")]
     pub path: Option<HostPath>,
+    #[command(flatten)]
+    /// Disk of a virtual machine.
+    pub disk: DiskArgs,
     /// Name of the share [default: the gateway's name]
-    #[arg(long, value_name = "NAME", requires = "path")]
+    #[arg(long, value_name = "NAME")]
     pub share: Option<ShareName>,
     #[command(flatten)]
     /// Options of the share.
     pub share_options: ShareOptions,
     /// Quota of the share, as 500G
-    #[arg(long, value_name = "SIZE", requires = "path")]
+    #[arg(long, value_name = "SIZE")]
     pub quota: Option<ByteSize>,
     /// Local user to make; may be given several times
     #[arg(long = "user", value_name = "NAME")]
@@ -141,12 +148,16 @@ pub struct CreateArgs {
     /// Template [default: debian-13]
     #[arg(long, value_name = "NAME")]
     pub template: Option<TemplateName>,
-    /// Memory limit [default: 128M]
-    #[arg(long, value_name = "SIZE")]
+    /// Memory: limit of a container [default: 128M], size of a virtual machine
+    /// [default: 2G]
+    #[arg(long, visible_alias = "vm-memory", value_name = "SIZE")]
     pub memory: Option<ByteSize>,
-    /// Processors [default: all]
-    #[arg(long, value_name = "N")]
+    /// Processors [default: all; in a virtual machine 2]
+    #[arg(long, visible_alias = "vm-cores", value_name = "N")]
     pub cores: Option<u32>,
+    /// What starts a virtual machine: bios or uefi (with Secure Boot)
+    #[arg(long, default_value_t, value_parser = parse_firmware, value_name = "FIRMWARE")]
+    pub firmware: Firmware,
     #[command(flatten)]
     /// Network.
     pub network: NetworkArgs,
@@ -159,6 +170,26 @@ pub struct CreateArgs {
     #[command(flatten)]
     /// Only plan.
     pub dry: DryRun,
+}
+
+/// The disk of a virtual machine, for shares with a folder.
+#[derive(Debug, Args)]
+pub struct DiskArgs {
+    /// Raw image file or block device: the disk of a virtual machine
+    #[arg(long, value_name = "FILE", conflicts_with = "rbd")]
+    pub disk: Option<DiskPath>,
+    /// RBD image: the disk of a virtual machine
+    #[arg(long, value_name = "POOL/IMAGE")]
+    pub rbd: Option<RbdImage>,
+    /// Ceph user, without client. [default: admin]
+    #[arg(long, value_name = "USER", requires = "rbd")]
+    pub ceph_user: Option<CephUser>,
+    /// Make a file system on the disk if it is empty
+    #[arg(long)]
+    pub format: bool,
+    /// Folder on the disk to share [default: the share's name]
+    #[arg(long, value_name = "FOLDER", conflicts_with = "path")]
+    pub folder: Option<FolderPath>,
 }
 
 /// Options of a share, the same for `create` and `share add`.
@@ -179,7 +210,7 @@ pub struct ShareOptions {
 #[derive(Debug, Args)]
 pub struct NetworkArgs {
     /// Bridge on this node [default: the platform's own]
-    #[arg(long, value_name = "BRIDGE")]
+    #[arg(long, visible_alias = "net", value_name = "BRIDGE")]
     pub bridge: Option<BridgeName>,
     /// auto, dhcp or an address as 10.0.0.5/24
     #[arg(long, value_name = "ADDRESS")]
@@ -187,6 +218,9 @@ pub struct NetworkArgs {
     /// Default route
     #[arg(long, value_name = "IP")]
     pub gateway: Option<Ipv4Addr>,
+    /// VLAN on a bridge that tells VLANs apart
+    #[arg(long, value_name = "NUMBER")]
+    pub vlan: Option<VlanId>,
 }
 
 /// Where a password comes from; asked for on a terminal when nothing is given. Never an argument.
@@ -217,12 +251,16 @@ pub struct DryRun {
 pub struct SetArgs {
     /// Name of the gateway
     pub name: GatewayName,
-    /// Memory limit
-    #[arg(long, value_name = "SIZE")]
+    /// Memory; a virtual machine is restarted for it
+    #[arg(long, visible_alias = "vm-memory", value_name = "SIZE")]
     pub memory: Option<ByteSize>,
-    /// Processors
-    #[arg(long, value_name = "N")]
+    /// Processors; a virtual machine is restarted for it
+    #[arg(long, visible_alias = "vm-cores", value_name = "N")]
     pub cores: Option<u32>,
+    /// Let the file system on a virtual machine's disk grow to the size that
+    /// the disk has now
+    #[arg(long)]
+    pub grow_disk: bool,
     #[command(flatten)]
     /// Network.
     pub network: NetworkArgs,
@@ -290,13 +328,16 @@ pub enum TemplateVerb {
         /// Keep the built files here as well
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
+        /// Modes to build it for: lxc, vm or both
+        #[arg(long, value_delimiter = ',', default_value = "lxc", value_parser = parse_form)]
+        mode: Vec<Form>,
         /// Nothing is downloaded
         #[arg(long)]
         offline: bool,
     },
     /// Install a template from its file
     Install {
-        /// The .tar.zst; its manifest lies beside it
+        /// The .tar.zst or .qcow2; its manifest lies beside it
         file: PathBuf,
         #[command(flatten)]
         /// Only plan.
@@ -369,6 +410,22 @@ fn parse_mode(text: &str) -> Result<Mode, String> {
         "vm" => Ok(Mode::Vm),
         "native" => Ok(Mode::Native),
         _ => Err("lxc, vm or native".to_owned()),
+    }
+}
+
+fn parse_firmware(text: &str) -> Result<Firmware, String> {
+    match text {
+        "bios" => Ok(Firmware::Bios),
+        "uefi" => Ok(Firmware::Uefi),
+        _ => Err("bios or uefi".to_owned()),
+    }
+}
+
+fn parse_form(text: &str) -> Result<Form, String> {
+    match text {
+        "lxc" => Ok(Form::Container),
+        "vm" => Ok(Form::Machine),
+        _ => Err("lxc or vm".to_owned()),
     }
 }
 

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::process::ExitCode;
 
-use smbgw_api::{GatewaySpec, Network, Share, ShareName, User};
+use smbgw_api::{Disk, DiskSource, FolderPath, GatewaySpec, Location, Network, Share, ShareName, User};
 
-use super::args::CreateArgs;
+use super::args::{CreateArgs, DiskArgs};
 use super::show_plan;
 use crate::operation::{self, Context, Secrets};
 use crate::output::view::Changed;
@@ -22,7 +22,7 @@ pub(super) fn run(context: &Context, args: CreateArgs) -> Result<ExitCode> {
     }
     let _lock = context.platform.lock(&spec.name)?;
     operation::refuse_unfinished(context, spec.name.as_str())?;
-    let observed = Observed::look(&*context.platform, spec.shares.iter().map(|share| &share.path))?;
+    let observed = Observed::look(&*context.platform, Some(&spec))?;
     let users: BTreeSet<_> = args.users.iter().cloned().collect();
     let plan = plan::create::plan(
         &|what| context.platform.by_hand(what),
@@ -70,24 +70,33 @@ fn address(context: &Context, spec: &GatewaySpec) -> Result<String> {
 }
 
 fn spec(args: &CreateArgs) -> Result<GatewaySpec> {
-    let shares = match &args.path {
-        None => Vec::new(),
-        Some(path) => {
-            let name = match &args.share {
-                Some(name) => name.clone(),
-                None => ShareName::parse(args.name.as_str())?,
-            };
-            vec![Share {
-                name,
-                path: path.clone(),
-                comment: args.share_options.comment.clone(),
-                read_only: args.share_options.read_only,
-                users: Vec::new(),
-                browseable: true,
-                grant: args.share_options.grant,
-            }]
-        }
+    let disk = disk(&args.disk)?;
+    let name = match &args.share {
+        Some(name) => name.clone(),
+        None => ShareName::parse(args.name.as_str())?,
     };
+    let location = match (&args.path, &disk) {
+        (Some(path), _) => Some(Location::Directory(path.clone())),
+        (None, Some(_)) => Some(Location::Folder(match &args.disk.folder {
+            Some(folder) => folder.clone(),
+            None => FolderPath::parse(name.as_str())?,
+        })),
+        (None, None) => None,
+    };
+    if location.is_none() && (args.share.is_some() || args.quota.is_some() || args.disk.folder.is_some()) {
+        return Err(Error::usage("no-location", "it is not said what to share")
+            .hint("a directory on this node: --path; or a disk for a virtual machine: --disk or --rbd"));
+    }
+    let share = |location| Share {
+        name,
+        location,
+        comment: args.share_options.comment.clone(),
+        read_only: args.share_options.read_only,
+        users: Vec::new(),
+        browseable: true,
+        grant: args.share_options.grant,
+    };
+    let shares = location.map(share).into_iter().collect();
     let spec = GatewaySpec {
         name: args.name.clone(),
         mode: args.mode,
@@ -99,11 +108,25 @@ fn spec(args: &CreateArgs) -> Result<GatewaySpec> {
             bridge: args.network.bridge.clone(),
             ip: args.network.ip.unwrap_or(Network::default().ip),
             gateway: args.network.gateway,
+            vlan: args.network.vlan,
         },
+        firmware: args.firmware,
+        disk,
         security: args.security,
         users: args.users.iter().map(|name| User { name: name.clone(), uid: None }).collect(),
         shares,
     };
     spec.check()?;
     Ok(spec)
+}
+
+fn disk(args: &DiskArgs) -> Result<Option<Disk>> {
+    let file = args.disk.clone().map(DiskSource::File);
+    let rbd = args.rbd.clone().map(|image| DiskSource::Rbd { image, user: args.ceph_user.clone() });
+    match file.or(rbd) {
+        Some(source) => Ok(Some(Disk { source, format: args.format })),
+        None if args.format => Err(Error::usage("no-disk", "there is no disk that could be formatted")
+            .hint("--format goes with --disk or --rbd")),
+        None => Ok(None),
+    }
 }

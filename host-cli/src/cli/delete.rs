@@ -13,7 +13,7 @@ pub(super) fn run(context: &Context, args: &DeleteArgs) -> Result<ExitCode> {
     let platform = &*context.platform;
     let _lock = platform.lock(&args.name)?;
     operation::refuse_unfinished(context, args.name.as_str())?;
-    let observed = Observed::look(platform, [])?;
+    let observed = Observed::look(platform, None)?;
     let running = platform.guest_state(&args.name)?;
     let plan = plan::delete::plan(&args.name, running, &observed, context.entropy()?)?;
     if args.dry.dry_run {

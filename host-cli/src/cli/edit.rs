@@ -38,7 +38,7 @@ impl Edit<'_> {
         let mut spec = record.spec.clone();
         change(&mut spec)?;
         spec.check()?;
-        let observed = Observed::look(platform, spec.shares.iter().map(|share| &share.path))?;
+        let observed = Observed::look(platform, Some(&spec))?;
         let running = platform.guest_state(self.gateway)?;
         let plan = plan::change::plan(
             &|what| platform.by_hand(what),

@@ -33,7 +33,7 @@ use crate::output::Output;
 use crate::output::view::{DryPlan, DryStep};
 use crate::paths::Paths;
 use crate::plan::Plan;
-use crate::platform::standalone::Standalone;
+use crate::platform::standalone::{Standalone, machine};
 use crate::{Error, Result};
 
 /// The program: parses the command line, does the verb, prints the error if there is one.
@@ -70,6 +70,10 @@ fn dispatch(cli: Cli, output: Output) -> Result<ExitCode> {
         Verb::Completions { shell } => return Ok(completions::run(*shell)),
         Verb::Man { directory } => return man::run(directory, output),
         Verb::Schema => return schema::run(output),
+        Verb::Machine(args) => {
+            machine::supervise(&Paths::default(), &args.name)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         _ => {}
     }
     let context = context(&cli, output)?;
@@ -88,7 +92,9 @@ fn dispatch(cli: Cli, output: Output) -> Result<ExitCode> {
         Verb::Template(verb) => template::run(&context, verb),
         Verb::Ops(verb) => ops::run(&context, verb),
         Verb::Doctor(args) => doctor::run(&context, &args),
-        Verb::Completions { .. } | Verb::Man { .. } | Verb::Schema => Ok(ExitCode::SUCCESS),
+        Verb::Completions { .. } | Verb::Man { .. } | Verb::Schema | Verb::Machine(_) => {
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 
@@ -104,7 +110,7 @@ fn context(cli: &Cli, output: Output) -> Result<Context> {
             "platform-unavailable",
             "this version does not work with Proxmox VE's guests yet",
         )
-        .hint("--platform standalone runs gateways by LXC directly"));
+        .hint("--platform standalone runs gateways by LXC and QEMU directly"));
     }
     let interrupt = Interrupt::new();
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {

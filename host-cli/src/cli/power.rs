@@ -21,11 +21,11 @@ pub(super) fn start(context: &Context, args: SelectArgs) -> Result<ExitCode> {
             return ("running already", Vec::new());
         }
         let name = record.name().clone();
-        let by_hand = context.platform.by_hand(ByHand::Running(&name));
+        let by_hand = context.platform.by_hand(ByHand::Running(&record.guest));
         let steps = vec![
             EnsureNetwork { gateway: name.clone(), network: record.guest.network.clone() }.into(),
             Start { guest: record.guest.clone(), by_hand }.into(),
-            AwaitAgent { gateway: name.clone() }.into(),
+            AwaitAgent::of(&record.guest).into(),
             Ready { gateway: name }.into(),
         ];
         ("started", steps)

@@ -4,7 +4,12 @@ use std::process::ExitCode;
 
 use super::args::SetArgs;
 use super::edit::Edit;
-use crate::operation::Context;
+use super::show_plan;
+use crate::operation::{self, Context, Secrets};
+use crate::output::view::Changed;
+use crate::plan::Plan;
+use crate::platform::standalone::records;
+use crate::step::GrowDisk;
 use crate::{Error, Result};
 
 pub(super) fn run(context: &Context, args: SetArgs) -> Result<ExitCode> {
@@ -14,7 +19,11 @@ pub(super) fn run(context: &Context, args: SetArgs) -> Result<ExitCode> {
         && args.onboot.is_none()
         && args.network.bridge.is_none()
         && args.network.ip.is_none()
-        && args.network.gateway.is_none();
+        && args.network.gateway.is_none()
+        && args.network.vlan.is_none();
+    if args.grow_disk {
+        return grow_disk(context, &args, nothing);
+    }
     if nothing {
         return Err(Error::usage("nothing-to-set", "nothing is said that should be set")
             .hint("see `pve-smbgateway set --help`"));
@@ -30,6 +39,40 @@ pub(super) fn run(context: &Context, args: SetArgs) -> Result<ExitCode> {
         }
         spec.network.ip = args.network.ip.unwrap_or(spec.network.ip);
         spec.network.gateway = args.network.gateway.or(spec.network.gateway);
+        spec.network.vlan = args.network.vlan.or(spec.network.vlan);
         Ok(())
     })
+}
+
+fn grow_disk(context: &Context, args: &SetArgs, alone: bool) -> Result<ExitCode> {
+    if !alone {
+        return Err(Error::usage("grow-alone", "--grow-disk goes alone").hint("say `set` twice"));
+    }
+    let name = &args.name;
+    let _lock = context.platform.lock(name)?;
+    operation::refuse_unfinished(context, name.as_str())?;
+    let record = context.platform.record(name)?.ok_or_else(|| records::missing(name))?;
+    if record.spec.disk.is_none() {
+        return Err(Error::usage("no-disk", format!("gateway {name} has no disk of its own")));
+    }
+    let plan = Plan {
+        verb: "set",
+        target: name.to_string(),
+        steps: vec![GrowDisk { guest: record.guest }.into()],
+        notes: Vec::new(),
+        details: Vec::new(),
+    };
+    if args.dry.dry_run {
+        return Ok(show_plan(context, &plan));
+    }
+    let report = operation::run(context, plan, Secrets::new())?;
+    context.output.data(&Changed {
+        name: name.to_string(),
+        action: "changed".to_owned(),
+        operation: report.operation.map(|id| id.to_string()),
+        took_ms: report.took_ms,
+        address: None,
+        notes: Vec::new(),
+    });
+    Ok(ExitCode::SUCCESS)
 }

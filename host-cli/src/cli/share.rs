@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use smbgw_api::{GatewaySpec, Share, ShareName};
+use smbgw_api::{GatewaySpec, Location, Share, ShareName};
 
 use super::args::ShareVerb;
 use super::edit::Edit;
@@ -19,7 +19,12 @@ pub(super) fn run(context: &Context, verb: ShareVerb) -> Result<ExitCode> {
             context.output.data(&ShareList { shares: status::shares(&record) });
             Ok(ExitCode::SUCCESS)
         }
-        ShareVerb::Add { gateway, share, path, options, users, hidden, dry } => {
+        ShareVerb::Add { gateway, share, path, folder, options, users, hidden, dry } => {
+            let location = match (path, folder) {
+                (Some(path), _) => Location::Directory(path),
+                (None, Some(folder)) => Location::Folder(folder),
+                (None, None) => return Err(Error::internal("a share without a place")),
+            };
             let edit = Edit { verb: "share add", gateway: &gateway, dry_run: dry.dry_run };
             edit.apply(context, |spec| {
                 if spec.shares.iter().any(|other| other.name.same(&share)) {
@@ -31,7 +36,7 @@ pub(super) fn run(context: &Context, verb: ShareVerb) -> Result<ExitCode> {
                 }
                 spec.shares.push(Share {
                     name: share,
-                    path,
+                    location,
                     comment: options.comment,
                     read_only: options.read_only,
                     users,

@@ -23,21 +23,36 @@ pub(super) fn run(context: &Context, name: &GatewayName) -> Result<ExitCode> {
         problems: Vec::new(),
         addresses: vec![record.guest.network.address.to_string()],
         template: record.guest.template.clone(),
+        kernel: None,
+        accelerator: None,
+        disk: record.spec.disk.as_ref().map(|disk| disk.source.to_string()),
         samba: None,
         agent: None,
         uptime_s: None,
         sessions: None,
         open_files: None,
         memory_limit_bytes: record.guest.memory.bytes(),
-        memory_limit_enforced: cgroup::abilities().memory,
+        // a machine cannot have more than it was given
+        memory_limit_enforced: record.guest.is_machine() || cgroup::abilities().memory,
+        memory_resident_bytes: None,
         memory_pss_bytes: None,
         shares: shares(&record),
         users: users(&record),
     };
-    if let GuestState::Running { .. } = guest
-        && let Err(error) = ask(context, &record, &mut status)
-    {
-        status.problems.push(error.chain());
+    if let GuestState::Running { .. } = guest {
+        // the platform sees what the guest cannot say any more
+        match context.platform.guest_details(name) {
+            Ok(details) => {
+                status.accelerator = details.accelerator;
+                status.memory_resident_bytes = details.memory_resident_bytes;
+                status.problems.extend(details.problems);
+            }
+            Err(error) => status.problems.push(error.chain()),
+        }
+        if let Err(error) = ask(context, &record, &mut status) {
+            status.ready = false;
+            status.problems.push(error.chain());
+        }
     }
     context.output.data(&status);
     Ok(ExitCode::SUCCESS)
@@ -51,7 +66,7 @@ pub(super) fn shares(record: &Record) -> Vec<ShareStatus> {
         .iter()
         .map(|share| ShareStatus {
             name: share.name.to_string(),
-            path: share.path.to_string(),
+            path: share.location.to_string(),
             read_only: share.read_only,
             users: share.users.iter().map(ToString::to_string).collect(),
             total_bytes: None,
@@ -82,6 +97,7 @@ fn ask(context: &Context, record: &Record, status: &mut Status) -> Result<()> {
     let state = agent.state()?;
     status.samba = Some(clean(&state.samba_version));
     status.agent = Some(clean(&state.agent_version));
+    status.kernel = state.kernel.as_deref().map(clean);
     if !state.addresses.is_empty() {
         status.addresses = state.addresses.iter().map(|address| clean(address)).collect();
     }

@@ -12,7 +12,7 @@ use super::show_plan;
 use crate::operation::{self, Context, Secrets};
 use crate::output::view::{Changed, ResultRow, Results, TemplateList, Verified};
 use crate::plan::Plan;
-use crate::platform::choose_template;
+use crate::platform::{Form, choose_template};
 use crate::step::{InstallTemplate, RemoveTemplate};
 use crate::{Category, Error, Result, durable, world};
 
@@ -28,7 +28,7 @@ pub(super) fn run(context: &Context, verb: TemplateVerb) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         TemplateVerb::Install { file, dry } => install(context, &file, dry.dry_run),
-        TemplateVerb::Build { recipe, out, offline } => build(context, &recipe, out, offline),
+        TemplateVerb::Build { recipe, out, mode, offline } => build(context, &recipe, out, &mode, offline),
         TemplateVerb::Verify { name } => verify(context, &name),
         TemplateVerb::Prune { all, dry } => prune(context, all, dry.dry_run),
     }
@@ -65,7 +65,13 @@ fn install(context: &Context, file: &Path, dry_run: bool) -> Result<ExitCode> {
 }
 
 /// Runs the builder, which lies beside this program, and installs what it made.
-fn build(context: &Context, recipe: &Path, out: Option<PathBuf>, offline: bool) -> Result<ExitCode> {
+fn build(
+    context: &Context,
+    recipe: &Path,
+    out: Option<PathBuf>,
+    forms: &[Form],
+    offline: bool,
+) -> Result<ExitCode> {
     let absolute = |path: &Path| {
         std::path::absolute(path).map_err(|source| Error::io(format!("finding {}", path.display()), source))
     };
@@ -78,6 +84,7 @@ fn build(context: &Context, recipe: &Path, out: Option<PathBuf>, offline: bool) 
     durable::make_directory(&out, 0o755)?;
     let mut command = Command::new(builder().display().to_string())
         .args(["build", &recipe.display().to_string(), "--out", &out.display().to_string(), "--json"])
+        .args(["--format", &formats(forms)])
         .deadline(BUILD_DEADLINE);
     if offline {
         command = command.arg("--offline");
@@ -92,8 +99,9 @@ fn build(context: &Context, recipe: &Path, out: Option<PathBuf>, offline: bool) 
     let streams = Streams { on_stderr_line: Some(Box::new(tell)), ..Streams::default() };
     let runner = System::with_interrupt(context.interrupt.clone());
     let built = runner.run_streaming(&command, streams).map_err(build_failed);
-    let built = built.and_then(|answer| archive(&answer.stdout, &out));
-    let result = built.and_then(|file| install(context, &file, false));
+    let built = built.and_then(|answer| archives(&answer.stdout, &out));
+    let result = built
+        .and_then(|files| files.iter().try_fold(ExitCode::SUCCESS, |_, file| install(context, file, false)));
     if !kept {
         durable::remove_tree(&out)?;
     }
@@ -143,17 +151,40 @@ fn build_failed(error: CommandError) -> Error {
     }
 }
 
-/// The archive that the builder's JSON names.
-fn archive(json: &[u8], out: &Path) -> Result<PathBuf> {
+/// The builder's words for forms.
+fn formats(forms: &[Form]) -> String {
+    let word = |form: &Form| match form {
+        Form::Container => "lxc",
+        Form::Machine => "qcow2",
+    };
+    forms.iter().map(word).collect::<Vec<_>>().join(",")
+}
+
+/// The archives that the builder's JSON names.
+fn archives(json: &[u8], out: &Path) -> Result<Vec<PathBuf>> {
     let odd = || Error::internal("the builder's answer does not name the template it made");
     let value: serde_json::Value = serde_json::from_slice(json).map_err(|source| odd().source(source))?;
-    let name = value.pointer("/data/template").and_then(serde_json::Value::as_str).ok_or_else(odd)?;
-    Ok(out.join(Path::new(name).file_name().ok_or_else(odd)?))
+    let built = value.pointer("/data").ok_or_else(odd)?;
+    let each = built.as_array().map_or_else(|| std::slice::from_ref(built), Vec::as_slice);
+    each.iter()
+        .map(|one| {
+            let name = one["template"].as_str().ok_or_else(odd)?;
+            Ok(out.join(Path::new(name).file_name().ok_or_else(odd)?))
+        })
+        .collect()
 }
 
 fn verify(context: &Context, name: &TemplateName) -> Result<ExitCode> {
     let templates = context.platform.templates()?;
-    let name = choose_template(&templates, name.as_str())?.name.clone();
+    let form = if templates
+        .iter()
+        .any(|t| t.form == Form::Container && (t.name == name.as_str() || t.base == name.as_str()))
+    {
+        Form::Container
+    } else {
+        Form::Machine
+    };
+    let name = choose_template(&templates, name.as_str(), form)?.name.clone();
     let differences = context.platform.verify_template(&name)?;
     let code = if differences.is_empty() { 0 } else { Category::Resource.exit_code() };
     context.output.data(&Verified { name, differences });

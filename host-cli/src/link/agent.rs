@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use smbgw_api::UserName;
 use smbgw_api::v1::{
-    ApiError, Applied, DesiredState, ErrorKind, GatewayState, Health, Metrics, NewPassword, ProbeRequest,
-    ProbeResult, Session, UserState,
+    ApiError, Applied, DesiredState, DiskState, ErrorKind, GatewayState, Health, Metrics, NewPassword,
+    ProbeRequest, ProbeResult, Session, UserState,
 };
 
 use super::{Link, Request};
@@ -75,6 +75,22 @@ impl Agent {
     /// As [`Agent::health`].
     pub fn probe(&self, request: &ProbeRequest) -> Result<ProbeResult> {
         self.call("POST", "/v1/probe", Some(request), ASK * 2)
+    }
+
+    /// Removes a probe file, if it is there.
+    ///
+    /// # Errors
+    /// As [`Agent::health`].
+    pub fn unprobe(&self, request: &ProbeRequest) -> Result<ProbeResult> {
+        self.call("DELETE", "/v1/probe", Some(request), ASK * 2)
+    }
+
+    /// Grows the file system of the gateway's disk to the disk's size.
+    ///
+    /// # Errors
+    /// As [`Agent::health`].
+    pub fn grow_disk(&self) -> Result<DiskState> {
+        self.call("POST", "/v1/disk/grow", None::<&()>, CHANGE)
     }
 
     /// SMB sessions.

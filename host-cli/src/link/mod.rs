@@ -3,9 +3,11 @@
 //!
 //! * [`Link`]: carries one request
 //! * [`UnixLink`]: over the socket in a container's link directory
+//! * [`guest_agent`]: through the QEMU guest agent of a virtual machine
 //! * [`Agent`]: the typed requests of `smbgw_api::v1`
 
 mod agent;
+pub mod guest_agent;
 mod unix;
 
 pub use agent::Agent;
@@ -42,6 +44,7 @@ pub trait Link: Send + Sync {
     /// Sends one request and waits for its answer.
     ///
     /// # Errors
-    /// Codes `agent-absent`, `agent-silent`, `agent-garbage`, `agent-too-much`.
+    /// Codes `agent-absent`, `agent-silent`, `agent-garbage`, `agent-too-much`; from a virtual machine also those of
+    /// [`guest_agent::GuestExec::exec`].
     fn request(&self, request: &Request) -> Result<Response>;
 }

@@ -96,6 +96,15 @@ pub fn choose(
             .hint("give a --gateway on the same network"));
         }
     }
+    if let Some(vlan) = wanted.vlan
+        && !observed.node.vlan_bridges.iter().any(|name| name == bridge.as_str())
+    {
+        return Err(Error::usage(
+            "no-vlans",
+            format!("bridge {bridge} does not tell VLANs apart (VLAN {vlan})"),
+        )
+        .hint("name one that does with --bridge: `ip link set BRIDGE type bridge vlan_filtering 1`"));
+    }
     let mac = old.map_or_else(|| mac(&observed.node.id, name), |old| old.guest.network.mac.clone());
-    Ok(GuestNetwork { bridge, own_bridge, mac, address, gateway: wanted.gateway })
+    Ok(GuestNetwork { bridge, own_bridge, mac, address, gateway: wanted.gateway, vlan: wanted.vlan })
 }

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use smbgw_api::v1::DesiredState;
 use smbgw_api::{GatewaySpec, UserName};
 
-use super::create::{grants, mounts, proofs};
+use super::create::{cores, form, grants, memory, mounts, proofs};
 use super::{Entropy, HandWork, Observed, Plan, address, checks, idmap};
 use crate::platform::{ByHand, GuestState};
-use crate::record::{DEFAULT_MEMORY, GuestPlan, Record, RecordState};
+use crate::record::{GuestForm, GuestPlan, Record, RecordState};
 use crate::step::{
     AwaitAgent, Configure, ConfigureGuest, EnsureNetwork, LimitGuest, Ready, Revoke, SetPasswords, Start,
     Step, Stop, WriteRecord,
@@ -58,20 +58,31 @@ pub fn plan(
     let guest = GuestPlan {
         name: name.clone(),
         template: old.guest.template.clone(),
-        memory: spec.memory.unwrap_or(DEFAULT_MEMORY),
-        cores: spec.cores,
+        memory: memory(&spec),
+        cores: cores(&spec),
         network: address::choose(&spec.name, &spec.network, observed, Some(old))?,
-        // a map cannot change under a root file system that has its ids
-        id_base: old.guest.id_base,
-        id_count: old.guest.id_count,
+        form: match old.guest.form {
+            // a map cannot change under a root file system that has its ids
+            GuestForm::Container(ids) => GuestForm::Container(ids),
+            GuestForm::Machine { .. } => form(&spec, None)?,
+        },
         mounts: mounts(&spec),
     };
     plan.details = map.explanation;
     let new = Record { spec, guest, ..old.clone() };
     let (was, wanted) = (DesiredState::from(&old.spec), DesiredState::from(&new.spec));
-    let remount = new.guest.mounts != old.guest.mounts || new.guest.network != old.guest.network;
-    let limits = (new.guest.memory, new.guest.cores) != (old.guest.memory, old.guest.cores);
+    let sized = (new.guest.memory, new.guest.cores) != (old.guest.memory, old.guest.cores);
+    let hardware = new.guest.form != old.guest.form || (sized && new.guest.is_machine());
+    let remount = hardware || new.guest.mounts != old.guest.mounts || new.guest.network != old.guest.network;
+    let limits = sized && !new.guest.is_machine();
     let is_running = matches!(running, GuestState::Running { .. });
+    if hardware && !is_running && was == wanted && with_password.is_empty() {
+        // nothing in it has to be told: it takes effect at its next start
+        plan.steps.push(ConfigureGuest { new: new.guest.clone(), old: old.guest.clone() }.into());
+        plan.steps.push(WriteRecord { new, old: Some(old.clone()), by_hand: Vec::new() }.into());
+        plan.notes.push("it takes effect when the gateway is started".to_owned());
+        return Ok(plan);
+    }
     if !is_running && (was != wanted || remount || !with_password.is_empty()) {
         return Err(Error::resource("gateway-stopped", format!("gateway {name} does not run"))
             .hint(format!("start it first: pve-smbgateway start {name}")));
@@ -85,17 +96,26 @@ pub fn plan(
         }
         steps.push(Stop { guest: old.guest.clone(), ran: true }.into());
         steps.push(ConfigureGuest { new: new.guest.clone(), old: old.guest.clone() }.into());
-        steps.push(Start { guest: new.guest.clone(), by_hand: by_hand(ByHand::Running(&name)) }.into());
-        plan.notes.push("the gateway is restarted: clients reconnect after about a second".to_owned());
+        steps.push(Start { guest: new.guest.clone(), by_hand: by_hand(ByHand::Running(&new.guest)) }.into());
+        let how_long = if new.guest.is_machine() { "when it has booted" } else { "after about a second" };
+        plan.notes.push(format!("the gateway is restarted: clients reconnect {how_long}"));
     } else if limits {
         steps.push(LimitGuest { new: new.guest.clone(), old: old.guest.clone() }.into());
     }
     if was != wanted || remount || !with_password.is_empty() {
         // it may have been started a moment ago, here or by somebody else
-        steps.push(AwaitAgent { gateway: name.clone() }.into());
+        steps.push(AwaitAgent::of(&new.guest).into());
     }
     if was != wanted || remount {
-        steps.push(Configure { gateway: name.clone(), new: wanted, old: Some(was) }.into());
+        steps.push(
+            Configure {
+                gateway: name.clone(),
+                new: wanted,
+                old: Some(was),
+                patience_s: AwaitAgent::of(&new.guest).patience_s,
+            }
+            .into(),
+        );
     }
     if !with_password.is_empty() {
         steps.push(
@@ -123,7 +143,7 @@ fn uses(record: &Record, template: &str) -> bool {
 fn new_proofs(old: &Record, new: &Record, entropy: Entropy) -> Vec<Step> {
     let mut spec = new.spec.clone();
     spec.shares.retain(|share| {
-        !old.spec.shares.iter().any(|o| o.name == share.name && o.path == share.path && !o.read_only)
+        !old.spec.shares.iter().any(|o| o.name == share.name && o.location == share.location && !o.read_only)
     });
     proofs(&spec, entropy)
 }
@@ -135,11 +155,12 @@ pub(super) fn revocations(old: &Record, new: &Record) -> Vec<Step> {
         .iter()
         .filter(|share| share.grant)
         .filter_map(|share| {
+            let path = share.directory()?;
             let still: Vec<_> = new
                 .spec
                 .shares
                 .iter()
-                .filter(|s| s.path == share.path && s.grant)
+                .filter(|s| s.location == share.location && s.grant)
                 .flat_map(|s| new.spec.users_of(s))
                 .filter_map(|user| user.uid)
                 .collect();
@@ -149,8 +170,7 @@ pub(super) fn revocations(old: &Record, new: &Record) -> Vec<Step> {
                 .filter_map(|user| user.uid)
                 .filter(|uid| !still.contains(uid))
                 .collect();
-            (!uids.is_empty())
-                .then(|| Revoke { share: share.name.clone(), path: share.path.clone(), uids }.into())
+            (!uids.is_empty()).then(|| Revoke { share: share.name.clone(), path: path.clone(), uids }.into())
         })
         .collect()
 }

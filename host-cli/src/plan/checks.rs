@@ -1,6 +1,6 @@
 //! What must hold before anything changes. Each broken rule has its own error, code and hint.
 
-use smbgw_api::{GatewaySpec, Mode, Share};
+use smbgw_api::{ByteSize, Disk, DiskSource, GatewaySpec, HostPath, Location, Mode, Share};
 
 use super::Observed;
 use crate::storage::access;
@@ -12,13 +12,18 @@ use crate::{Error, Result};
 /// The first rule that is broken.
 pub fn spec(spec: &GatewaySpec, observed: &Observed) -> Result<Vec<String>> {
     spec.check()?;
-    if spec.mode != Mode::Lxc {
+    if spec.mode == Mode::Native {
         return Err(Error::usage("mode-unavailable", format!("mode {} is not available here", spec.mode))
-            .hint("this version makes gateways of mode lxc"));
+            .hint("this version makes gateways of the modes lxc and vm"));
     }
     let mut notes = Vec::new();
     for share in &spec.shares {
-        notes.extend(self::share(spec, share, observed)?);
+        if let Some(path) = share.directory() {
+            notes.extend(directory(spec, share, path, observed)?);
+        }
+    }
+    if let Some(disk) = &spec.disk {
+        notes.extend(self::disk(spec, disk, observed)?);
     }
     if spec.shares.is_empty() {
         notes.push("the gateway has no share yet: add one with `pve-smbgateway share add`".to_owned());
@@ -29,11 +34,47 @@ pub fn spec(spec: &GatewaySpec, observed: &Observed) -> Result<Vec<String>> {
     Ok(notes)
 }
 
-fn share(spec: &GatewaySpec, share: &Share, observed: &Observed) -> Result<Vec<String>> {
-    let facts = observed.storage(&share.path)?;
-    let path = &share.path;
+fn disk(spec: &GatewaySpec, disk: &Disk, observed: &Observed) -> Result<Vec<String>> {
+    let facts = observed.disk(&disk.source)?;
+    let others = observed.records.iter().filter(|record| *record.name() != spec.name);
+    for other in others {
+        let same = |theirs: &Disk| match (&theirs.source, &disk.source) {
+            // the same image, whoever it is opened as
+            (DiskSource::Rbd { image: one, .. }, DiskSource::Rbd { image: two, .. }) => one == two,
+            (one, two) => one == two,
+        };
+        if other.spec.disk.as_ref().is_some_and(same) {
+            return Err(Error::resource(
+                "disk-in-use",
+                format!("{} is the disk of gateway {}", disk.source, other.name()),
+            )
+            .hint(
+                "a disk belongs to one gateway at a time: share it from that one, or delete that one first",
+            ));
+        }
+    }
     let mut notes = Vec::new();
-    if !facts.idmapped_mounts {
+    if !spec.shares.iter().any(|share| matches!(share.location, Location::Folder(_))) {
+        notes.push(format!(
+            "no share is on the disk {} yet: pve-smbgateway share add {} NAME --folder NAME",
+            disk.source, spec.name
+        ));
+    }
+    let known = observed.records.iter().any(|r| *r.name() == spec.name && r.spec.disk.as_ref() == Some(disk));
+    if disk.format && !known {
+        notes.push(format!(
+            "{} ({}) gets a file system if it is empty, and stays as it is if it is not",
+            disk.source,
+            ByteSize::from_bytes(facts.bytes)
+        ));
+    }
+    Ok(notes)
+}
+
+fn directory(spec: &GatewaySpec, share: &Share, path: &HostPath, observed: &Observed) -> Result<Vec<String>> {
+    let facts = observed.storage(path)?;
+    let mut notes = Vec::new();
+    if spec.mode == Mode::Lxc && !facts.idmapped_mounts {
         return Err(Error::usage(
             "idmap-unsupported",
             format!("{path} is on {}, which cannot do idmapped mounts", facts.filesystem),
@@ -74,7 +115,7 @@ fn share(spec: &GatewaySpec, share: &Share, observed: &Observed) -> Result<Vec<S
         }
     }
     if let Some(other) = observed.records.iter().filter(|r| *r.name() != spec.name).find(|record| {
-        record.spec.shares.iter().any(|s| s.path == share.path && !(s.read_only && share.read_only))
+        record.spec.shares.iter().any(|s| s.location == share.location && !(s.read_only && share.read_only))
     }) {
         notes.push(format!(
             "{path} is shared by gateway {} as well: file locks do not reach from one to the other",

@@ -3,14 +3,17 @@
 use std::collections::BTreeSet;
 
 use smbgw_api::v1::{DesiredState, ProbeRequest};
-use smbgw_api::{GatewaySpec, UserName};
+use smbgw_api::{ByteSize, GatewaySpec, Mode, UserName};
 
 use super::{Entropy, HandWork, Observed, Plan, address, checks, idmap};
-use crate::platform::{ByHand, choose_template};
-use crate::record::{DEFAULT_MEMORY, GuestMount, GuestPlan, RECORD_VERSION, Record, RecordState};
+use crate::platform::{ByHand, Form, choose_template};
+use crate::record::{
+    CONTAINER_MEMORY, GuestForm, GuestMount, GuestPlan, IdRange, MACHINE_CORES, MACHINE_MEMORY,
+    RECORD_VERSION, Record, RecordState,
+};
 use crate::step::{
-    AwaitAgent, Configure, CreateGuest, EnsureNetwork, Grant, MakeLink, Prove, Ready, SetPasswords, Start,
-    Step, WriteRecord,
+    AwaitAgent, Configure, CreateGuest, EnsureNetwork, Grant, MakeLink, Probe, Prove, Ready, SetPasswords,
+    Start, Step, WriteRecord,
 };
 use crate::storage::access;
 use crate::{Error, Result};
@@ -41,15 +44,14 @@ pub fn plan(
     let mut notes = checks::spec(&spec, observed)?;
     let map = idmap::plan(&spec, observed)?;
     let wanted = spec.template.as_ref().map_or(DEFAULT_TEMPLATE, |template| template.as_str());
-    let template = choose_template(&observed.templates, wanted)?.name.clone();
+    let of = if spec.mode == Mode::Vm { Form::Machine } else { Form::Container };
     let guest = GuestPlan {
         name: spec.name.clone(),
-        template,
-        memory: spec.memory.unwrap_or(DEFAULT_MEMORY),
-        cores: spec.cores,
+        template: choose_template(&observed.templates, wanted, of)?.name.clone(),
+        memory: memory(&spec),
+        cores: cores(&spec),
         network: address::choose(&spec.name, &spec.network, observed, None)?,
-        id_base: map.base,
-        id_count: map.count,
+        form: form(&spec, map.range)?,
         mounts: mounts(&spec),
     };
     let unset: Vec<_> =
@@ -70,13 +72,18 @@ pub fn plan(
     let mut steps: Vec<Step> = vec![
         WriteRecord { new: creating.clone(), old: None, by_hand: by_hand(ByHand::Record(&name)) }.into(),
         EnsureNetwork { gateway: name.clone(), network: guest.network.clone() }.into(),
-        MakeLink { guest: guest.clone(), by_hand: by_hand(ByHand::Link(&name)) }.into(),
-        CreateGuest { guest: guest.clone(), by_hand: by_hand(ByHand::Guest(&name)) }.into(),
     ];
+    if !guest.is_machine() {
+        steps.push(MakeLink { guest: guest.clone(), by_hand: by_hand(ByHand::Link(&name)) }.into());
+    }
+    steps.push(CreateGuest { guest: guest.clone(), by_hand: by_hand(ByHand::Guest(&name)) }.into());
     steps.extend(grants(&creating.spec, observed)?);
-    steps.push(Start { guest, by_hand: by_hand(ByHand::Running(&name)) }.into());
-    steps.push(AwaitAgent { gateway: name.clone() }.into());
-    steps.push(Configure { gateway: name.clone(), new: desired, old: None }.into());
+    steps.push(Start { by_hand: by_hand(ByHand::Running(&guest)), guest: guest.clone() }.into());
+    let awaited = AwaitAgent::of(&guest);
+    steps.push(awaited.clone().into());
+    steps.push(
+        Configure { gateway: name.clone(), new: desired, old: None, patience_s: awaited.patience_s }.into(),
+    );
     if !with_password.is_empty() {
         steps.push(
             SetPasswords { gateway: name.clone(), users: with_password.iter().cloned().collect() }.into(),
@@ -89,11 +96,35 @@ pub fn plan(
     Ok(Plan { verb: "create", target: name.to_string(), steps, notes, details: map.explanation })
 }
 
-/// Mounts of a spec's shares.
+/// Memory of a spec's guest.
+pub(super) fn memory(spec: &GatewaySpec) -> ByteSize {
+    spec.memory.unwrap_or(if spec.mode == Mode::Vm { MACHINE_MEMORY } else { CONTAINER_MEMORY })
+}
+
+/// Processors of a spec's guest.
+pub(super) fn cores(spec: &GatewaySpec) -> Option<u32> {
+    spec.cores.or((spec.mode == Mode::Vm).then_some(MACHINE_CORES))
+}
+
+/// What a spec's guest is.
+pub(super) fn form(spec: &GatewaySpec, ids: Option<IdRange>) -> Result<GuestForm> {
+    match (spec.mode, ids) {
+        (Mode::Vm, _) => Ok(GuestForm::Machine {
+            firmware: spec.firmware,
+            disk: spec.disk.as_ref().map(|disk| disk.source.clone()),
+        }),
+        (_, Some(ids)) => Ok(GuestForm::Container(ids)),
+        (_, None) => Err(Error::internal("a container without an id map")),
+    }
+}
+
+/// Directories on the node that a spec's guest mounts.
 pub(super) fn mounts(spec: &GatewaySpec) -> Vec<GuestMount> {
     spec.shares
         .iter()
-        .map(|share| GuestMount { source: share.path.clone(), share: share.name.clone() })
+        .filter_map(|share| {
+            Some(GuestMount { source: share.directory()?.clone(), share: share.name.clone() })
+        })
         .collect()
 }
 
@@ -101,7 +132,9 @@ pub(super) fn mounts(spec: &GatewaySpec) -> Vec<GuestMount> {
 pub(super) fn grants(spec: &GatewaySpec, observed: &Observed) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
     for share in spec.shares.iter().filter(|share| share.grant) {
-        let facts = observed.storage(&share.path)?;
+        // in a folder on the gateway's disk, the agent lets them in
+        let Some(path) = share.directory() else { continue };
+        let facts = observed.storage(path)?;
         let named = |uid| facts.acl.as_ref().is_some_and(|acl| acl.names_user(uid));
         let uids: Vec<_> = spec
             .users_of(share)
@@ -109,7 +142,7 @@ pub(super) fn grants(spec: &GatewaySpec, observed: &Observed) -> Result<Vec<Step
             .filter(|uid| !named(*uid) && !access::may_write(facts, *uid))
             .collect();
         if !uids.is_empty() {
-            steps.push(Grant { share: share.name.clone(), path: share.path.clone(), uids }.into());
+            steps.push(Grant { share: share.name.clone(), path: path.clone(), uids }.into());
         }
     }
     Ok(steps)
@@ -121,17 +154,13 @@ pub(super) fn proofs(spec: &GatewaySpec, entropy: Entropy) -> Vec<Step> {
         .iter()
         .filter(|share| !share.read_only)
         .filter_map(|share| {
-            let user = spec.users_of(share).next()?;
-            Some(
-                Prove {
-                    gateway: spec.name.clone(),
-                    share: share.name.clone(),
-                    path: share.path.clone(),
-                    uid: user.uid?,
-                    file: format!("{}{}", ProbeRequest::PREFIX, entropy.ticket()),
-                }
-                .into(),
-            )
+            let uid = spec.users_of(share).next()?.uid?;
+            let (gateway, share_name) = (spec.name.clone(), share.name.clone());
+            let file = format!("{}{}", ProbeRequest::PREFIX, entropy.ticket());
+            Some(match share.directory() {
+                Some(path) => Prove { gateway, share: share_name, path: path.clone(), uid, file }.into(),
+                None => Probe { gateway, share: share_name, uid, file }.into(),
+            })
         })
         .collect()
 }

@@ -1,6 +1,6 @@
 //! Deleting a gateway. Its data stays.
 
-use smbgw_api::GatewayName;
+use smbgw_api::{GatewayName, Share};
 
 use super::change::revocations;
 use super::{Entropy, Observed, Plan};
@@ -25,7 +25,8 @@ pub fn plan(name: &GatewayName, running: GuestState, observed: &Observed, entrop
     steps.extend(revocations(record, &Record { spec: without, ..record.clone() }));
     steps.push(RemoveRecord { old: record.clone() }.into());
     steps.push(Purge { gateway: name.clone(), ticket, network: record.guest.network.clone() }.into());
-    let notes =
-        record.spec.shares.iter().map(|share| format!("the data in {} stays as it is", share.path)).collect();
+    let data = record.spec.shares.iter().filter_map(Share::directory).map(ToString::to_string);
+    let disk = record.spec.disk.iter().map(|disk| disk.source.to_string());
+    let notes = data.chain(disk).map(|place| format!("the data in {place} stays as it is")).collect();
     Ok(Plan { verb: "delete", target: name.to_string(), steps, notes, details: Vec::new() })
 }

@@ -1,17 +1,16 @@
 //! The id-map plan: who owns files, inside the gateway and on the node, and by which mechanism.
 
-use smbgw_api::GatewaySpec;
+use smbgw_api::{GatewaySpec, Mode, User};
 
 use super::Observed;
+use crate::record::IdRange;
 use crate::{Error, Result};
 
 /// An id-map plan. On the mounts of shares, ids inside equal ids on the node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdMapPlan {
-    /// First host id of the container's map.
-    pub base: u32,
-    /// Number of ids in it.
-    pub count: u32,
+    /// Host ids of the container; a virtual machine has no map.
+    pub range: Option<IdRange>,
     /// In words, for `--dry-run`.
     pub explanation: Vec<String>,
 }
@@ -21,6 +20,11 @@ pub struct IdMapPlan {
 /// # Errors
 /// When root has no range of host ids, or a user's id does not fit into the map.
 pub fn plan(spec: &GatewaySpec, observed: &Observed) -> Result<IdMapPlan> {
+    if spec.mode == Mode::Vm {
+        let mut explanation = vec!["ids in the virtual machine are ids on the node".to_owned()];
+        explanation.extend(spec.users.iter().filter_map(|user| Some(owner(user, user.uid?))));
+        return Ok(IdMapPlan { range: None, explanation });
+    }
     let (base, count) = observed.node.id_range.ok_or_else(|| {
         Error::infrastructure("no-id-range", "root has no range of host ids for containers on this node")
             .hint("`pve-smbgateway doctor --fix` gives it one")
@@ -40,7 +44,11 @@ pub fn plan(spec: &GatewaySpec, observed: &Observed) -> Result<IdMapPlan> {
                 format!("uid {uid} of user {} does not fit into the container's {count} ids", user.name),
             ));
         }
-        explanation.push(format!("files of {} belong to uid {uid} on the node", user.name));
+        explanation.push(owner(user, uid));
     }
-    Ok(IdMapPlan { base, count, explanation })
+    Ok(IdMapPlan { range: Some(IdRange { base, count }), explanation })
+}
+
+fn owner(user: &User, uid: u32) -> String {
+    format!("files of {} belong to uid {uid} on the node", user.name)
 }

@@ -18,9 +18,9 @@ mod tests;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use smbgw_api::{GatewayName, HostPath};
+use smbgw_api::{DiskSource, GatewayName, GatewaySpec, HostPath, Share};
 
-use crate::platform::{ByHand, NodeFacts, Platform, Template};
+use crate::platform::{ByHand, DiskFacts, NodeFacts, Platform, Template};
 use crate::record::Record;
 use crate::step::Step;
 use crate::storage::{self, StorageFacts};
@@ -55,23 +55,30 @@ pub struct Observed {
     pub templates: Vec<Template>,
     /// Directories that are to be shared.
     pub storage: BTreeMap<HostPath, StorageFacts>,
+    /// Disks that gateways are to have.
+    pub disks: BTreeMap<DiskSource, DiskFacts>,
 }
 
 impl Observed {
-    /// Looks at the node, and at these directories.
+    /// Looks at the node, and at what this gateway is to have of it.
     ///
     /// # Errors
     /// What prevents looking; a directory that cannot be shared is an error of its own.
-    pub fn look<'a>(platform: &dyn Platform, paths: impl IntoIterator<Item = &'a HostPath>) -> Result<Self> {
+    pub fn look(platform: &dyn Platform, spec: Option<&GatewaySpec>) -> Result<Self> {
         let mut storage = BTreeMap::new();
-        for path in paths {
+        for path in spec.iter().flat_map(|spec| &spec.shares).filter_map(Share::directory) {
             storage.insert(path.clone(), storage::inspect(path)?);
+        }
+        let mut disks = BTreeMap::new();
+        if let Some(disk) = spec.and_then(|spec| spec.disk.as_ref()) {
+            disks.insert(disk.source.clone(), platform.inspect_disk(&disk.source)?);
         }
         Ok(Self {
             node: platform.facts()?,
             records: platform.records()?,
             templates: platform.templates()?,
             storage,
+            disks,
         })
     }
 
@@ -92,6 +99,14 @@ impl Observed {
     /// When it was not looked at, which is our fault.
     pub fn storage(&self, path: &HostPath) -> Result<&StorageFacts> {
         self.storage.get(path).ok_or_else(|| Error::internal(format!("{path} was not looked at")))
+    }
+
+    /// What was seen of a disk.
+    ///
+    /// # Errors
+    /// When it was not looked at, which is our fault.
+    pub fn disk(&self, disk: &DiskSource) -> Result<&DiskFacts> {
+        self.disks.get(disk).ok_or_else(|| Error::internal(format!("{disk} was not looked at")))
     }
 }
 

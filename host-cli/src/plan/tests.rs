@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use smbgw_api::{BridgeName, GatewaySpec, HostPath, UserName};
+use smbgw_api::{BridgeName, DiskSource, GatewaySpec, HostPath, UserName};
 use smbgw_journal::Step as _;
 
 use super::{Entropy, Observed, Plan, change, create, delete};
 use crate::Error;
-use crate::platform::{GuestState, NodeFacts, OwnNetwork, Template};
+use crate::platform::{DiskFacts, Form, GuestState, NodeFacts, OwnNetwork, Template};
 use crate::record::{Record, RecordState};
 use crate::step::Step;
 use crate::storage::StorageFacts;
@@ -37,12 +37,29 @@ fn ext4(uid: u32, mode: u32) -> StorageFacts {
     }
 }
 
+fn rbd(image: &str, user: Option<&str>) -> DiskSource {
+    DiskSource::Rbd { image: image.parse().unwrap(), user: user.map(|user| user.parse().unwrap()) }
+}
+
+fn template((base, form): (&str, Form)) -> Template {
+    Template {
+        form,
+        name: format!("{base}_0.2.0"),
+        base: base.into(),
+        version: "0.2.0".into(),
+        sha256: String::new(),
+        samba: String::new(),
+        used_by: Vec::new(),
+    }
+}
+
 fn node() -> Observed {
     let path = |path: &str| HostPath::parse(path).unwrap();
     Observed {
         node: NodeFacts {
             id: "0123".into(),
-            bridges: vec!["vmbr0".into()],
+            bridges: vec!["vmbr0".into(), "vmbr1".into()],
+            vlan_bridges: vec!["vmbr1".into()],
             own_network: Some(OwnNetwork {
                 bridge: BridgeName::parse("smbgw0").unwrap(),
                 node: [10, 86, 0, 1].into(),
@@ -51,14 +68,11 @@ fn node() -> Observed {
             id_range: Some((100_000, 65_536)),
         },
         records: Vec::new(),
-        templates: vec![Template {
-            name: "debian-13_0.2.0".into(),
-            base: "debian-13".into(),
-            version: "0.2.0".into(),
-            sha256: String::new(),
-            samba: String::new(),
-            used_by: Vec::new(),
-        }],
+        templates: [("debian-13", Form::Container), ("debian-13-vm", Form::Machine)].map(template).to_vec(),
+        disks: BTreeMap::from([
+            (rbd("tank/team", None), DiskFacts { bytes: 10 << 30 }),
+            (rbd("tank/team", Some("px")), DiskFacts { bytes: 10 << 30 }),
+        ]),
         storage: BTreeMap::from([
             (path("/srv/alices"), ext4(10_000, 0o755)),
             (path("/srv/roots"), ext4(0, 0o755)),
@@ -89,6 +103,21 @@ const TEAM: &str = "{name: team, users: [{name: alice}], shares: [{name: team, p
 fn with_team() -> Observed {
     let mut observed = node();
     let plan = planned(TEAM, &observed).unwrap();
+    let record = plan.steps.iter().rev().find_map(|step| match step {
+        Step::WriteRecord(step) => Some(step.new.clone()),
+        _ => None,
+    });
+    observed.records.push(record.unwrap());
+    observed
+}
+
+const DISK: &str = "{name: disky, mode: vm, disk: {rbd: tank/team, format: true}, users: [{name: alice}], \
+                    shares: [{name: docs, folder: docs}, {name: team, path: /srv/alices}]}";
+
+/// The node after a gateway in a virtual machine was created by its own plan.
+fn with_disk() -> Observed {
+    let mut observed = node();
+    let plan = planned(DISK, &observed).unwrap();
     let record = plan.steps.iter().rev().find_map(|step| match step {
         Step::WriteRecord(step) => Some(step.new.clone()),
         _ => None,
@@ -186,6 +215,27 @@ fn every_step_survives_the_journal() {
 }
 
 #[test]
+fn a_virtual_machine_in_words() {
+    insta::assert_snapshot!(in_words(&planned(DISK, &node()).unwrap()));
+}
+
+#[test]
+fn a_virtual_machine_restarts_for_its_hardware() {
+    let larger = DISK.replace("mode: vm", "mode: vm, memory: 4G");
+    let mut text = in_words(&changed(&larger, RUNNING, &with_disk()).unwrap());
+    text += &in_words(&changed(&larger, GuestState::Stopped, &with_disk()).unwrap());
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn a_virtual_machine_on_a_vlan_without_directories() {
+    let yaml = "{name: v, mode: vm, firmware: uefi, network: {bridge: vmbr1, ip: dhcp, vlan: 30}}";
+    let plan =
+        planned(yaml, &Observed { node: NodeFacts { id_range: None, ..node().node }, ..node() }).unwrap();
+    insta::assert_snapshot!(in_words(&plan));
+}
+
+#[test]
 fn each_broken_rule_of_a_create_has_its_code() {
     let taken = with_team();
     let mut unfinished = with_team();
@@ -200,7 +250,13 @@ fn each_broken_rule_of_a_create_has_its_code() {
         (TEAM.to_owned(), &unfinished, "name-taken"),
         (TEAM.to_owned(), &bare, "template-missing"),
         (TEAM.to_owned(), &no_ids, "no-id-range"),
-        ("{name: x, mode: vm}".to_owned(), &node(), "mode-unavailable"),
+        ("{name: x, mode: native}".to_owned(), &node(), "mode-unavailable"),
+        ("{name: x, mode: vm}".to_owned(), &bare, "template-missing"),
+        (
+            "{name: x, mode: vm, disk: {rbd: tank/team, ceph-user: px}}".to_owned(),
+            &with_disk(),
+            "disk-in-use",
+        ),
         ("{name: x, template: debian-9}".to_owned(), &node(), "template-missing"),
         (share("/srv/roots"), &node(), "no-access"),
         (share("/srv/nfs"), &node(), "idmap-unsupported"),
@@ -209,6 +265,7 @@ fn each_broken_rule_of_a_create_has_its_code() {
         (share("/srv/ro"), &node(), "read-only-storage"),
         (net("bridge: br7, ip: 10.0.0.5/24"), &node(), "bridge-missing"),
         (net("bridge: vmbr0"), &node(), "no-address"),
+        (net("vlan: 30"), &node(), "no-vlans"),
         (net("ip: dhcp"), &node(), "no-dhcp"),
         (net("ip: 10.86.0.1/24"), &node(), "address-taken"),
         (net("ip: 10.86.0.10/24"), &taken, "address-taken"),

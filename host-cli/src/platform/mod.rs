@@ -1,7 +1,7 @@
 //! Where gateways run. Verbs and steps never ask which platform they are on.
 //!
 //! * [`Platform`]: what each one can do
-//! * [`standalone`]: LXC on any Debian machine
+//! * [`standalone`]: LXC and QEMU on any Debian machine
 
 pub mod standalone;
 
@@ -10,7 +10,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use smbgw_api::{BridgeName, GatewayName};
+use smbgw_api::{BridgeName, DiskSource, GatewayName};
 
 use crate::link::Link;
 use crate::record::{GuestNetwork, GuestPlan, Record};
@@ -177,6 +177,24 @@ pub trait Platform: Send + Sync {
     /// When the platform does not say.
     fn guest_state(&self, name: &GatewayName) -> Result<GuestState>;
 
+    /// What can be seen of a running guest from outside, beyond its state.
+    ///
+    /// # Errors
+    /// When the platform does not say.
+    fn guest_details(&self, name: &GatewayName) -> Result<GuestDetails>;
+
+    /// What a disk on the node is.
+    ///
+    /// # Errors
+    /// When it cannot be a gateway's disk: codes `disk-missing`, `disk-unusable`, `disk-in-use`.
+    fn inspect_disk(&self, disk: &DiskSource) -> Result<DiskFacts>;
+
+    /// Tells a running guest that its data disk has grown.
+    ///
+    /// # Errors
+    /// When the guest does not run or has no such disk.
+    fn resize_disk(&self, guest: &GuestPlan) -> Result<u64>;
+
     /// Link to a gateway's agent.
     ///
     /// # Errors
@@ -203,7 +221,7 @@ pub trait Platform: Send + Sync {
 #[derive(Debug, Clone, Copy)]
 pub enum ByHand<'a> {
     /// A running guest.
-    Running(&'a GatewayName),
+    Running(&'a GuestPlan),
     /// A guest.
     Guest(&'a GatewayName),
     /// Its link directory.
@@ -251,6 +269,8 @@ pub struct NodeFacts {
     pub id: String,
     /// Bridges that exist.
     pub bridges: Vec<String>,
+    /// Those that tell VLANs apart.
+    pub vlan_bridges: Vec<String>,
     /// The platform's own network, if it has one.
     pub own_network: Option<OwnNetwork>,
     /// Host ids that containers may use: first and number.
@@ -268,10 +288,32 @@ pub struct OwnNetwork {
     pub prefix: u8,
 }
 
+/// What guests a template is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub enum Form {
+    /// Containers.
+    #[serde(rename = "lxc")]
+    Container,
+    /// Virtual machines.
+    #[serde(rename = "vm")]
+    Machine,
+}
+
+impl std::fmt::Display for Form {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Container => "lxc",
+            Self::Machine => "vm",
+        })
+    }
+}
+
 /// An installed template.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Template {
-    /// Exact name, as `debian-13_0.1.0`.
+    /// What guests it is for.
+    pub form: Form,
+    /// Exact name, as `debian-13_0.1.0`, or `debian-13-vm_0.1.0` for virtual machines.
     pub name: String,
     /// Name without version, as `debian-13`.
     pub base: String,
@@ -283,6 +325,11 @@ pub struct Template {
     pub samba: String,
     /// Gateways made from it.
     pub used_by: Vec<String>,
+}
+
+impl Template {
+    /// What the names of templates for virtual machines end with: both forms of a recipe are installed side by side.
+    pub const MACHINE: &str = "-vm";
 }
 
 /// What installing a template came to.
@@ -306,6 +353,26 @@ pub enum GuestState {
         /// Process id of its init, on the node.
         pid: u32,
     },
+}
+
+/// What can be seen of a running guest from outside.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GuestDetails {
+    /// What executes a virtual machine, as `kvm`.
+    pub accelerator: Option<String>,
+    /// What is wrong; empty when nothing is.
+    pub problems: Vec<String>,
+    /// The storage of a share is gone for good until the guest is restarted.
+    pub storage_lost: bool,
+    /// Memory of a virtual machine's processes on the node, in bytes.
+    pub memory_resident_bytes: Option<u64>,
+}
+
+/// What a disk on the node is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiskFacts {
+    /// Its size in bytes.
+    pub bytes: u64,
 }
 
 /// Something that a doctor says.
@@ -335,23 +402,30 @@ pub enum Verdict {
     Bad,
 }
 
-/// Picks the newest version of a template by name, or exactly the one that is named.
+/// Picks the newest version of a template by name, or exactly the one that is named. The name may be that of the recipe,
+/// without saying what guests it is for.
 ///
 /// # Errors
 /// Code `template-missing`; the hint says how to get one.
-pub fn choose_template<'a>(templates: &'a [Template], wanted: &str) -> Result<&'a Template> {
-    templates
-        .iter()
-        .find(|template| template.name == wanted)
-        .or_else(|| templates.iter().find(|template| template.base == wanted))
-        .ok_or_else(|| {
-            let there: Vec<_> = templates.iter().map(|template| template.name.as_str()).collect();
-            let there = if there.is_empty() { "none is installed".to_owned() } else { there.join(", ") };
-            Error::resource("template-missing", format!("template {wanted} is not installed ({there})")).hint(
-                format!(
-                    "build and install it: pve-smbgateway template build {wanted}; or install a finished \
-                 one: pve-smbgateway template install smb-gateway-{wanted}_VERSION_amd64.tar.zst"
-                ),
-            )
-        })
+pub fn choose_template<'a>(templates: &'a [Template], wanted: &str, form: Form) -> Result<&'a Template> {
+    let of_form = || templates.iter().filter(|template| template.form == form);
+    let alias = match wanted.split_once('_') {
+        Some((base, version)) => format!("{base}{}_{version}", Template::MACHINE),
+        None => format!("{wanted}{}", Template::MACHINE),
+    };
+    let is = |template: &&Template, name: &str| template.name == name || template.base == name;
+    of_form().find(|template| is(template, wanted)).or_else(|| of_form().find(|template| is(template, &alias))).ok_or_else(|| {
+        let there: Vec<_> = of_form().map(|template| template.name.as_str()).collect();
+        let there = if there.is_empty() { "none is installed".to_owned() } else { there.join(", ") };
+        let recipe = wanted.strip_suffix(Template::MACHINE).unwrap_or(wanted);
+        let suffix = if form == Form::Machine { "qcow2" } else { "tar.zst" };
+        Error::resource(
+            "template-missing",
+            format!("template {wanted} for mode {form} is not installed ({there})"),
+        )
+        .hint(format!(
+            "build and install it: pve-smbgateway template build {recipe} --mode {form}; or install a finished one: \
+             pve-smbgateway template install smb-gateway-{recipe}_VERSION_amd64.{suffix}"
+        ))
+    })
 }

@@ -10,11 +10,14 @@ use smbgw_command::{WaitError, wait_until};
 
 use super::{Action, count};
 use crate::platform::GuestState;
+use crate::record::GuestPlan;
 use crate::world::World;
 use crate::{Error, Result};
 
-/// Time for an agent to come up. It takes half a second; a loaded node may take far longer.
-const AGENT_UP: Duration = Duration::from_secs(30);
+/// Time for an agent in a container to come up. It takes half a second; a loaded node may take far longer.
+const CONTAINER_UP: u64 = 30;
+/// Time for one in a virtual machine: under emulation and load, minutes.
+const MACHINE_UP: u64 = 300;
 /// Time for smbd to accept connections.
 const SMBD_UP: Duration = Duration::from_secs(30);
 
@@ -23,6 +26,16 @@ const SMBD_UP: Duration = Duration::from_secs(30);
 pub struct AwaitAgent {
     /// Gateway.
     pub gateway: GatewayName,
+    /// How long, in seconds.
+    pub patience_s: u64,
+}
+
+impl AwaitAgent {
+    /// As long as this guest may take.
+    pub fn of(guest: &GuestPlan) -> Self {
+        let patience_s = if guest.is_machine() { MACHINE_UP } else { CONTAINER_UP };
+        Self { gateway: guest.name.clone(), patience_s }
+    }
 }
 
 impl Action for AwaitAgent {
@@ -36,21 +49,20 @@ impl Action for AwaitAgent {
         let agent = world.agent(&self.gateway)?;
         let mut last = None;
         let mut asked = 0u32;
-        let answered = wait_until("the agent", AGENT_UP, &world.interrupt, || {
+        let patience = Duration::from_secs(self.patience_s);
+        let answered = wait_until("the agent", patience, &world.interrupt, || {
             asked += 1;
             match agent.health() {
                 Ok(_) => Some(Ok(())),
-                // no socket yet, or nobody listens yet
-                Err(error) if error.code == "agent-absent" => {
+                // no socket yet, or nobody listens yet; a guest that boots may be too busy to answer
+                Err(error) if COMING.contains(&error.code) => {
                     let gone = asked.is_multiple_of(20)
                         && matches!(
                             world.platform.guest_state(&self.gateway),
                             Ok(GuestState::Stopped | GuestState::Absent)
                         );
                     last = Some(error);
-                    gone.then(|| {
-                        Err(Error::infrastructure("guest-ended", "the container ended while starting"))
-                    })
+                    gone.then(|| Err(Error::infrastructure("guest-ended", "the guest ended while starting")))
                 }
                 Err(error) => Some(Err(error)),
             }
@@ -60,7 +72,7 @@ impl Action for AwaitAgent {
             Err(WaitError::TimedOut { .. }) => {
                 let error = Error::infrastructure(
                     "agent-absent",
-                    format!("the agent did not come up within {} s", AGENT_UP.as_secs()),
+                    format!("the agent did not come up within {} s", self.patience_s),
                 )
                 .hint("is the template one of this version? `pve-smbgateway template verify` checks it");
                 Err(match last {
@@ -77,6 +89,9 @@ impl Action for AwaitAgent {
     }
 }
 
+/// Codes of errors that may pass while a guest starts.
+const COMING: [&str; 4] = ["agent-absent", "agent-silent", "guest-agent-starting", "guest-agent-hung"];
+
 /// Gives the agent the desired state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Configure {
@@ -86,6 +101,8 @@ pub struct Configure {
     pub new: DesiredState,
     /// What it ran before; nothing when it is new and will be removed anyway.
     pub old: Option<DesiredState>,
+    /// Time for the agent to come up again when this is undone, in seconds.
+    pub patience_s: u64,
 }
 
 impl Action for Configure {
@@ -104,7 +121,7 @@ impl Action for Configure {
         match &self.old {
             Some(old) => {
                 // the undo of a stop has just started it
-                AwaitAgent { gateway: self.gateway.clone() }.perform(world)?;
+                AwaitAgent { gateway: self.gateway.clone(), patience_s: self.patience_s }.perform(world)?;
                 world.agent(&self.gateway)?.configure(old).map(drop)
             }
             None => Ok(()),

@@ -21,8 +21,12 @@ impl Action for CreateGuest {
 
     fn describe(&self) -> String {
         format!(
-            "make the container from {} ({} memory, address {} on {})",
-            self.guest.template, self.guest.memory, self.guest.network.address, self.guest.network.bridge
+            "make the {} from {} ({} memory, address {} on {})",
+            self.guest.kind(),
+            self.guest.template,
+            self.guest.memory,
+            self.guest.network.address,
+            self.guest.network.bridge
         )
     }
 
@@ -52,7 +56,7 @@ impl Action for ConfigureGuest {
     const NAME: &'static str = "reconfigure";
 
     fn describe(&self) -> String {
-        "write the container's configuration (mounts, network)".to_owned()
+        format!("write the {}'s configuration (mounts, network, hardware)", self.new.kind())
     }
 
     fn perform(&self, world: &World) -> Result<()> {

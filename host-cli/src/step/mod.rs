@@ -4,9 +4,11 @@
 
 mod access;
 mod agent;
+mod disk;
 mod guest;
 mod link;
 mod network;
+mod probe;
 mod prove;
 mod purge;
 mod records;
@@ -16,9 +18,11 @@ mod template;
 
 pub use access::{Grant, Revoke};
 pub use agent::{AwaitAgent, Configure, Ready, SetPasswords};
+pub use disk::GrowDisk;
 pub use guest::{ConfigureGuest, CreateGuest, LimitGuest};
 pub use link::MakeLink;
 pub use network::EnsureNetwork;
+pub use probe::Probe;
 pub use prove::Prove;
 pub use purge::Purge;
 pub use records::{RemoveRecord, WriteRecord};
@@ -106,6 +110,7 @@ steps!(
     CreateGuest,
     ConfigureGuest,
     LimitGuest,
+    GrowDisk,
     Grant,
     Revoke,
     Start,
@@ -114,6 +119,7 @@ steps!(
     Configure,
     SetPasswords,
     Prove,
+    Probe,
     Ready,
     Retire,
     Purge,

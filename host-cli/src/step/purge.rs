@@ -23,7 +23,7 @@ impl Action for Purge {
     const NAME: &'static str = "purge";
 
     fn describe(&self) -> String {
-        "remove the container for good".to_owned()
+        "remove the guest for good".to_owned()
     }
 
     fn perform(&self, world: &World) -> Result<()> {

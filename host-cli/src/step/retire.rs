@@ -20,7 +20,7 @@ impl Action for Retire {
     const NAME: &'static str = "retire";
 
     fn describe(&self) -> String {
-        "move the container aside".to_owned()
+        "move the guest aside".to_owned()
     }
 
     fn perform(&self, world: &World) -> Result<()> {

@@ -20,7 +20,7 @@ impl Action for Start {
     const NAME: &'static str = "start";
 
     fn describe(&self) -> String {
-        "start the container".to_owned()
+        format!("start the {}", self.guest.kind())
     }
 
     fn perform(&self, world: &World) -> Result<()> {
@@ -49,7 +49,7 @@ impl Action for Stop {
     const NAME: &'static str = "stop";
 
     fn describe(&self) -> String {
-        "stop the container".to_owned()
+        format!("stop the {}", self.guest.kind())
     }
 
     fn perform(&self, world: &World) -> Result<()> {

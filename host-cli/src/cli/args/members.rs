@@ -1,7 +1,7 @@
 //! `share` and `user`: what belongs to a gateway.
 
 use clap::Subcommand;
-use smbgw_api::{GatewayName, HostPath, ShareName, UserName};
+use smbgw_api::{FolderPath, GatewayName, HostPath, ShareName, UserName};
 
 use super::{DryRun, GatewayArg, PasswordArgs, ShareOptions};
 
@@ -15,8 +15,11 @@ pub enum ShareVerb {
         /// Name of the share
         share: ShareName,
         /// Directory on this node to share
-        #[arg(long, value_name = "DIR")]
-        path: HostPath,
+        #[arg(long, value_name = "DIR", required_unless_present = "folder")]
+        path: Option<HostPath>,
+        /// Folder on the gateway's disk to share
+        #[arg(long, value_name = "FOLDER", conflicts_with = "path")]
+        folder: Option<FolderPath>,
         #[command(flatten)]
         /// Options of the share.
         options: ShareOptions,

@@ -72,6 +72,12 @@ pub struct Status {
     pub addresses: Vec<String>,
     /// Exact template.
     pub template: String,
+    /// Release of a virtual machine's kernel.
+    pub kernel: Option<String>,
+    /// What executes a virtual machine, as `kvm`.
+    pub accelerator: Option<String>,
+    /// Disk of its own, on the node.
+    pub disk: Option<String>,
     /// Version of Samba.
     pub samba: Option<String>,
     /// Version of the agent.
@@ -86,6 +92,8 @@ pub struct Status {
     pub memory_limit_bytes: u64,
     /// The node enforces the limit.
     pub memory_limit_enforced: bool,
+    /// Memory of a virtual machine's processes on the node, in bytes.
+    pub memory_resident_bytes: Option<u64>,
     /// Memory of all its processes, as proportional set size, in bytes.
     pub memory_pss_bytes: Option<u64>,
     /// Shares.
@@ -137,13 +145,23 @@ impl View for Status {
         let versions: Vec<_> =
             versions.iter().filter_map(|(n, v)| v.as_ref().map(|v| format!("{n} {v}"))).collect();
         line("software", format!("{} {}", self.template, versions.join(", ")).trim_end().to_owned());
+        if self.kernel.is_some() || self.accelerator.is_some() {
+            let words = [self.kernel.clone(), self.accelerator.as_ref().map(|name| format!("by {name}"))];
+            line("machine", words.into_iter().flatten().collect::<Vec<_>>().join(", "));
+        }
+        if let Some(disk) = &self.disk {
+            line("disk", disk.clone());
+        }
         if let Some(uptime) = self.uptime_s {
             line("up", duration(uptime));
         }
         let limit = bytes(self.memory_limit_bytes);
         let enforced = if self.memory_limit_enforced { "" } else { ", not enforced on this node" };
         let used = self.memory_pss_bytes.map_or_else(String::new, |pss| format!("{} PSS, ", bytes(pss)));
-        line("memory", format!("{used}limit {limit}{enforced}"));
+        let on_node = self
+            .memory_resident_bytes
+            .map_or_else(String::new, |pss| format!(", {} on the node", bytes(pss)));
+        line("memory", format!("{used}limit {limit}{enforced}{on_node}"));
         if let (Some(sessions), Some(files)) = (self.sessions, self.open_files) {
             line("clients", format!("{sessions} sessions, {files} open files"));
         }

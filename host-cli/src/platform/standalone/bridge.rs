@@ -44,6 +44,18 @@ pub fn existing() -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// Bridges that tell VLANs apart.
+///
+/// # Errors
+/// When `/sys` cannot be read.
+pub fn vlan_aware() -> Result<Vec<String>> {
+    let filters = |bridge: &String| {
+        let path = Path::new("/sys/class/net").join(bridge).join("bridge/vlan_filtering");
+        std::fs::read_to_string(path).is_ok_and(|text| text.trim() == "1")
+    };
+    Ok(existing()?.into_iter().filter(filters).collect())
+}
+
 fn has_ports(bridge: &str) -> bool {
     std::fs::read_dir(Path::new("/sys/class/net").join(bridge).join("brif"))
         .is_ok_and(|mut ports| ports.next().is_some())
@@ -90,6 +102,22 @@ impl Standalone {
         self.ip(&["link", "delete", "dev", bridge, "type", "bridge"])
     }
 
+    /// Makes the node's end of a machine's network card, a port of the bridge.
+    pub(super) fn add_tap(&self, network: &GuestNetwork, tap: &str) -> Result<()> {
+        self.ip(&["tuntap", "add", "dev", tap, "mode", "tap"])?;
+        self.ip(&["link", "set", "dev", tap, "master", network.bridge.as_str(), "up"])?;
+        if let Some(vlan) = network.vlan {
+            let bridge = |args: &[&str]| {
+                let command = Command::new("bridge").args(args.iter().copied()).deadline(IP_DEADLINE);
+                self.system.run(&command).map(drop)
+            };
+            // what comes untagged from the guest belongs to its VLAN, and to no other (bridge(8))
+            bridge(&["vlan", "del", "dev", tap, "vid", "1"])?;
+            bridge(&["vlan", "add", "dev", tap, "vid", &vlan.to_string(), "pvid", "untagged"])?;
+        }
+        Ok(())
+    }
+
     fn ip(&self, args: &[&str]) -> Result<()> {
         self.system.run(&Command::new("ip").args(args.iter().copied()).deadline(IP_DEADLINE))?;
         Ok(())
@@ -109,15 +137,15 @@ pub fn forget_neighbour(runner: &dyn Runner, network: &GuestNetwork) -> Result<(
     runner.run(&command).map(drop).map_err(Error::from)
 }
 
-/// Removes the node's end of a network card that its container left behind.
+/// Removes the node's end of a network card that its guest left behind.
 ///
 /// # Errors
 /// When the node refuses.
-pub fn remove_port(runner: &dyn Runner, veth: &str) -> Result<()> {
-    if !Path::new("/sys/class/net").join(veth).exists() {
+pub fn remove_port(runner: &dyn Runner, port: &str) -> Result<()> {
+    if !Path::new("/sys/class/net").join(port).exists() {
         return Ok(());
     }
-    let command = Command::new("ip").args(["link", "delete", "dev", veth]).deadline(IP_DEADLINE);
+    let command = Command::new("ip").args(["link", "delete", "dev", port]).deadline(IP_DEADLINE);
     match runner.run(&command) {
         // the kernel was quicker
         Err(error) if error.stderr().contains("Cannot find device") => Ok(()),

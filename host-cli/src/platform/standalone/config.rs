@@ -5,7 +5,7 @@ use std::path::Path;
 
 use smbgw_api::v1::LINK_DIRECTORY;
 
-use crate::record::{GuestAddress, GuestPlan};
+use crate::record::{GuestAddress, GuestPlan, IdRange};
 
 /// What of the node's abilities the configuration depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -47,7 +47,7 @@ pub fn veth_in(configuration: &str) -> Option<&str> {
 }
 
 /// The configuration file.
-pub fn render(guest: &GuestPlan, places: Places<'_>, abilities: Abilities) -> String {
+pub fn render(guest: &GuestPlan, ids: IdRange, places: Places<'_>, abilities: Abilities) -> String {
     let mut text = String::from("# made by pve-smbgateway: changes are lost\n");
     let mut line = |key: &str, value: String| {
         let _ = writeln!(text, "{key} = {value}");
@@ -55,8 +55,8 @@ pub fn render(guest: &GuestPlan, places: Places<'_>, abilities: Abilities) -> St
     line("lxc.include", "/usr/share/lxc/config/common.conf".into());
     line("lxc.include", "/usr/share/lxc/config/userns.conf".into());
     line("lxc.uts.name", guest.name.to_string());
-    line("lxc.idmap", format!("u 0 {} {}", guest.id_base, guest.id_count));
-    line("lxc.idmap", format!("g 0 {} {}", guest.id_base, guest.id_count));
+    line("lxc.idmap", format!("u 0 {} {}", ids.base, ids.count));
+    line("lxc.idmap", format!("g 0 {} {}", ids.base, ids.count));
     if places.copied {
         line("lxc.rootfs.path", format!("dir:{}", places.guest.join("rootfs").display()));
     } else {
@@ -73,6 +73,9 @@ pub fn render(guest: &GuestPlan, places: Places<'_>, abilities: Abilities) -> St
     line("lxc.net.0.type", "veth".into());
     line("lxc.net.0.link", guest.network.bridge.to_string());
     line("lxc.net.0.veth.pair", veth_name(&guest.network.mac));
+    if let Some(vlan) = guest.network.vlan {
+        line("lxc.net.0.veth.vlan.id", vlan.to_string());
+    }
     line("lxc.net.0.hwaddr", guest.network.mac.clone());
     line("lxc.net.0.name", "eth0".into());
     line("lxc.net.0.flags", "up".into());
@@ -145,8 +148,10 @@ fn escape(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{GuestMount, GuestNetwork};
+    use crate::record::{GuestForm, GuestMount, GuestNetwork};
     use smbgw_api::{BridgeName, ByteSize, GatewayName, HostPath, ShareName};
+
+    const IDS: IdRange = IdRange { base: 100_000, count: 65_536 };
 
     fn guest() -> GuestPlan {
         GuestPlan {
@@ -160,9 +165,9 @@ mod tests {
                 mac: "02:11:22:33:44:55".into(),
                 address: GuestAddress::Static { ip: [10, 86, 0, 10].into(), prefix: 24 },
                 gateway: Some([10, 86, 0, 1].into()),
+                vlan: None,
             },
-            id_base: 100_000,
-            id_count: 65_536,
+            form: GuestForm::Container(IDS),
             mounts: vec![GuestMount {
                 source: HostPath::parse("/tank/my files").unwrap(),
                 share: ShareName::parse("Büro Daten").unwrap(),
@@ -182,19 +187,27 @@ mod tests {
     #[test]
     fn a_whole_configuration() {
         let all = Abilities { memory: true, cpu: true, apparmor: true };
-        insta::assert_snapshot!(render(&guest(), places(), all));
+        insta::assert_snapshot!(render(&guest(), IDS, places(), all));
     }
 
     #[test]
     fn a_node_without_controllers() {
-        let text = render(&guest(), Places { copied: true, ..places() }, Abilities::default());
+        let text = render(&guest(), IDS, Places { copied: true, ..places() }, Abilities::default());
         assert!(!text.contains("cgroup2") && !text.contains("apparmor") && text.contains("dir:/var/lib"));
+    }
+
+    #[test]
+    fn a_port_in_a_vlan() {
+        let mut guest = guest();
+        guest.network.vlan = Some("30".parse().unwrap());
+        let text = render(&guest, IDS, places(), Abilities::default());
+        assert!(text.contains("\nlxc.net.0.veth.vlan.id = 30\n"), "{text}");
     }
 
     #[test]
     fn interface_names_fit() {
         assert_eq!(veth_name("02:11:22:33:44:55").len(), 14);
-        let text = render(&guest(), places(), Abilities::default());
+        let text = render(&guest(), IDS, places(), Abilities::default());
         assert_eq!(veth_in(&text), Some(veth_name("02:11:22:33:44:55").as_str()));
     }
 }

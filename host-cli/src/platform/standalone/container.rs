@@ -27,7 +27,7 @@ impl Standalone {
         let link = self.paths.link(&guest.name);
         self.make_state_directories()?;
         durable::make_directory(&link, 0o700)?;
-        own(&link, guest.id_base)
+        own(&link, guest.ids()?.base)
     }
 
     /// The directories on the way to what containers must reach: searchable by all, listable by root only.
@@ -42,6 +42,7 @@ impl Standalone {
     }
 
     pub(super) fn create_container(&self, guest: &GuestPlan) -> Result<()> {
+        let ids = guest.ids()?;
         let directory = self.guest_directory(&guest.name);
         let template = self.template_root(&guest.template);
         if !template.is_dir() {
@@ -58,9 +59,9 @@ impl Standalone {
             let overlay = directory.join("overlay");
             for part in ["upper", "work"] {
                 durable::make_directory(&overlay.join(part), 0o755)?;
-                own(&overlay.join(part), guest.id_base)?;
+                own(&overlay.join(part), ids.base)?;
             }
-            own(&overlay, guest.id_base)?;
+            own(&overlay, ids.base)?;
             overlay.join("upper")
         } else {
             let copy = directory.join("rootfs");
@@ -79,9 +80,9 @@ impl Standalone {
             }
             copy
         };
-        guest_file::write(&tree, "etc/hostname", &format!("{}\n", guest.name), guest.id_base)?;
+        guest_file::write(&tree, "etc/hostname", &format!("{}\n", guest.name), ids.base)?;
         let hosts = format!("127.0.0.1 localhost\n127.0.1.1 {}\n::1 localhost ip6-localhost\n", guest.name);
-        guest_file::write(&tree, "etc/hosts", &hosts, guest.id_base)?;
+        guest_file::write(&tree, "etc/hosts", &hosts, ids.base)?;
         self.write_configuration(guest)
     }
 
@@ -92,6 +93,7 @@ impl Standalone {
     }
 
     pub(super) fn write_configuration(&self, guest: &GuestPlan) -> Result<()> {
+        let ids = guest.ids()?;
         let directory = self.guest_directory(&guest.name);
         let copied = directory.join("rootfs").is_dir();
         let tree = if copied { directory.join("rootfs") } else { directory.join("overlay/upper") };
@@ -99,7 +101,7 @@ impl Standalone {
             &tree,
             "etc/network/interfaces",
             &config::interfaces(guest.network.address),
-            guest.id_base,
+            ids.base,
         )?;
         let places = Places {
             template: &self.template_root(&guest.template),
@@ -107,7 +109,7 @@ impl Standalone {
             link: &self.paths.link(&guest.name),
             copied,
         };
-        let text = config::render(guest, places, cgroup::abilities());
+        let text = config::render(guest, ids, places, cgroup::abilities());
         durable::replace(&directory.join("config"), 0o600, text.as_bytes())
     }
 
@@ -125,12 +127,6 @@ impl Standalone {
         if abilities.cpu {
             set("cpu.max", guest.cores.map_or_else(|| "max".to_owned(), config::cpu_max))?;
         }
-        Ok(())
-    }
-
-    pub(super) fn destroy_container(&self, name: &GatewayName) -> Result<()> {
-        self.stop_container(name)?;
-        durable::remove_tree(&self.guest_directory(name))?;
         Ok(())
     }
 

@@ -1,7 +1,7 @@
-//! Gateways on any Debian machine: LXC directly, no daemon. For one machine: labs, tests, a file server.
+//! Gateways on any Debian machine: LXC and QEMU directly, no daemon. For one machine: labs, tests, a file server.
 //!
 //! * [`records`]: one file a gateway · [`template`]: installed templates · [`container`]: making and running
-//! * [`config`]: the container's configuration (pure) · [`guest_file`]: writing into a guest's tree safely
+//! * [`machine`]: virtual machines · [`config`]: the container's configuration (pure) · [`guest_file`]: writing into a guest's tree safely
 //! * [`bridge`]: our own network · [`subid`]: host ids (pure) · [`cgroup`]: limits and leftovers
 //! * [`doctor`]: what the node has and lacks · [`lock`]: one operation at a time
 
@@ -12,6 +12,7 @@ pub mod container;
 pub mod doctor;
 pub mod guest_file;
 pub mod lock;
+pub mod machine;
 pub mod records;
 pub mod subid;
 pub mod template;
@@ -20,14 +21,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use smbgw_api::GatewayName;
+use smbgw_api::{DiskSource, GatewayName};
 use smbgw_command::{Interrupt, System};
 
-use super::{ByHand, Finding, GuestState, Installed, Lock, NodeFacts, Platform, Template};
+use super::{
+    ByHand, DiskFacts, Finding, GuestDetails, GuestState, Installed, Lock, NodeFacts, Platform, Template,
+};
 use crate::Result;
+use crate::link::guest_agent::GuestAgentLink;
 use crate::link::{Link, UnixLink};
 use crate::paths::Paths;
-use crate::record::{GuestNetwork, GuestPlan, Record};
+use crate::record::{GuestForm, GuestNetwork, GuestPlan, Record};
 
 /// The standalone platform.
 #[derive(Debug, Clone)]
@@ -55,6 +59,7 @@ impl Platform for Standalone {
         Ok(NodeFacts {
             id,
             bridges: bridge::existing()?,
+            vlan_bridges: bridge::vlan_aware()?,
             own_network: Some(bridge::own()?),
             id_range: doctor::id_range()?.map(|first| (first, subid::MAP_SIZE)),
         })
@@ -128,11 +133,11 @@ impl Platform for Standalone {
     }
 
     fn create_guest(&self, guest: &GuestPlan) -> Result<()> {
-        self.create_container(guest)
+        if guest.is_machine() { self.create_machine(guest) } else { self.create_container(guest) }
     }
 
     fn configure_guest(&self, guest: &GuestPlan) -> Result<()> {
-        self.write_configuration(guest)
+        if guest.is_machine() { self.configure_machine(guest) } else { self.write_configuration(guest) }
     }
 
     fn limit_guest(&self, guest: &GuestPlan) -> Result<()> {
@@ -141,7 +146,8 @@ impl Platform for Standalone {
     }
 
     fn destroy_guest(&self, name: &GatewayName) -> Result<()> {
-        self.destroy_container(name)
+        self.stop(name)?;
+        crate::durable::remove_tree(&self.guest_directory(name))
     }
 
     fn retire_guest(&self, name: &GatewayName, ticket: &str) -> Result<()> {
@@ -157,20 +163,42 @@ impl Platform for Standalone {
     }
 
     fn start(&self, guest: &GuestPlan) -> Result<()> {
-        self.start_container(guest)
+        if guest.is_machine() { self.start_machine(guest) } else { self.start_container(guest) }
     }
 
     fn stop(&self, name: &GatewayName) -> Result<()> {
+        // a guest that was never finished may be of either kind, or have nothing but leftovers
+        self.stop_machine(name)?;
         self.stop_container(name)
     }
 
     fn guest_state(&self, name: &GatewayName) -> Result<GuestState> {
-        self.container_state(name)
+        match self.machine_state(name)? {
+            GuestState::Absent => self.container_state(name),
+            state => Ok(state),
+        }
+    }
+
+    fn guest_details(&self, name: &GatewayName) -> Result<GuestDetails> {
+        self.machine_details(name)
+    }
+
+    fn inspect_disk(&self, disk: &DiskSource) -> Result<DiskFacts> {
+        machine::data::inspect(&*self.system, disk, self.paths.state())
+    }
+
+    fn resize_disk(&self, guest: &GuestPlan) -> Result<u64> {
+        self.resize_machine_disk(guest)
     }
 
     fn link(&self, name: &GatewayName) -> Result<Box<dyn Link>> {
         let record = records::read(&self.paths, name)?.ok_or_else(|| records::missing(name))?;
-        Ok(Box::new(UnixLink::new(self.paths.link(name), record.guest.id_base)))
+        Ok(match record.guest.form {
+            GuestForm::Container(ids) => Box::new(UnixLink::new(self.paths.link(name), ids.base)),
+            GuestForm::Machine { .. } => {
+                Box::new(GuestAgentLink::new(machine::Guest::new(self.clone(), name.clone())))
+            }
+        })
     }
 
     fn diagnose(&self) -> Result<Vec<Finding>> {
@@ -184,9 +212,13 @@ impl Platform for Standalone {
     fn by_hand(&self, what: ByHand<'_>) -> Vec<String> {
         let guests = self.paths.guests();
         match what {
-            ByHand::Running(name) => {
-                let container = config::container_name(name.as_str());
-                vec![format!("lxc-stop -k -P {} -n {container}", guests.display())]
+            ByHand::Running(guest) => {
+                let container = config::container_name(guest.name.as_str());
+                if guest.is_machine() {
+                    vec![format!("echo 1 > {}/cgroup.kill", machine::group(&container).display())]
+                } else {
+                    vec![format!("lxc-stop -k -P {} -n {container}", guests.display())]
+                }
             }
             ByHand::Guest(name) => vec![format!("rm -r {}", self.guest_directory(name).display())],
             ByHand::Link(name) => vec![format!("rm -r {}", self.paths.link(name).display())],

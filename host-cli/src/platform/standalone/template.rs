@@ -5,6 +5,7 @@ mod manifest;
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,12 +16,13 @@ use smbgw_api::TemplateName;
 use smbgw_command::{Command, Streams};
 
 use self::manifest::Manifest;
-use super::{Standalone, doctor, records, subid};
-use crate::platform::{Installed, Template};
+use super::{Standalone, doctor, machine, records, subid};
+use crate::platform::{Form, Installed, Template};
 use crate::record::GuestPlan;
 use crate::{Error, Result, durable};
 
-const ARCHIVE_SUFFIX: &str = ".tar.zst";
+const CONTAINER_SUFFIX: &str = ".tar.zst";
+const MACHINE_SUFFIX: &str = ".qcow2";
 /// Largest manifest that is read: it lists every file of a template, some 3 MB.
 const MAX_MANIFEST: u64 = 64 << 20;
 
@@ -35,13 +37,19 @@ struct Note {
     samba: String,
     agent: String,
     installed: Timestamp,
-    id_base: u32,
+    /// First host id of its files; a machine's disk has none.
+    id_base: Option<u32>,
 }
 
 impl Standalone {
     /// Root file system of an installed template.
     pub(super) fn template_root(&self, name: &str) -> PathBuf {
         self.paths.templates().join(name).join("rootfs")
+    }
+
+    /// Disk of an installed template for virtual machines.
+    pub(super) fn template_disk(&self, name: &str) -> PathBuf {
+        self.paths.templates().join(name).join("disk.qcow2")
     }
 
     pub(super) fn list_templates(&self) -> Result<Vec<Template>> {
@@ -55,6 +63,7 @@ impl Standalone {
                     .filter(|record| record.guest.template == note.name)
                     .map(|record| record.name().to_string())
                     .collect(),
+                form: if note.id_base.is_some() { Form::Container } else { Form::Machine },
                 name: note.name,
                 base: note.base,
                 version: note.version,
@@ -101,7 +110,11 @@ impl Standalone {
 
     pub(super) fn install_template_file(&self, file: &Path, now: Timestamp) -> Result<Installed> {
         let manifest = read_manifest(file)?;
-        let name = TemplateName::parse(&format!("{}_{}", manifest.template, manifest.version))?;
+        let base = match manifest.form {
+            Form::Container => manifest.template.clone(),
+            Form::Machine => format!("{}{}", manifest.template, Template::MACHINE),
+        };
+        let name = TemplateName::parse(&format!("{base}_{}", manifest.version))?;
         let sha256 = hash_file(file)?;
         if sha256 != manifest.archive.sha256 {
             return Err(Error::resource(
@@ -116,17 +129,24 @@ impl Standalone {
             }
             self.refuse_if_used(name.as_str())?;
         }
-        let id_base = doctor::id_range()?.ok_or_else(|| {
-            Error::infrastructure("no-id-range", "root has no range of host ids for containers")
-                .hint("`pve-smbgateway doctor --fix` gives it one")
-        })?;
+        let id_base = match manifest.form {
+            Form::Machine => None,
+            Form::Container => Some(doctor::id_range()?.ok_or_else(|| {
+                Error::infrastructure("no-id-range", "root has no range of host ids for containers")
+                    .hint("`pve-smbgateway doctor --fix` gives it one")
+            })?),
+        };
         self.make_state_directories()?;
         let partial = self.paths.templates().join(format!(".{name}.partial"));
         durable::remove_tree(&partial)?;
-        let installed = self.unpack(file, &partial, id_base).and_then(|()| {
+        let unpacked = match id_base {
+            Some(id_base) => self.unpack(file, &partial, id_base),
+            None => copy_disk(file, &partial),
+        };
+        let installed = unpacked.and_then(|()| {
             let note = Note {
                 name: name.to_string(),
-                base: manifest.template.clone(),
+                base,
                 version: manifest.version.clone(),
                 sha256,
                 samba: manifest.samba.clone().unwrap_or_default(),
@@ -192,7 +212,12 @@ impl Standalone {
         let note = self.note(name)?.ok_or_else(|| not_installed(name))?;
         let path = self.paths.templates().join(name).join("manifest.json");
         let manifest = Manifest::parse(&path, &read_bounded(&path)?)?;
-        compare::differences(&self.template_root(name), &manifest, note.id_base)
+        match note.id_base {
+            Some(id_base) => compare::differences(&self.template_root(name), &manifest, id_base),
+            // the disk is one file, and its manifest was checked against it when it was installed
+            None if hash_file(&self.template_disk(name))? == note.sha256 => Ok(Vec::new()),
+            None => Ok(vec!["disk.qcow2 has other content".to_owned()]),
+        }
     }
 
     pub(super) fn remove_template_tree(&self, name: &str) -> Result<()> {
@@ -202,12 +227,13 @@ impl Standalone {
 
     /// A template's files belong to the ids that root had when it was installed.
     pub(super) fn refuse_other_ids(&self, guest: &GuestPlan) -> Result<()> {
-        match self.note(&guest.template)? {
-            Some(note) if note.id_base != guest.id_base => Err(Error::infrastructure(
+        let base = guest.ids()?.base;
+        match self.note(&guest.template)?.and_then(|note| note.id_base) {
+            Some(id_base) if id_base != base => Err(Error::infrastructure(
                 "template-other-ids",
                 format!(
-                    "template {} was installed for host ids from {}, but root's range begins at {}",
-                    guest.template, note.id_base, guest.id_base
+                    "template {} was installed for host ids from {id_base}, but root's range begins at {base}",
+                    guest.template
                 ),
             )
             .hint("remove the template (`template prune --all`) and install it again")),
@@ -215,11 +241,26 @@ impl Standalone {
         }
     }
 
+    /// Machines whose disk lies over this template without a record: a deletion that was cut short can bring them back.
+    fn machines_on(&self, name: &str) -> Vec<String> {
+        let directories = [self.paths.guests(), self.paths.trash()].map(std::fs::read_dir);
+        let entries = directories.into_iter().flatten().flatten().flatten();
+        entries
+            .filter_map(|entry| {
+                let plan = std::fs::read(machine::config::Files::of(&entry.path()).plan()).ok()?;
+                let plan: GuestPlan = serde_json::from_slice(&plan).ok()?;
+                let known = records::read(&self.paths, &plan.name).ok().flatten().is_some();
+                (plan.template == name && !known).then(|| format!("{} (unfinished)", plan.name))
+            })
+            .collect()
+    }
+
     fn refuse_if_used(&self, name: &str) -> Result<()> {
         let users: Vec<_> = records::all(&self.paths)?
             .iter()
             .filter(|record| record.guest.template == name)
             .map(|record| record.name().to_string())
+            .chain(self.machines_on(name))
             .collect();
         if users.is_empty() {
             return Ok(());
@@ -237,8 +278,13 @@ fn not_installed(name: &str) -> Error {
 
 fn manifest_path(file: &Path) -> PathBuf {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
-    let stem = name.strip_suffix(ARCHIVE_SUFFIX).unwrap_or(&name);
-    file.with_file_name(format!("{stem}.manifest.json"))
+    match name.strip_suffix(MACHINE_SUFFIX) {
+        Some(stem) => file.with_file_name(format!("{stem}.vm.manifest.json")),
+        None => {
+            let stem = name.strip_suffix(CONTAINER_SUFFIX).unwrap_or(&name);
+            file.with_file_name(format!("{stem}.manifest.json"))
+        }
+    }
 }
 
 fn read_manifest(file: &Path) -> Result<Manifest> {
@@ -246,12 +292,17 @@ fn read_manifest(file: &Path) -> Result<Manifest> {
         return Err(Error::resource("template-missing", format!("there is no file {}", file.display()))
             .hint("build one: pve-smbgateway template build debian-13"));
     }
-    if !file.to_string_lossy().ends_with(ARCHIVE_SUFFIX) {
+    let name = file.to_string_lossy();
+    let form = if name.ends_with(CONTAINER_SUFFIX) {
+        Form::Container
+    } else if name.ends_with(MACHINE_SUFFIX) {
+        Form::Machine
+    } else {
         return Err(Error::usage(
             "template-invalid",
-            format!("{} is not a {ARCHIVE_SUFFIX} file", file.display()),
+            format!("{name} is neither a {CONTAINER_SUFFIX} nor a {MACHINE_SUFFIX} file"),
         ));
-    }
+    };
     let path = manifest_path(file);
     if !path.is_file() {
         return Err(Error::resource("template-invalid", format!("there is no manifest {}", path.display()))
@@ -259,7 +310,21 @@ fn read_manifest(file: &Path) -> Result<Manifest> {
                 "copy the manifest and SHA256SUMS along with the template: without them it cannot be checked",
             ));
     }
-    Manifest::parse(&path, &read_bounded(&path)?)
+    let manifest = Manifest::parse(&path, &read_bounded(&path)?)?;
+    if manifest.form != form {
+        return Err(Error::usage("template-invalid", format!("{} speaks of another form", path.display()))
+            .hint("build the template again with the builder of this version"));
+    }
+    Ok(manifest)
+}
+
+/// Copies a machine's disk, sharing blocks where the file system can.
+fn copy_disk(file: &Path, into: &Path) -> Result<()> {
+    durable::make_directory(into, 0o711)?;
+    let place = into.join("disk.qcow2");
+    std::fs::copy(file, &place)
+        .and_then(|_| std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o444)))
+        .map_err(|source| Error::io(format!("copying {}", file.display()), source))
 }
 
 fn read_bounded(path: &Path) -> Result<String> {
@@ -309,6 +374,10 @@ mod tests {
         assert_eq!(
             manifest_path(Path::new("/x/smb-gateway-debian-13_0.1.0_amd64.tar.zst")),
             Path::new("/x/smb-gateway-debian-13_0.1.0_amd64.manifest.json")
+        );
+        assert_eq!(
+            manifest_path(Path::new("/x/smb-gateway-debian-13_0.1.0_amd64.qcow2")),
+            Path::new("/x/smb-gateway-debian-13_0.1.0_amd64.vm.manifest.json")
         );
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use crate::platform::Form;
 use crate::{Error, Result};
 
 /// Formats that are understood.
@@ -16,7 +17,8 @@ pub(super) struct Manifest {
     format: u32,
     pub(super) template: String,
     pub(super) version: String,
-    pub(super) form: String,
+    #[serde(deserialize_with = "form")]
+    pub(super) form: Form,
     pub(super) samba: Option<String>,
     pub(super) agent: Agent,
     pub(super) archive: Archive,
@@ -55,6 +57,14 @@ pub(super) enum Kind {
     Hardlink,
 }
 
+fn form<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Form, D::Error> {
+    match String::deserialize(deserializer)?.as_str() {
+        "lxc" => Ok(Form::Container),
+        "vm" => Ok(Form::Machine),
+        other => Err(serde::de::Error::custom(format!("form {other} is neither lxc nor vm"))),
+    }
+}
+
 impl Manifest {
     pub(super) fn parse(path: &Path, text: &str) -> Result<Self> {
         let invalid = |why: String| {
@@ -64,9 +74,6 @@ impl Manifest {
         let manifest: Self = serde_json::from_str(text).map_err(|e| invalid(e.to_string()))?;
         if manifest.format != FORMAT {
             return Err(invalid(format!("format {} is not known", manifest.format)));
-        }
-        if manifest.form != "lxc" {
-            return Err(invalid(format!("it is of form {}, not lxc", manifest.form)));
         }
         Ok(manifest)
     }

@@ -1,0 +1,328 @@
+//! The guest agent's channel as a unix socket on the node. Source: QEMU Guest Agent Protocol Reference (QEMU 7.2 to 10);
+//! behaviour of the virtio-serial port observed: a second client of the socket is not served until the first has left, and
+//! what an earlier client did not read is still there for the next.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use rustix::fs::{FlockOperation, flock};
+use serde_json::{Value, json};
+use smbgw_command::{Interrupt, wait_until};
+
+use super::{Program, Ran};
+use crate::{Error, Result};
+
+/// Longest line that a guest is listened to for: its agent keeps 16 MiB of output, which is 22 MiB as base64.
+const MAX_LINE: u64 = 24 << 20;
+/// Most bytes of old answers and rubbish that are skipped.
+const MAX_RUBBISH: u64 = 64 << 20;
+/// Time for the agent to show that it is there.
+const SYNC: Duration = Duration::from_secs(5);
+/// Begins a message anew, whatever was before it (`guest-sync-delimited`).
+const DELIMITER: u8 = 0xff;
+
+/// An open, synchronised channel. Held only while a request runs: backups and shutdowns need it, too.
+pub struct Channel {
+    stream: BufReader<UnixStream>,
+    deadline: Instant,
+    _turn: File,
+}
+
+impl Channel {
+    /// Opens the channel and makes sure that an agent listens. What earlier clients left behind is skipped.
+    ///
+    /// # Errors
+    /// Code `guest-agent-silent` when nobody answers, `guest-agent-busy` when another request has it all the time.
+    pub fn open(socket: &Path, deadline: Instant) -> Result<Self> {
+        let turn = turn(socket, deadline)?;
+        let stream = UnixStream::connect(socket).map_err(silent)?;
+        let mut channel = Self {
+            stream: BufReader::new(stream),
+            deadline: deadline.min(Instant::now() + SYNC),
+            _turn: turn,
+        };
+        let id = (crate::world::random()? >> 80) as u64;
+        let sync = json!({ "execute": "guest-sync-delimited", "arguments": { "id": id } });
+        let mut message = vec![DELIMITER];
+        message.extend(format!("{sync}\n").into_bytes());
+        channel.write(&message)?;
+        channel.skip_to(id)?;
+        channel.deadline = deadline;
+        Ok(channel)
+    }
+
+    /// Asks the agent to shut its machine down; it answers by doing it.
+    ///
+    /// # Errors
+    /// Code `guest-agent-silent`.
+    pub fn shut_down(mut self) -> Result<()> {
+        self.write(b"{\"execute\":\"guest-shutdown\",\"arguments\":{\"mode\":\"powerdown\"}}\n")
+    }
+
+    /// Runs a program and waits for its end.
+    ///
+    /// # Errors
+    /// Codes `guest-frozen`, `guest-exec-failed`, `guest-agent-silent`, `guest-agent-garbage`.
+    pub fn exec(&mut self, program: &Program) -> Result<Ran> {
+        let started = self.command(
+            "guest-exec",
+            &json!({
+                "path": program.path,
+                "arg": program.args,
+                "input-data": BASE64_STANDARD.encode(&program.input),
+                "capture-output": true,
+            }),
+        )?;
+        let pid =
+            started["pid"].as_i64().ok_or_else(|| garbage("it does not say which process it started"))?;
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let ran = wait_until("the program in the guest to end", left, &Interrupt::new(), || {
+            match self.command("guest-exec-status", &json!({ "pid": pid })) {
+                Ok(status) if status["exited"] == true => Some(ran(&status)),
+                Ok(_) => None,
+                Err(error) => Some(Err(error)),
+            }
+        });
+        ran.unwrap_or_else(|_| Err(silent(std::io::ErrorKind::TimedOut.into())))
+    }
+
+    fn command(&mut self, name: &str, arguments: &Value) -> Result<Value> {
+        self.write(format!("{}\n", json!({ "execute": name, "arguments": arguments })).as_bytes())?;
+        let line = self.line(b'\n', MAX_LINE)?;
+        let mut answer: Value = serde_json::from_slice(&line).map_err(|_| garbage("it is not JSON"))?;
+        if let Some(error) = answer.get("error") {
+            return Err(refused(error["desc"].as_str().unwrap_or("no reason")));
+        }
+        answer.get_mut("return").map(Value::take).ok_or_else(|| garbage("it neither returns nor fails"))
+    }
+
+    /// Skips everything up to the answer to our synchronisation.
+    fn skip_to(&mut self, id: u64) -> Result<()> {
+        let mut left = MAX_RUBBISH;
+        loop {
+            left -= self.line(DELIMITER, left)?.len() as u64;
+            let line = self.line(b'\n', left)?;
+            left -= line.len() as u64;
+            // an older one, or rubbish that happens to have the delimiter in it
+            let answer: Value = serde_json::from_slice(&line).unwrap_or_default();
+            if answer["return"] == id {
+                return Ok(());
+            }
+            if left == 0 {
+                return Err(garbage("it does not stop"));
+            }
+        }
+    }
+
+    /// Reads up to and with `end`.
+    fn line(&mut self, end: u8, most: u64) -> Result<Vec<u8>> {
+        let mut line = Vec::new();
+        // one read at a time, so that the deadline holds for all of them together
+        loop {
+            self.limit()?;
+            let buffer = match self.stream.fill_buf() {
+                Ok([]) => return Err(silent(std::io::ErrorKind::UnexpectedEof.into())),
+                Ok(buffer) => buffer,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(silent(error)),
+            };
+            let found = buffer.iter().position(|byte| *byte == end);
+            let count = found.map_or(buffer.len(), |at| at + 1);
+            line.extend_from_slice(&buffer[..count]);
+            self.stream.consume(count);
+            if found.is_some() {
+                return Ok(line);
+            }
+            if line.len() as u64 >= most {
+                return Err(garbage("it does not stop"));
+            }
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.limit()?;
+        self.stream.get_mut().write_all(bytes).map_err(silent)
+    }
+
+    fn limit(&self) -> Result<()> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(silent(std::io::ErrorKind::TimedOut.into()));
+        }
+        let stream = self.stream.get_ref();
+        stream
+            .set_read_timeout(Some(left))
+            .and_then(|()| stream.set_write_timeout(Some(left)))
+            .map_err(silent)
+    }
+}
+
+/// Our turn at the channel: a lock beside the socket, so that two of us do not wait for each other in QEMU's queue.
+fn turn(socket: &Path, deadline: Instant) -> Result<File> {
+    let path = socket.with_extension("lock");
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(silent)?;
+    let left = deadline.saturating_duration_since(Instant::now());
+    let locked = wait_until("the guest agent's channel", left, &Interrupt::new(), || {
+        flock(&file, FlockOperation::NonBlockingLockExclusive).ok()
+    });
+    match locked {
+        Ok(()) => Ok(file),
+        Err(_) => {
+            Err(Error::infrastructure("guest-agent-busy", "another request has the guest agent's channel")
+                .hint("wait for it; `pve-smbgateway ops list` shows operations"))
+        }
+    }
+}
+
+fn ran(status: &Value) -> Result<Ran> {
+    let bytes = |key: &str| match &status[key] {
+        Value::Null => Ok(Vec::new()),
+        Value::String(text) => BASE64_STANDARD.decode(text).map_err(|_| garbage("its output is not base64")),
+        _ => Err(garbage("its output is not base64")),
+    };
+    Ok(Ran {
+        code: status["exitcode"].as_i64().and_then(|code| i32::try_from(code).ok()),
+        output: bytes("out-data")?,
+        errors: bytes("err-data")?,
+        truncated: status["out-truncated"] == true,
+    })
+}
+
+fn refused(said: &str) -> Error {
+    let said: String = said.chars().filter(|c| !c.is_control()).take(300).collect();
+    if said.contains("frozen") {
+        return Error::infrastructure("guest-frozen", "the guest's file systems are frozen")
+            .hint("a backup does that for moments; if it stays so, `pve-smbgateway stop` and `start`");
+    }
+    Error::infrastructure("guest-exec-failed", format!("the guest agent refused: {said}"))
+        .hint("is the gateway made from a template of this project? create it anew, its data stays")
+}
+
+fn silent(source: std::io::Error) -> Error {
+    Error::infrastructure("guest-agent-silent", "the guest agent does not answer").source(source)
+}
+
+fn garbage(why: &str) -> Error {
+    Error::infrastructure("guest-agent-garbage", format!("the guest agent's answer makes no sense: {why}"))
+        .hint("the gateway is damaged or was tampered with; create it anew, its data stays")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+
+    /// A guest agent: `before` is in the channel already; `answer` says what comes for each message.
+    fn guest(
+        before: &'static [u8],
+        answer: impl Fn(&Value) -> Option<Vec<u8>> + Send + 'static,
+    ) -> (tempfile::TempDir, std::path::PathBuf) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("qga.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.write_all(before);
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let mut line = Vec::new();
+            while reader.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+                let start = line.iter().rposition(|byte| *byte == DELIMITER).map_or(0, |at| at + 1);
+                let message: Value = serde_json::from_slice(&line[start..]).unwrap();
+                if let Some(bytes) = answer(&message) {
+                    let _ = stream.write_all(&bytes);
+                }
+                line.clear();
+            }
+        });
+        (directory, path)
+    }
+
+    fn sync(message: &Value) -> Vec<u8> {
+        let mut bytes = vec![DELIMITER];
+        bytes.extend(format!("{{\"return\": {}}}\n", message["arguments"]["id"]).into_bytes());
+        bytes
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_millis(800)
+    }
+
+    const TRUE: Program = Program { path: String::new(), args: Vec::new(), input: Vec::new() };
+
+    #[test]
+    fn what_earlier_clients_left_is_skipped() {
+        let before = b"{\"return\": {}}\n\xffrubbish\n\xff{\"return\": 5}\n\x00\x01half a line \xff{\"ret";
+        let (_directory, path) = guest(before, |message| {
+            Some(match message["execute"].as_str().unwrap() {
+                "guest-sync-delimited" => {
+                    let mut bytes = b"urn\": 7}\n".to_vec();
+                    bytes.extend(sync(message));
+                    bytes
+                }
+                "guest-exec" => b"{\"return\": {\"pid\": 7}}\n".to_vec(),
+                _ => b"{\"return\": {\"exited\": true, \"exitcode\": 3, \"out-data\": \"aGk=\"}}\n".to_vec(),
+            })
+        });
+        let ran = Channel::open(&path, soon()).unwrap().exec(&TRUE).unwrap();
+        assert_eq!((ran.code, ran.output.as_slice(), ran.truncated), (Some(3), &b"hi"[..], false));
+    }
+
+    #[test]
+    fn a_frozen_guest_is_told_from_a_failing_one() {
+        for (said, code) in [
+            ("Command guest-exec has been disabled: the agent is in frozen state", "guest-frozen"),
+            ("Failed to execute child process", "guest-exec-failed"),
+        ] {
+            let (_directory, path) = guest(b"", move |message| {
+                Some(if message["execute"] == "guest-exec" {
+                    format!("{{\"error\": {{\"class\": \"GenericError\", \"desc\": \"{said}\"}}}}\n")
+                        .into_bytes()
+                } else {
+                    sync(message)
+                })
+            });
+            assert_eq!(Channel::open(&path, soon()).unwrap().exec(&TRUE).unwrap_err().code, code);
+        }
+    }
+
+    #[test]
+    fn silence_has_a_deadline() {
+        let (_directory, path) = guest(b"noise", |_| None);
+        assert_eq!(Channel::open(&path, soon()).map(drop).unwrap_err().code, "guest-agent-silent");
+        let (_directory, path) =
+            guest(b"", |message| (message["execute"] == "guest-sync-delimited").then(|| sync(message)));
+        let error = Channel::open(&path, soon()).unwrap().exec(&TRUE).unwrap_err();
+        assert_eq!(error.code, "guest-agent-silent");
+    }
+
+    #[test]
+    fn one_request_at_a_time() {
+        let (_directory, path) = guest(b"", |message| Some(sync(message)));
+        let first = Channel::open(&path, soon()).unwrap();
+        assert_eq!(Channel::open(&path, soon()).map(drop).unwrap_err().code, "guest-agent-busy");
+        drop(first);
+    }
+
+    #[test]
+    fn nonsense_is_nonsense() {
+        let (_directory, path) = guest(b"", |message| {
+            Some(if message["execute"] == "guest-exec" { b"[1, 2\n".to_vec() } else { sync(message) })
+        });
+        assert_eq!(
+            Channel::open(&path, soon()).unwrap().exec(&TRUE).unwrap_err().code,
+            "guest-agent-garbage"
+        );
+    }
+}
