@@ -10,8 +10,8 @@ use super::{Entropy, HandWork, Observed, Plan, address, checks, idmap};
 use crate::platform::{ByHand, GuestState};
 use crate::record::{GuestForm, GuestPlan, Record, RecordState};
 use crate::step::{
-    AwaitAgent, Configure, ConfigureGuest, EnsureNetwork, LimitGuest, Ready, Revoke, SetPasswords, Start,
-    Step, Stop, WriteRecord,
+    AwaitAgent, ClaimDisk, Configure, ConfigureGuest, EnsureNetwork, LimitGuest, Ready, ReleaseDisk, Revoke,
+    SetPasswords, Start, Step, Stop, WriteRecord,
 };
 use crate::{Error, Result};
 
@@ -72,13 +72,22 @@ pub fn plan(
     let new = Record { spec, guest, ..old.clone() };
     let (was, wanted) = (DesiredState::from(&old.spec), DesiredState::from(&new.spec));
     let sized = (new.guest.memory, new.guest.cores) != (old.guest.memory, old.guest.cores);
+    let source = |record: &Record| record.spec.disk.as_ref().map(|disk| disk.source.clone());
+    let moved = source(old) != source(&new);
+    // the disk and what starts it, memory and processors of a machine
     let hardware = new.guest.form != old.guest.form || (sized && new.guest.is_machine());
     let remount = hardware || new.guest.mounts != old.guest.mounts || new.guest.network != old.guest.network;
     let limits = sized && !new.guest.is_machine();
     let is_running = matches!(running, GuestState::Running { .. });
     if hardware && !is_running && was == wanted && with_password.is_empty() {
         // nothing in it has to be told: it takes effect at its next start
+        if moved && new.spec.disk.is_some() {
+            plan.steps.push(ClaimDisk { guest: new.guest.clone() }.into());
+        }
         plan.steps.push(ConfigureGuest { new: new.guest.clone(), old: old.guest.clone() }.into());
+        if moved && old.spec.disk.is_some() {
+            plan.steps.push(ReleaseDisk { guest: old.guest.clone() }.into());
+        }
         plan.steps.push(WriteRecord { new, old: Some(old.clone()), by_hand: Vec::new() }.into());
         plan.notes.push("it takes effect when the gateway is started".to_owned());
         return Ok(plan);
@@ -89,6 +98,9 @@ pub fn plan(
     }
 
     let steps = &mut plan.steps;
+    if moved && new.spec.disk.is_some() {
+        steps.push(ClaimDisk { guest: new.guest.clone() }.into());
+    }
     steps.extend(grants(&new.spec, observed)?);
     if remount {
         if new.guest.network.bridge != old.guest.network.bridge {
@@ -127,6 +139,9 @@ pub fn plan(
         steps.push(Ready { gateway: name.clone() }.into());
     }
     steps.extend(revocations(old, &new));
+    if moved && old.spec.disk.is_some() {
+        steps.push(ReleaseDisk { guest: old.guest.clone() }.into());
+    }
     if new != *old {
         steps.push(WriteRecord { new, old: Some(old.clone()), by_hand: Vec::new() }.into());
     }

@@ -12,8 +12,8 @@ use crate::record::{
     RECORD_VERSION, Record, RecordState,
 };
 use crate::step::{
-    AwaitAgent, Configure, CreateGuest, EnsureNetwork, Grant, MakeLink, Probe, Prove, Ready, SetPasswords,
-    Start, Step, WriteRecord,
+    AwaitAgent, ClaimDisk, Configure, CreateGuest, EnsureNetwork, Grant, MakeLink, Probe, Prove, Ready,
+    SetPasswords, Start, Step, WriteRecord,
 };
 use crate::storage::access;
 use crate::{Error, Result};
@@ -75,6 +75,9 @@ pub fn plan(
     ];
     if !guest.is_machine() {
         steps.push(MakeLink { guest: guest.clone(), by_hand: by_hand(ByHand::Link(&name)) }.into());
+    }
+    if creating.spec.disk.is_some() {
+        steps.push(ClaimDisk { guest: guest.clone() }.into());
     }
     steps.push(CreateGuest { guest: guest.clone(), by_hand: by_hand(ByHand::Guest(&name)) }.into());
     steps.extend(grants(&creating.spec, observed)?);

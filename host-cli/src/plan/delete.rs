@@ -7,7 +7,7 @@ use super::{Entropy, Observed, Plan};
 use crate::Result;
 use crate::platform::GuestState;
 use crate::record::Record;
-use crate::step::{Purge, RemoveRecord, Retire, Step, Stop};
+use crate::step::{Purge, ReleaseDisk, RemoveRecord, Retire, Step, Stop};
 
 /// Plans a deletion. Until its last step all can be taken back.
 ///
@@ -20,6 +20,9 @@ pub fn plan(name: &GatewayName, running: GuestState, observed: &Observed, entrop
         Stop { guest: record.guest.clone(), ran: matches!(running, GuestState::Running { .. }) }.into(),
         Retire { gateway: name.clone(), ticket: ticket.clone() }.into(),
     ];
+    if record.spec.disk.is_some() {
+        steps.push(ReleaseDisk { guest: record.guest.clone() }.into());
+    }
     let mut without = record.spec.clone();
     without.shares.clear();
     steps.extend(revocations(record, &Record { spec: without, ..record.clone() }));

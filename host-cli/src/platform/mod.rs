@@ -189,6 +189,18 @@ pub trait Platform: Send + Sync {
     /// When it cannot be a gateway's disk: codes `disk-missing`, `disk-unusable`, `disk-in-use`.
     fn inspect_disk(&self, disk: &DiskSource) -> Result<DiskFacts>;
 
+    /// Claims a guest's data disk for it, so that no other gateway takes it.
+    ///
+    /// # Errors
+    /// Code `disk-in-use`.
+    fn claim_disk(&self, guest: &GuestPlan) -> Result<()>;
+
+    /// Gives a data disk back, if it is this guest's.
+    ///
+    /// # Errors
+    /// When the storage refuses.
+    fn release_disk(&self, guest: &GuestPlan) -> Result<()>;
+
     /// Tells a running guest that its data disk has grown.
     ///
     /// # Errors

@@ -1,11 +1,64 @@
-//! A virtual machine's disk that has become larger.
+//! A virtual machine's own disk: claimed, given back, grown.
 
 use serde::{Deserialize, Serialize};
 
 use super::Action;
 use crate::Result;
-use crate::record::GuestPlan;
+use crate::record::{GuestForm, GuestPlan};
 use crate::world::World;
+
+/// Claims the disk, so that no other gateway takes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimDisk {
+    /// Guest.
+    pub guest: GuestPlan,
+}
+
+impl Action for ClaimDisk {
+    const NAME: &'static str = "claim";
+
+    fn describe(&self) -> String {
+        format!("claim the disk {}", disk(&self.guest))
+    }
+
+    fn perform(&self, world: &World) -> Result<()> {
+        world.platform.claim_disk(&self.guest)
+    }
+
+    fn undo(&self, world: &World) -> Result<()> {
+        world.platform.release_disk(&self.guest)
+    }
+}
+
+/// Gives the disk back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseDisk {
+    /// Guest.
+    pub guest: GuestPlan,
+}
+
+impl Action for ReleaseDisk {
+    const NAME: &'static str = "release";
+
+    fn describe(&self) -> String {
+        format!("give the disk {} back", disk(&self.guest))
+    }
+
+    fn perform(&self, world: &World) -> Result<()> {
+        world.platform.release_disk(&self.guest)
+    }
+
+    fn undo(&self, world: &World) -> Result<()> {
+        world.platform.claim_disk(&self.guest)
+    }
+}
+
+fn disk(guest: &GuestPlan) -> String {
+    match &guest.form {
+        GuestForm::Machine { disk: Some(disk), .. } => disk.to_string(),
+        _ => "(none)".to_owned(),
+    }
+}
 
 /// Lets the file system on the disk grow to the size that the disk has now, while it is in use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -18,7 +18,7 @@ mod template;
 
 pub use access::{Grant, Revoke};
 pub use agent::{AwaitAgent, Configure, Ready, SetPasswords};
-pub use disk::GrowDisk;
+pub use disk::{ClaimDisk, GrowDisk, ReleaseDisk};
 pub use guest::{ConfigureGuest, CreateGuest, LimitGuest};
 pub use link::MakeLink;
 pub use network::EnsureNetwork;
@@ -110,6 +110,8 @@ steps!(
     CreateGuest,
     ConfigureGuest,
     LimitGuest,
+    ClaimDisk,
+    ReleaseDisk,
     GrowDisk,
     Grant,
     Revoke,

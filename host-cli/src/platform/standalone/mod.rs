@@ -187,6 +187,14 @@ impl Platform for Standalone {
         machine::data::inspect(&*self.system, disk, self.paths.state())
     }
 
+    fn claim_disk(&self, guest: &GuestPlan) -> Result<()> {
+        self.claim_machine_disk(guest)
+    }
+
+    fn release_disk(&self, guest: &GuestPlan) -> Result<()> {
+        self.release_machine_disk(guest)
+    }
+
     fn resize_disk(&self, guest: &GuestPlan) -> Result<u64> {
         self.resize_machine_disk(guest)
     }

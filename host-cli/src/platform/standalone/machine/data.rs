@@ -1,4 +1,4 @@
-//! A machine's data disk on the node: what it is, who has it, how large it is now.
+//! A machine's data disk on the node: what it is, whose it is, how large it is now.
 
 use std::fs::OpenOptions;
 use std::io::Read;
@@ -7,9 +7,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
-use smbgw_api::{DiskSource, GatewayName};
+use smbgw_api::DiskSource;
 use smbgw_command::{Command, CommandError, Runner};
 
+use super::claim::{self, Owner};
 use super::config::{DATA, blocks};
 use super::control::Control;
 use crate::platform::DiskFacts;
@@ -125,23 +126,27 @@ fn unusable(disk: &DiskSource, why: &str) -> Error {
     Error::usage("disk-unusable", format!("{disk} {why}"))
 }
 
-/// Makes sure that nobody else writes to a disk. QEMU locks files itself; RBD images are claimed here.
-///
-/// # Errors
-/// Code `disk-in-use`.
-pub(super) fn claim(_runner: &dyn Runner, _disk: &DiskSource, _gateway: &GatewayName) -> Result<()> {
-    Ok(())
-}
-
-/// Gives a disk back; also one that was never claimed.
-///
-/// # Errors
-/// When the cluster refuses.
-pub(super) fn release(_runner: &dyn Runner, _disk: &DiskSource, _gateway: &GatewayName) -> Result<()> {
-    Ok(())
-}
-
 impl Standalone {
+    /// Claims a machine's data disk for it, in the whole cluster.
+    pub(in super::super) fn claim_machine_disk(&self, guest: &GuestPlan) -> Result<()> {
+        match &guest.form {
+            GuestForm::Machine { disk: Some(disk), .. } => {
+                claim::take(&*self.system, disk, &Owner::new(&guest.name))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives it back.
+    pub(in super::super) fn release_machine_disk(&self, guest: &GuestPlan) -> Result<()> {
+        match &guest.form {
+            GuestForm::Machine { disk: Some(disk), .. } => {
+                claim::give_back(&*self.system, disk, &Owner::new(&guest.name))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Tells a running machine how large its data disk is now; the size in bytes.
     pub(in super::super) fn resize_machine_disk(&self, guest: &GuestPlan) -> Result<u64> {
         let GuestForm::Machine { disk: Some(disk), .. } = &guest.form else {

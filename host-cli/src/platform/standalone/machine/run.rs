@@ -9,7 +9,7 @@ use smbgw_api::GatewayName;
 use smbgw_command::{Command, WaitError, wait_until};
 
 use super::control::{Control, RunState};
-use super::{QEMU, accelerator, data, group, processes, virtiofsd};
+use super::{QEMU, accelerator, claim, group, processes, virtiofsd};
 use crate::link::guest_agent::channel::Channel;
 use crate::platform::standalone::config::{container_name, veth_name};
 use crate::platform::standalone::{Standalone, bridge};
@@ -42,7 +42,9 @@ impl Standalone {
         let group = group(&container);
         self.remove_machine_leftovers(guest)?;
         if let GuestForm::Machine { disk: Some(disk), .. } = &guest.form {
-            data::claim(&*self.system, disk, &guest.name)?;
+            // ours from its creation on; taken again in case it was broken in the meantime
+            self.claim_machine_disk(guest)?;
+            claim::await_unused(&*self.system, disk, &self.interrupt)?;
         }
         // found out before the guest's own clock runs
         accelerator::best(&*self.system, self.paths.state())?;
@@ -140,9 +142,6 @@ impl Standalone {
         let files = self.machine(&guest.name);
         let _ = std::fs::remove_dir(group(&container_name(guest.name.as_str())));
         bridge::remove_port(&*self.system, &veth_name(&guest.network.mac))?;
-        if let GuestForm::Machine { disk: Some(disk), .. } = &guest.form {
-            data::release(&*self.system, disk, &guest.name)?;
-        }
         let mounts = (0..guest.mounts.len()).map(|index| files.mount(index));
         let pids = (0..guest.mounts.len()).map(|index| files.mount(index).with_extension("sock.pid"));
         let sockets =
