@@ -9,6 +9,7 @@
 //! * [`files`]: directories, random files, hashes
 //! * [`daemon`]: programs that run beside a test
 //! * [`ceph`]: a Ceph cluster of one machine
+//! * [`qemu`]: a virtual machine from an image, without the product
 //! * [`lab`]: [`Lab`], what a test holds while it runs
 
 #![allow(
@@ -25,6 +26,7 @@ pub mod lab;
 pub mod leftovers;
 pub mod memory;
 pub mod product;
+pub mod qemu;
 pub mod smb;
 
 pub use ceph::Ceph;
@@ -33,4 +35,5 @@ pub use environment::Environment;
 pub use lab::{Gateway, Lab};
 pub use leftovers::Snapshot;
 pub use product::{Answer, Product};
+pub use qemu::Machine;
 pub use smb::Client;

@@ -81,6 +81,14 @@ impl Product {
     pub fn template(&self, name: &str) -> Result<PathBuf> {
         template_in(&self.templates.join(name), name)
     }
+
+    /// The built virtual machine image of this name, as `debian-13`.
+    ///
+    /// # Errors
+    /// When there is none, or more than one.
+    pub fn image(&self, name: &str) -> Result<PathBuf> {
+        image_in(&self.templates.join(format!("{name}{IMAGE}")), name)
+    }
 }
 
 /// The only `.tar.zst` of this template in a directory.
@@ -88,20 +96,35 @@ impl Product {
 /// # Errors
 /// When there is none, or more than one.
 pub fn template_in(directory: &Path, name: &str) -> Result<PathBuf> {
+    only(directory, name, ".tar.zst")
+}
+
+/// What a directory of images is called beyond the template.
+pub const IMAGE: &str = "-vm";
+
+/// The only `.qcow2` of this template in a directory.
+///
+/// # Errors
+/// When there is none, or more than one.
+pub fn image_in(directory: &Path, name: &str) -> Result<PathBuf> {
+    only(directory, name, ".qcow2")
+}
+
+fn only(directory: &Path, name: &str, suffix: &str) -> Result<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory)
         .with_context(|| format!("looking for templates in {}", directory.display()))?
     {
         let path = entry?.path();
         let file = path.file_name().and_then(|file| file.to_str()).unwrap_or_default();
-        if file.contains(name) && file.ends_with(".tar.zst") {
+        if file.contains(name) && file.ends_with(suffix) {
             found.push(path);
         }
     }
     match found.len() {
         1 => Ok(found.remove(0)),
-        0 => bail!("no template of {name} in {}", directory.display()),
-        _ => bail!("{} templates of {name} in {}", found.len(), directory.display()),
+        0 => bail!("no {suffix} of {name} in {}", directory.display()),
+        count => bail!("{count} {suffix} of {name} in {}", directory.display()),
     }
 }
 

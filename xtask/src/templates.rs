@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use smbgw_lab::files;
-use smbgw_lab::product::template_in;
+use smbgw_lab::product::{IMAGE, image_in, template_in};
 
 use crate::programs::{self, source, succeed, target};
 use crate::say;
@@ -16,7 +16,7 @@ use crate::say;
 /// A built template.
 #[derive(Debug, Clone)]
 pub(crate) struct Template {
-    /// The `.tar.zst`.
+    /// The `.tar.zst` or `.qcow2`.
     pub(crate) file: PathBuf,
     /// How long the build took.
     pub(crate) took: Duration,
@@ -42,26 +42,38 @@ pub(crate) fn recipe(name: &str) -> PathBuf {
 /// Builds one, with our cache, into `directory()/NAME`.
 pub(crate) fn build(name: &str) -> Result<Template> {
     say::step("template", &format!("smbgw-builder build images/{name}.yaml"));
-    let out = directory().join(name);
-    // aside, then put in place: another run may be using the old one
-    let aside = directory().join(format!(".{name}.{}", std::process::id()));
-    let built = build_into(name, &aside, &cache(), &[])?;
-    let unchanged =
-        template_in(&out, name).is_ok_and(|old| files::sha256(&old).ok() == files::sha256(&built.file).ok());
+    place(name, name, &[], template_in)
+}
+
+/// Builds the form for virtual machines, with our cache, into `directory()/NAME-vm`.
+pub(crate) fn build_image(name: &str) -> Result<Template> {
+    say::step("image", &format!("smbgw-builder build images/{name}.yaml --format qcow2"));
+    place(name, &format!("{name}{IMAGE}"), &["--format".into(), "qcow2".into()], image_in)
+}
+
+/// Builds aside, then puts it in place if it changed: another run may be using the old one.
+fn place(
+    name: &str,
+    folder: &str,
+    more: &[OsString],
+    find: fn(&Path, &str) -> Result<PathBuf>,
+) -> Result<Template> {
+    let out = directory().join(folder);
+    let aside = directory().join(format!(".{folder}.{}", std::process::id()));
+    let agent = programs::directory().join("smbgw-agent");
+    let took = run_builder(name, &aside, &cache(), &agent, more)?;
+    let built = find(&aside, name)?;
+    let unchanged = find(&out, name).is_ok_and(|old| files::sha256(&old).ok() == files::sha256(&built).ok());
     if unchanged {
         fs::remove_dir_all(&aside)?;
     } else {
         let _ = fs::remove_dir_all(&out);
         fs::rename(&aside, &out).with_context(|| format!("putting {} in place", out.display()))?;
     }
-    let template = Template { file: template_in(&out, name)?, ..built };
-    say::line(&format!(
-        "{}: {} in {}",
-        template.file.display(),
-        say::megabytes(template.size),
-        say::seconds(template.took)
-    ));
-    Ok(template)
+    let file = find(&out, name)?;
+    let size = fs::metadata(&file)?.len();
+    say::line(&format!("{}: {} in {}", file.display(), say::megabytes(size), say::seconds(took)));
+    Ok(Template { file, took, size })
 }
 
 /// Builds one into a directory of its own, with this cache.
@@ -77,6 +89,14 @@ pub(crate) fn build_with_agent(
     agent: &Path,
     more: &[OsString],
 ) -> Result<Template> {
+    let took = run_builder(name, out, cache, agent, more)?;
+    let file = template_in(out, name)?;
+    let size = fs::metadata(&file)?.len();
+    Ok(Template { file, took, size })
+}
+
+/// Builds into a directory that is empty then.
+fn run_builder(name: &str, out: &Path, cache: &Path, agent: &Path, more: &[OsString]) -> Result<Duration> {
     if out.exists() {
         fs::remove_dir_all(out).with_context(|| format!("removing {}", out.display()))?;
     }
@@ -86,7 +106,5 @@ pub(crate) fn build_with_agent(
     command.arg("build").arg(recipe(name)).arg("--out").arg(out).arg("--cache").arg(cache);
     command.arg("--agent").arg(agent).args(more).current_dir(source());
     let ((), took) = say::timed(|| succeed(&mut command))?;
-    let file = template_in(out, name)?;
-    let size = fs::metadata(&file)?.len();
-    Ok(Template { file, took, size })
+    Ok(took)
 }

@@ -15,7 +15,7 @@ use crate::{packages, say, templates};
 /// Templates that the lab tests.
 const TEMPLATES: &[&str] = &["debian-13", "debian-12"];
 /// Each file of the lab has an environment of its own, and this long.
-const DEADLINE: Duration = Duration::from_secs(20 * 60);
+const DEADLINE: Duration = Duration::from_secs(40 * 60);
 
 /// Runs the chosen halves.
 pub(crate) fn run(unit: bool, lab: bool, filter: Option<&str>, interrupt: &Interrupt) -> Result<i32> {
@@ -79,14 +79,18 @@ fn units(filter: Option<&str>) -> Result<()> {
 }
 
 fn lab(filter: Option<&str>, interrupt: &Interrupt) -> Result<()> {
+    let more = More::of(filter);
     let mut needs =
         vec![packages::COMPILER, packages::BUILDER, packages::NODE, packages::CLIENT, packages::LAB];
-    needs.extend(more_needs(filter));
+    needs.extend(more.packages());
     packages::install(&needs)?;
     programs::build()?;
     programs::build_with_faults()?;
     for name in TEMPLATES {
         templates::build(name)?;
+        if more.images {
+            templates::build_image(name)?;
+        }
     }
     say::step("lab", "building the tests");
     let tests = test_programs()?;
@@ -115,14 +119,36 @@ fn lab(filter: Option<&str>, interrupt: &Interrupt) -> Result<()> {
     Ok(())
 }
 
-/// What single files of the lab need beyond what all need. A filter that names none of them may mean any test.
-fn more_needs(filter: Option<&str>) -> Vec<&'static [packages::Need]> {
-    let file = |name: &str| source().join("tests/tests").join(format!("{name}.rs")).exists();
-    match filter {
-        Some("ceph") => vec![packages::QEMU, packages::CEPH],
-        Some("images") => vec![packages::QEMU],
-        Some(name) if file(name) => Vec::new(),
-        _ => vec![packages::QEMU, packages::CEPH],
+/// What single files of the lab need beyond what all need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct More {
+    /// Virtual machine images, and QEMU.
+    images: bool,
+    /// A Ceph cluster, and QEMU.
+    ceph: bool,
+}
+
+impl More {
+    /// A filter that names no file of the lab may mean any test.
+    fn of(filter: Option<&str>) -> Self {
+        let file = |name: &str| source().join("tests/tests").join(format!("{name}.rs")).exists();
+        match filter {
+            Some("images") => Self { images: true, ceph: false },
+            Some("ceph") => Self { images: false, ceph: true },
+            Some(name) if file(name) => Self { images: false, ceph: false },
+            _ => Self { images: true, ceph: true },
+        }
+    }
+
+    fn packages(self) -> Vec<&'static [packages::Need]> {
+        let mut needs = Vec::new();
+        if self.images || self.ceph {
+            needs.push(packages::QEMU);
+        }
+        if self.ceph {
+            needs.push(packages::CEPH);
+        }
+        needs
     }
 }
 
