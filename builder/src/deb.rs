@@ -15,27 +15,55 @@ pub fn control(name: &str, deb: &[u8]) -> Result<String, Error> {
     read_control(deb).map_err(|detail| Error::Tree(format!("{name} is not a Debian package: {detail}")))
 }
 
+/// Path and content of the regular files that are wanted. Paths are absolute, and under `/usr` where a merged `/usr` has
+/// them, whatever the package says.
+///
+/// # Errors
+/// [`Error::Tree`] with the name when the file is not a Debian package.
+pub fn files(name: &str, deb: &[u8], wanted: &dyn Fn(&str) -> bool) -> Result<Vec<(String, Vec<u8>)>, Error> {
+    read_files(deb, "data.tar", wanted)
+        .map_err(|detail| Error::Tree(format!("{name} is not a Debian package: {detail}")))
+}
+
 fn read_control(deb: &[u8]) -> Result<String, String> {
-    let (member, data) = members(deb)?
+    let (_, content) =
+        read_files(deb, "control.tar", &|path| path == "/control")?.pop().ok_or("no control file in it")?;
+    String::from_utf8(content).map_err(|error| error.to_string())
+}
+
+fn read_files(
+    deb: &[u8],
+    member: &str,
+    wanted: &dyn Fn(&str) -> bool,
+) -> Result<Vec<(String, Vec<u8>)>, String> {
+    let (name, data) = members(deb)?
         .into_iter()
-        .find(|(member, _)| member.starts_with("control.tar"))
-        .ok_or("no control.tar in it")?;
-    let unpacked: Box<dyn Read> = match member.as_str() {
-        "control.tar.xz" => Box::new(liblzma::read::XzDecoder::new(data)),
-        "control.tar.zst" => Box::new(zstd::Decoder::new(data).map_err(|error| error.to_string())?),
-        "control.tar" => Box::new(data),
-        other => return Err(format!("{other} has a compression that is not known")),
+        .find(|(name, _)| name.starts_with(member))
+        .ok_or_else(|| format!("no {member} in it"))?;
+    let unpacked: Box<dyn Read> = match &name[member.len()..] {
+        ".xz" => Box::new(liblzma::read::XzDecoder::new(data)),
+        ".zst" => Box::new(zstd::Decoder::new(data).map_err(|error| error.to_string())?),
+        "" => Box::new(data),
+        _ => return Err(format!("{name} has a compression that is not known")),
     };
+    let mut found = Vec::new();
     let mut archive = tar::Archive::new(unpacked);
     for entry in archive.entries().map_err(|error| error.to_string())? {
         let mut entry = entry.map_err(|error| error.to_string())?;
-        if entry.path_bytes().as_ref() == b"./control" || entry.path_bytes().as_ref() == b"control" {
-            let mut text = String::new();
-            entry.read_to_string(&mut text).map_err(|error| error.to_string())?;
-            return Ok(text);
+        let path = absolute(&String::from_utf8_lossy(&entry.path_bytes()));
+        if entry.header().entry_type() == tar::EntryType::Regular && wanted(&path) {
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content).map_err(|error| error.to_string())?;
+            found.push((path, content));
         }
     }
-    Err("no control file in it".into())
+    Ok(found)
+}
+
+fn absolute(path: &str) -> String {
+    let path = path.strip_prefix("./").unwrap_or(path);
+    let merged = ["bin/", "sbin/", "lib/", "lib64/"].iter().any(|start| path.starts_with(start));
+    if merged { format!("/usr/{path}") } else { format!("/{path}") }
 }
 
 /// Names and contents in an ar archive.
@@ -86,6 +114,22 @@ mod tests {
         for (name, data) in [("control.tar", tar), ("control.tar.xz", xz), ("control.tar.zst/", zst)] {
             assert_eq!(control("a", &ar(name, &data)).unwrap(), "Package: a\n");
         }
+    }
+
+    #[test]
+    fn files_are_found_where_a_merged_usr_has_them() {
+        let mut builder = tar::Builder::new(Vec::new());
+        for path in ["./lib/a.so", "./usr/bin/b", "./etc/c"] {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(1);
+            builder.append_data(&mut header, path, &b"x"[..]).unwrap();
+        }
+        let deb = ar("data.tar", &builder.into_inner().unwrap());
+        let found = files("a", &deb, &|path| path.starts_with("/usr/")).unwrap();
+        assert_eq!(
+            found,
+            [("/usr/lib/a.so".to_owned(), b"x".to_vec()), ("/usr/bin/b".to_owned(), b"x".to_vec())]
+        );
     }
 
     #[test]

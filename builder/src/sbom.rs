@@ -2,13 +2,16 @@
 
 use serde_json::{Value, json};
 
+use crate::guid::Guid;
 use crate::manifest::Manifest;
 
 /// The document's text. Nothing in it depends on time or place: its serial number is made from the template's hash.
 pub fn text(manifest: &Manifest, distribution: &str) -> String {
+    let on_disk = manifest.disk.iter().flat_map(|disk| &disk.boot_packages);
     let components: Vec<Value> = manifest
         .packages
         .iter()
+        .chain(on_disk)
         .map(|package| {
             let purl = format!(
                 "pkg:deb/debian/{}@{}?arch={}&distro={distribution}",
@@ -42,7 +45,7 @@ pub fn text(manifest: &Manifest, distribution: &str) -> String {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
-        "serialNumber": format!("urn:uuid:{}", uuid(&manifest.archive.sha256)),
+        "serialNumber": format!("urn:uuid:{}", Guid::of_hash(&manifest.archive.sha256)),
         "version": 1,
         "metadata": {
             "timestamp": jiff::Timestamp::from_second(manifest.epoch).unwrap_or_default().to_string(),
@@ -60,12 +63,6 @@ pub fn text(manifest: &Manifest, distribution: &str) -> String {
     let mut text = serde_json::to_string_pretty(&document).unwrap_or_default();
     text.push('\n');
     text
-}
-
-/// A version 8 UUID (RFC 9562: content of one's own making) from a hash.
-fn uuid(hash: &str) -> String {
-    let part = |from: usize, to: usize| hash.get(from..to).unwrap_or("0");
-    format!("{}-{}-8{}-8{}-{}", part(0, 8), part(8, 12), part(13, 16), part(17, 20), part(20, 32))
 }
 
 /// Percent-encodes what a package URL does not allow in a name or version.
@@ -100,7 +97,8 @@ mod tests {
             lock_hash: String::new(),
             epoch: 1_760_000_000,
             archive: file("t.tar.zst"),
-            tar: file("t.tar"),
+            tar: Some(file("t.tar")),
+            disk: None,
             packages: vec![PackageRecord {
                 name: "libstdc++6".into(),
                 version: "2:14-1+b1".into(),

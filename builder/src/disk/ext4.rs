@@ -1,0 +1,228 @@
+//! The root file system: a tree as ext4, and back to the paths in it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use mkext4::reader::{Fs, ReadAt};
+use mkext4::{FsBuilder, InodeHandle, Meta, Options, ROOT, RegionSink};
+
+use crate::error::Error;
+use crate::guid::Guid;
+use crate::hash;
+use crate::manifest::{PathKind, PathRecord};
+use crate::tree::{Entry, Kind, Tree};
+
+/// The file system's label.
+pub(super) const LABEL: &str = "smbgw-root";
+/// Kept for root, so that a full disk can still be logged in to; the default of 5 % is for small disks.
+const RESERVED_PERCENT: u8 = 1;
+/// Made by every writer of ext4, for its checker.
+const LOST_AND_FOUND: &str = "/lost+found";
+
+/// Where on a disk it goes.
+pub(super) struct Place<'a> {
+    pub(super) file: &'a File,
+    pub(super) offset: u64,
+    pub(super) size: u64,
+}
+
+impl RegionSink for &Place<'_> {
+    fn data(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, self.offset + offset)
+    }
+
+    fn zeros(&mut self, _offset: u64, _len: u64) -> io::Result<()> {
+        // the file is one hole until somebody writes
+        Ok(())
+    }
+}
+
+/// Writes the tree as a file system.
+pub(super) fn write(tree: &Tree, place: &Place<'_>, uuid: Guid, epoch: i64) -> Result<(), Error> {
+    let failed = |error: mkext4::Error| match error {
+        mkext4::Error::Io(source) => {
+            Error::Io { doing: "writing", path: "the root file system".into(), source }
+        }
+        other => Error::Tree(format!("it cannot become an ext4 file system: {other}")),
+    };
+    let mut options = Options::new(place.size / 4096 * 4096, uuid.bytes(), epoch);
+    options.label = Some(LABEL.into());
+    options.reserved_percent = RESERVED_PERCENT;
+    let mut builder = FsBuilder::new(options).map_err(failed)?;
+    let handles = declare(tree, &mut builder).map_err(failed)?;
+    let layout = builder.seal().map_err(failed)?;
+    let mut writer = layout.writer(place).map_err(failed)?;
+    for (path, handle) in handles {
+        if let Some(mut bytes) = tree.file(path) {
+            writer.fill(handle, &mut bytes).map_err(failed)?;
+        }
+    }
+    writer.finish().map_err(failed)?;
+    Ok(())
+}
+
+/// Declares every path; gives the handles of the files that have content, in the order of their paths.
+fn declare<'a>(tree: &'a Tree, builder: &mut FsBuilder) -> mkext4::Result<Vec<(&'a str, InodeHandle)>> {
+    let mut handles: HashMap<&str, InodeHandle> = HashMap::from([("/", ROOT)]);
+    let mut filled = Vec::new();
+    for (path, entry) in tree.entries() {
+        let handle = match split(path) {
+            None => {
+                builder.set_meta(ROOT, meta(entry))?;
+                ROOT
+            }
+            Some((parent, name)) => {
+                let parent = *handles.get(parent).ok_or_else(|| no_parent(path))?;
+                match &entry.kind {
+                    Kind::Directory => builder.mkdir(parent, name, meta(entry))?,
+                    Kind::File(content) => {
+                        let size = tree.bytes(content).len() as u64;
+                        let handle = builder.file(parent, name, meta(entry), size)?;
+                        if size > 0 {
+                            filled.push((path, handle));
+                        }
+                        handle
+                    }
+                    Kind::Symlink(target) => builder.symlink(parent, name, target, meta(entry))?,
+                    Kind::Hardlink(target) => {
+                        let first = *handles.get(target.as_str()).ok_or_else(|| no_parent(path))?;
+                        builder.hardlink(parent, name, first)?;
+                        continue;
+                    }
+                }
+            }
+        };
+        for (name, value) in &entry.xattrs {
+            builder.set_xattr(handle, name, value)?;
+        }
+        handles.insert(path, handle);
+    }
+    Ok(filled)
+}
+
+fn split(path: &str) -> Option<(&str, &str)> {
+    let (parent, name) = path.rsplit_once('/').filter(|(_, name)| !name.is_empty())?;
+    Some((if parent.is_empty() { "/" } else { parent }, name))
+}
+
+fn no_parent(path: &str) -> mkext4::Error {
+    mkext4::Error::Invalid(format!("{path} comes before what it belongs to"))
+}
+
+fn meta(entry: &Entry) -> Meta {
+    Meta::new(entry.mode as u16, entry.uid, entry.gid, (entry.mtime, 0))
+}
+
+/// A part of a disk as mkext4 reads it.
+pub struct Part<'a, D> {
+    disk: &'a D,
+    offset: u64,
+}
+
+impl<D: ReadAt> ReadAt for Part<'_, D> {
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let at = self.offset.checked_add(offset).ok_or(io::ErrorKind::UnexpectedEof)?;
+        self.disk.read_exact_at(at, buffer)
+    }
+}
+
+/// A file system that is read.
+pub type Reader<'a, D> = Fs<Part<'a, D>>;
+
+/// Opens the file system that begins at this byte of a disk.
+///
+/// # Errors
+/// A sentence for people.
+pub fn open<D: ReadAt>(disk: &D, offset: u64) -> Result<Reader<'_, D>, String> {
+    Fs::open(Part { disk, offset }).map_err(|error| error.to_string())
+}
+
+/// Every path of a file system as a manifest has it, sorted by its bytes.
+///
+/// # Errors
+/// A sentence for people when the file system is damaged, or holds what no template may.
+pub fn paths<D: ReadAt>(system: &Reader<'_, D>) -> Result<Vec<PathRecord>, String> {
+    let mut inodes = BTreeMap::new();
+    walk(system, "/", mkext4::spec::consts::ROOT_INO, &mut inodes).map_err(|error| error.to_string())?;
+    let mut first_names: HashMap<u32, &str> = HashMap::new();
+    let mut records = Vec::with_capacity(inodes.len());
+    for (path, number) in &inodes {
+        let first = *first_names.entry(*number).or_insert(path);
+        let record = record(system, path, *number, first);
+        records.push(record.map_err(|error| format!("{path}: {error}"))?);
+    }
+    Ok(records)
+}
+
+fn walk<D: ReadAt>(
+    system: &Reader<'_, D>,
+    path: &str,
+    number: u32,
+    inodes: &mut BTreeMap<String, u32>,
+) -> mkext4::Result<()> {
+    // a loop of directories would never end otherwise
+    if inodes.insert(path.to_owned(), number).is_some() || path.len() > 4096 {
+        return Err(mkext4::Error::Invalid(format!("{path} is there twice")));
+    }
+    for entry in system.read_dir(number)? {
+        let name = String::from_utf8_lossy(&entry.name);
+        let below = format!("{}/{name}", path.trim_end_matches('/'));
+        if matches!(name.as_ref(), "." | "..") || below == LOST_AND_FOUND {
+            continue;
+        }
+        if system.inode(entry.inode)?.mode & TYPE == DIRECTORY {
+            walk(system, &below, entry.inode, inodes)?;
+        } else {
+            inodes.insert(below, entry.inode);
+        }
+    }
+    Ok(())
+}
+
+/// Source: inode(7).
+const TYPE: u16 = 0o170_000;
+const DIRECTORY: u16 = 0o040_000;
+const REGULAR: u16 = 0o100_000;
+const SYMLINK: u16 = 0o120_000;
+
+fn record<D: ReadAt>(
+    system: &Reader<'_, D>,
+    path: &str,
+    number: u32,
+    first: &str,
+) -> Result<PathRecord, String> {
+    let said = |error: mkext4::Error| error.to_string();
+    let inode = system.inode(number).map_err(said)?;
+    let mut record = PathRecord {
+        path: path.to_owned(),
+        kind: PathKind::Directory,
+        mode: format!("{:04o}", inode.mode & 0o7777),
+        uid: inode.uid,
+        gid: inode.gid,
+        size: None,
+        sha256: None,
+        link: None,
+    };
+    match inode.mode & TYPE {
+        DIRECTORY => {}
+        REGULAR if path == first => {
+            let content = system.read_file(number).map_err(said)?;
+            record.kind = PathKind::File;
+            record.size = Some(content.len() as u64);
+            record.sha256 = Some(hash::of_bytes(&content));
+        }
+        REGULAR => {
+            record.kind = PathKind::Hardlink;
+            record.link = Some(first.to_owned());
+        }
+        SYMLINK => {
+            record.kind = PathKind::Symlink;
+            let target = system.symlink_target(number).map_err(said)?;
+            record.link = Some(String::from_utf8_lossy(&target).into_owned());
+        }
+        other => return Err(format!("an entry of type {other:o}, which no template may hold")),
+    }
+    Ok(record)
+}
