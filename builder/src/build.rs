@@ -1,4 +1,4 @@
-//! From a recipe to the files of a template.
+//! From a recipe to the files of a template, in one form or both.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,26 +8,21 @@ use serde::Serialize;
 use smbgw_command::{Command, Interrupt, Runner, System};
 
 use crate::agent::{self, AgentFiles};
-use crate::cache::TreeCache;
-use crate::engine::{Job, Mmdebstrap, RootfsEngine};
 use crate::error::Error;
-use crate::fetch;
-use crate::lint;
+use crate::form::Form;
 use crate::lock::{self, Lock};
-use crate::manifest::{self, AgentRecord, FileRecord, Manifest};
-use crate::normalise;
-use crate::outputs::{Names, Staging};
+use crate::outputs::Staging;
 use crate::overlay;
 use crate::progress::Progress;
 use crate::recipe::Recipe;
-use crate::repo;
-use crate::resolve;
-use crate::sbom;
-use crate::slim;
-use crate::store::Store;
-use crate::tarball::{self, Level};
-use crate::tree::Tree;
+use crate::tarball::Level;
 use crate::workdir::WorkDir;
+
+mod finish;
+mod packages;
+
+use finish::{Finish, Finished};
+use packages::Packages;
 
 /// What to build, and how.
 #[derive(Debug, Clone)]
@@ -42,6 +37,8 @@ pub struct Options {
     pub packages: PackageOptions,
     /// How hard to compress.
     pub level: Level,
+    /// The forms to make, in this order.
+    pub forms: Vec<Form>,
 }
 
 /// Where packages come from.
@@ -78,9 +75,14 @@ impl Context {
     }
 }
 
+/// Bytes that a build of one form may take of the work directory.
+const ROOM: u64 = 1_500_000_000;
+
 /// What came out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Built {
+    /// `lxc` or `vm`.
+    pub form: &'static str,
     /// The template.
     pub template: PathBuf,
     /// Its manifest.
@@ -91,8 +93,8 @@ pub struct Built {
     pub sha256: String,
     /// Its size in bytes.
     pub size: u64,
-    /// Size of the tar in it, in bytes.
-    pub tar_size: u64,
+    /// Size of the tar or the disk in it, in bytes.
+    pub unpacked_size: u64,
     /// Version of the Samba package.
     pub samba: Option<String>,
     /// Packages in it.
@@ -116,181 +118,54 @@ pub fn make_lock(
 ) -> Result<(PathBuf, Lock), Error> {
     let recipe = Recipe::load(recipe_path)?;
     let place = lock::place(options.lock.as_deref(), recipe_path, &recipe, &options.cache);
-    let lock = resolve_to(&recipe, &place, options, &WorkDir::create()?, context)?;
+    let work = WorkDir::create(ROOM)?;
+    let lock = Packages { recipe: &recipe, options, work: &work, context }.resolve(&place)?;
     Ok((place, lock))
 }
 
-/// Builds the template.
+/// Builds the template, in every form that is asked for. They share lock, packages and the container's tree.
 ///
 /// # Errors
 /// [`Error`], each with its category and, where there is something to do, a hint.
-pub fn build(options: &Options, context: &Context) -> Result<Built, Error> {
+pub fn build(options: &Options, context: &Context) -> Result<Vec<Built>, Error> {
     let recipe = Recipe::load(&options.recipe)?;
     let beside = options.recipe.parent().unwrap_or(Path::new(""));
     // what the person can get wrong is found before anything is downloaded
+    let of_form = |form: &Form| {
+        let found = recipe.of_form(*form);
+        found.map_err(|detail| Error::Recipe { path: options.recipe.clone(), detail })
+    };
+    let recipes: Vec<Recipe> = options.forms.iter().map(of_form).collect::<Result<_, _>>()?;
     let binary = options.agent.clone().unwrap_or_else(agent::of_builder);
     let version = agent_version(&binary, &context.system());
     let agent = AgentFiles::read(&binary, &beside.join(&recipe.agent.unit), version)?;
-    let files = overlay::read(&options.recipe, &beside.join(&recipe.overlay.files))?;
-    let staging = Staging::create(&options.out)?;
-    let work = WorkDir::create()?;
-
-    let (lock_path, lock) = obtain_lock(&recipe, options, &work, context)?;
-    let (mut tree, tree_cached) = obtain_tree(&recipe, &lock, &options.packages, &work, context)?;
-    context.check()?;
-
-    let stage = context.progress.stage("laying over the agent and checking");
-    overlay::apply(&mut tree, &recipe, &files, &agent)?;
-    normalise::mark_updated(&mut tree, lock.epoch)?;
-    normalise::clamp_times(&mut tree, lock.epoch);
-    let findings = lint::run(&lint::Subject { tree: &tree, recipe: &recipe, lock: &lock });
-    if !findings.is_empty() {
-        return Err(Error::Lint { findings });
-    }
-    let paths = manifest::list_paths(&tree);
-    stage.done(&format!("{} paths, {} checks passed", paths.len(), lint::CHECKS.len()));
-
-    let stage = context.progress.stage("compressing");
-    let names = Names::new(&recipe.name, env!("CARGO_PKG_VERSION"), &recipe.architecture);
-    let (packed, tar) =
-        tarball::write(&tree, &staging.path(&names.archive()), options.level, &context.interrupt)?;
-    stage.done(&format!("{:.1} MB from {:.1} MB", megabytes(packed.size), megabytes(tar.size)));
-
-    let manifest = Manifest {
-        format: manifest::FORMAT,
-        template: recipe.name.clone(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        architecture: recipe.architecture.clone(),
-        form: "lxc".to_owned(),
-        suite: recipe.suite.clone(),
-        samba: lock.version_of("samba").map(str::to_owned),
-        agent: AgentRecord { version: agent.version.clone(), sha256: agent.sha256.clone() },
-        recipe_hash: recipe.hash(),
-        lock_hash: lock.hash(),
-        epoch: lock.epoch,
-        archive: FileRecord { name: names.archive(), sha256: packed.sha256.clone(), size: packed.size },
-        tar: FileRecord { name: names.tar(), sha256: tar.sha256, size: tar.size },
-        packages: lock.packages.iter().map(Into::into).collect(),
-        files: paths,
+    let read =
+        |overlay: &crate::recipe::Overlay| overlay::read(&options.recipe, &beside.join(&overlay.files));
+    let files = read(&recipe.overlay)?;
+    let machine_files = match &recipe.vm {
+        Some(vm) if options.forms.contains(&Form::Machine) => read(&vm.overlay)?,
+        _ => Vec::new(),
     };
-    staging.write(&names.manifest(), &manifest.to_text())?;
-    staging.write(&names.sbom(), &sbom::text(&manifest, &recipe.name))?;
-    context.check()?;
-    staging.commit(&[names.manifest(), names.sbom(), names.archive()])?;
-    Ok(Built {
-        template: options.out.join(names.archive()),
-        manifest: options.out.join(names.manifest()),
-        sbom: options.out.join(names.sbom()),
-        sha256: packed.sha256,
-        size: packed.size,
-        tar_size: manifest.tar.size,
-        samba: manifest.samba,
-        packages: manifest.packages.len(),
-        files: manifest.files.len(),
-        tree_cached,
-        lock: lock_path,
-    })
-}
+    let staging = Staging::create(&options.out)?;
+    let work = WorkDir::create(ROOM * options.forms.len().max(1) as u64)?;
 
-/// The lock to build from: the one that is there, or a new one.
-fn obtain_lock(
-    recipe: &Recipe,
-    options: &Options,
-    work: &WorkDir,
-    context: &Context,
-) -> Result<(PathBuf, Lock), Error> {
-    let packages = &options.packages;
-    let place = lock::place(packages.lock.as_deref(), &options.recipe, recipe, &packages.cache);
-    if place.exists() && !packages.update {
-        let lock = Lock::load(&place)?;
-        if lock.template != recipe.name {
-            // never overwritten: it is somebody's record of another template
-            return Err(Error::Lock {
-                detail: format!("it is the lock of {}, not of {}", lock.template, recipe.name),
-                path: place,
-            });
+    let packages = Packages { recipe: &recipe, options: &options.packages, work: &work, context };
+    let (lock_path, lock) = packages.lock(&options.recipe)?;
+    let mut finished: Vec<Finished> = Vec::new();
+    for (form, recipe) in options.forms.iter().zip(&recipes) {
+        let (tree, tree_cached) = packages.tree(&lock, *form)?;
+        let mut files = files.clone();
+        if *form == Form::Machine {
+            files.extend(machine_files.iter().cloned());
         }
-        if lock.fits(recipe) {
-            return Ok((place, lock));
-        }
-        if packages.offline {
-            return Err(Error::Lock {
-                path: place,
-                detail: "it was made for other packages or archives than the recipe names now".to_owned(),
-            });
-        }
-        context.progress.say(&format!(
-            "the recipe names other packages or archives than its lock {}: making the lock anew",
-            place.display()
-        ));
-    } else if packages.offline {
-        // says that it is missing, and how to make it
-        return Lock::load(&place).map(|lock| (place, lock));
+        context.check()?;
+        let finish =
+            Finish { form: *form, recipe, packages: &packages, lock: &lock, files: &files, agent: &agent };
+        finished.push(finish.run(tree, tree_cached, &staging, options.level)?);
     }
-    let lock = resolve_to(recipe, &place, packages, work, context)?;
-    Ok((place, lock))
-}
-
-fn resolve_to(
-    recipe: &Recipe,
-    place: &Path,
-    options: &PackageOptions,
-    work: &WorkDir,
-    context: &Context,
-) -> Result<Lock, Error> {
-    let stage = context.progress.stage("choosing package versions");
-    let lock = resolve::resolve(recipe, mirror(recipe, options), work, &context.system())?;
-    lock.save(place)?;
-    stage.done(&format!("{} packages in {}", lock.packages.len(), place.display()));
-    Ok(lock)
-}
-
-/// The tree before the overlay, from the cache or newly made.
-fn obtain_tree(
-    recipe: &Recipe,
-    lock: &Lock,
-    options: &PackageOptions,
-    work: &WorkDir,
-    context: &Context,
-) -> Result<(Tree, bool), Error> {
-    let (cache, key) = (TreeCache::new(&options.cache), TreeCache::key(recipe, lock));
-    let stage = context.progress.stage("installed packages");
-    if let Some(tree) = cache.load(&key) {
-        stage.done("unchanged, from the cache");
-        return Ok((tree, true));
-    }
-    drop(stage);
-    let (store, system) = (Store::new(&options.cache), context.system());
-
-    let stage = context.progress.stage("fetching packages");
-    let fetched = fetch::fetch(lock, mirror(recipe, options), options.offline, &store, work, &system)?;
-    stage.done(&match fetched.packages {
-        0 => "all in the store".to_owned(),
-        count => format!("{count} packages, {:.1} MB", megabytes(fetched.bytes)),
-    });
-    context.check()?;
-
-    let stage = context.progress.stage("installing packages");
-    let repo = repo::write(lock, &store, work)?;
-    let job = Job { recipe, lock, repo: &repo, work, system: &system };
-    let tar_path = Mmdebstrap.make(&job, &|line| stage.note(line))?;
-    let tar = fs::read(&tar_path).map_err(Error::io("reading", &tar_path))?;
-    // both are in memory twice otherwise
-    let _ = (fs::remove_file(&tar_path), fs::remove_dir_all(&repo));
-    stage.done(&format!("{:.1} MB", megabytes(tar.len() as u64)));
-    context.check()?;
-
-    let stage = context.progress.stage("slimming");
-    let mut tree = Tree::read_tar(tar)?;
-    normalise::clean(&mut tree)?;
-    let dropped = slim::slim(&mut tree, &recipe.slim);
-    cache.store(&key, &tree)?;
-    stage.done(&format!("{:.1} MB in {} paths left out", megabytes(dropped.bytes), dropped.entries));
-    Ok((tree, false))
-}
-
-fn mirror<'a>(recipe: &'a Recipe, options: &'a PackageOptions) -> &'a str {
-    options.mirror.as_deref().unwrap_or(&recipe.mirror).trim_end_matches('/')
+    let names: Vec<String> = finished.iter().flat_map(|one| one.names.clone()).collect();
+    staging.commit(&names)?;
+    Ok(finished.into_iter().map(|one| one.built(&options.out, &lock_path)).collect())
 }
 
 /// What the agent says of its version; nothing if it does not run here.

@@ -1,5 +1,6 @@
 //! The command line. stdout is data, stderr is talk.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,8 +10,9 @@ use serde::Serialize;
 use serde_json::json;
 use smbgw_command::Interrupt;
 
-use crate::build::{self, Context, Options, PackageOptions, megabytes};
+use crate::build::{self, Built, Context, Options, PackageOptions, megabytes};
 use crate::error::Error;
+use crate::form::Form;
 use crate::inspect;
 use crate::progress::Progress;
 use crate::tarball::Level;
@@ -44,9 +46,9 @@ enum Verb {
 struct BuildArgs {
     /// Recipe, images/debian-13.yaml for one
     recipe: PathBuf,
-    /// Form of the template
-    #[arg(long, value_enum, default_value_t = Format::Lxc)]
-    format: Format,
+    /// Form of the template; repeat it, or separate by commas, for both at once
+    #[arg(long, value_enum, default_value = "lxc", value_delimiter = ',')]
+    format: Vec<Format>,
     /// Directory for the template and what belongs to it
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
@@ -95,7 +97,7 @@ struct PackageArgs {
 
 #[derive(Debug, Args)]
 struct TemplateArgs {
-    /// The .tar.zst, with its .manifest.json beside it
+    /// The .tar.zst or .qcow2, with its manifest beside it
     template: PathBuf,
     /// Print JSON
     #[arg(long)]
@@ -106,6 +108,17 @@ struct TemplateArgs {
 enum Format {
     /// Container root file system (.tar.zst)
     Lxc,
+    /// Virtual machine disk (.qcow2)
+    Qcow2,
+}
+
+impl From<Format> for Form {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Lxc => Self::Container,
+            Format::Qcow2 => Self::Machine,
+        }
+    }
 }
 
 /// Runs the program.
@@ -151,28 +164,43 @@ impl Answer {
 }
 
 fn run_build(args: &BuildArgs, context: &Context) -> Result<Answer, Error> {
-    let Format::Lxc = args.format;
     let mut packages = args.packages.options();
     (packages.update, packages.offline) = (args.update, args.offline);
+    // named twice is built once, and the container first: the virtual machine is installed on its packages
+    let forms: BTreeSet<Form> = args.format.iter().map(|format| Form::from(*format)).collect();
     let options = Options {
         recipe: args.recipe.clone(),
         out: args.out.clone(),
         agent: args.agent.clone(),
         packages,
         level: if args.release { Level::Release } else { Level::Quick },
+        forms: forms.into_iter().collect(),
     };
-    let built = build::build(&options, context)?;
-    let text = format!(
+    let templates = build::build(&options, context)?;
+    let text = templates.iter().map(describe).collect::<Vec<_>>().join("\n");
+    let first = templates.first();
+    Ok(Answer::new(&AllBuilt { first, templates: &templates }, text))
+}
+
+/// The first template's fields, as they were when there was but one form, and all templates.
+#[derive(Serialize)]
+struct AllBuilt<'a> {
+    #[serde(flatten)]
+    first: Option<&'a Built>,
+    templates: &'a [Built],
+}
+
+fn describe(built: &Built) -> String {
+    format!(
         "{}\n  {:.1} MB, {:.1} MB unpacked, {} packages, Samba {}\n  sha256 {}\n  lock   {}",
         built.template.display(),
         megabytes(built.size),
-        megabytes(built.tar_size),
+        megabytes(built.unpacked_size),
         built.packages,
         built.samba.as_deref().unwrap_or("none"),
         built.sha256,
         built.lock.display(),
-    );
-    Ok(Answer::new(&built, text))
+    )
 }
 
 fn run_lock(args: &LockArgs, context: &Context) -> Result<Answer, Error> {
@@ -202,7 +230,7 @@ fn run_inspect(args: &TemplateArgs) -> Result<Answer, Error> {
         found.samba.as_deref().unwrap_or("none"),
         found.agent.as_deref().unwrap_or("of unknown version"),
         megabytes(found.size),
-        megabytes(found.tar_size),
+        megabytes(found.unpacked_size),
         found.packages,
         found.paths,
         found.sha256,
@@ -290,9 +318,18 @@ mod tests {
     }
 
     #[test]
-    fn forms_that_do_not_exist_yet_are_refused() {
-        assert!(Cli::try_parse_from(["smbgw-builder", "build", "r.yaml", "--format", "qcow2"]).is_err());
-        assert!(Cli::try_parse_from(["smbgw-builder", "build", "r.yaml", "--format", "lxc"]).is_ok());
+    fn forms_are_repeated_or_separated_by_commas() {
+        let forms = |arguments: &[&str]| {
+            let cli = Cli::try_parse_from(["smbgw-builder", "build", "r.yaml"].iter().chain(arguments));
+            match cli.map(|cli| cli.verb) {
+                Ok(Verb::Build(args)) => args.format,
+                _ => vec![],
+            }
+        };
+        assert_eq!(forms(&[]), [Format::Lxc]);
+        assert_eq!(forms(&["--format", "lxc,qcow2"]), [Format::Lxc, Format::Qcow2]);
+        assert_eq!(forms(&["--format", "qcow2", "--format", "lxc"]), [Format::Qcow2, Format::Lxc]);
+        assert!(Cli::try_parse_from(["smbgw-builder", "build", "r.yaml", "--format", "raw"]).is_err());
         assert!(Cli::try_parse_from(["smbgw-builder", "build", "r.yaml", "--update", "--offline"]).is_err());
     }
 }

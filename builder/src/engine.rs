@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use smbgw_command::System;
 
 use crate::error::Error;
-use crate::lock::Lock;
+use crate::glob::Glob;
 use crate::recipe::Recipe;
 use crate::workdir::WorkDir;
 
@@ -16,11 +16,17 @@ pub use mmdebstrap::Mmdebstrap;
 
 /// One root file system to make.
 pub struct Job<'a> {
-    /// What to install, and how `/usr` is merged.
+    /// Suite, architecture, and how `/usr` is merged.
     pub recipe: &'a Recipe,
-    /// Exactly these packages must come out installed.
-    pub lock: &'a Lock,
-    /// Private archive of exactly these packages.
+    /// What to install.
+    pub packages: &'a [String],
+    /// A tar of a root file system to install them on, instead of an empty one with the essential packages.
+    pub base: Option<&'a Path>,
+    /// Paths of the packages that are not to be unpacked.
+    pub without: &'a [Glob],
+    /// The time of every new file, in seconds since 1970.
+    pub epoch: i64,
+    /// Private archive of exactly what must come out installed.
     pub repo: &'a Path,
     /// Where the engine may write.
     pub work: &'a WorkDir,

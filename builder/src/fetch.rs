@@ -8,7 +8,7 @@ use smbgw_command::{Command, CommandError, Runner, System};
 
 use crate::apt;
 use crate::error::Error;
-use crate::lock::{Lock, Package};
+use crate::lock::Package;
 use crate::store::Store;
 use crate::workdir::WorkDir;
 
@@ -28,19 +28,19 @@ pub struct Fetched {
     pub bytes: u64,
 }
 
-/// Brings every package of the lock into the store; without network when `offline`.
+/// Brings every one of these packages into the store; without network when `offline`.
 ///
 /// # Errors
 /// [`Error::StoreLacks`] when offline and something is missing, [`Error::PackagesGone`] when the mirror does not give it.
 pub fn fetch(
-    lock: &Lock,
+    packages: &[Package],
     mirror: &str,
     offline: bool,
     store: &Store,
     work: &WorkDir,
     system: &System,
 ) -> Result<Fetched, Error> {
-    let missing: Vec<&Package> = lock.packages.iter().filter(|p| !store.has(&p.sha256, p.size)).collect();
+    let missing: Vec<&Package> = packages.iter().filter(|p| !store.has(&p.sha256, p.size)).collect();
     if missing.is_empty() {
         return Ok(Fetched::default());
     }

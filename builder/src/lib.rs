@@ -1,30 +1,38 @@
-//! Builds SMB gateway templates: a recipe and a lock in, a `.tar.zst` with manifest, bill of materials and checksums out.
+//! Builds SMB gateway templates: a recipe and a lock in; a `.tar.zst` for containers or a `.qcow2` for virtual machines out, with
+//! manifest, bill of materials and checksums.
 //!
 //! The way through, one module a step:
 //!
-//! * [`recipe`]: what a template is made of (YAML) · [`lock`]: every package by version and hash (JSON)
+//! * [`recipe`]: what a template is made of (YAML) · [`form`]: container or virtual machine
+//! * [`lock`]: every package by version and hash (JSON)
 //! * [`resolve`]: recipe → lock, by apt in a root of its own ([`apt`], [`uris`], [`deb822`])
 //! * [`fetch`]: lock → [`store`], files by their hash · [`repo`]: store → private archive ([`deb`])
 //! * [`engine`]: private archive → tar of a root file system; mmdebstrap so far
 //! * [`tree`]: a root file system in memory, and its deterministic tar · [`cache`]: keeps trees
 //! * [`normalise`], [`slim`]: what goes · [`overlay`], [`agent`], [`units`]: what comes · [`lint`]: what must hold
+//! * [`initrd`], [`boot`], [`disk`], [`qcow2`]: what a virtual machine has besides
 //! * [`tarball`], [`manifest`], [`sbom`], [`checksums`], [`outputs`]: the files that come out
 //! * [`build`](mod@build): all of it in order · [`inspect`], [`verify`]: a finished template
-//! * [`cli`], [`progress`], [`error`], [`workdir`], [`glob`], [`hash`]: around it
+//! * [`cli`], [`progress`], [`error`], [`workdir`], [`glob`], [`guid`], [`hash`]: around it
 
 pub mod agent;
 pub mod apt;
+pub mod boot;
 pub mod build;
 pub mod cache;
 pub mod checksums;
 pub mod cli;
 pub mod deb;
 pub mod deb822;
+pub mod disk;
 pub mod engine;
 pub mod error;
 pub mod fetch;
+pub mod form;
 pub mod glob;
+pub mod guid;
 pub mod hash;
+pub mod initrd;
 pub mod inspect;
 pub mod lint;
 pub mod lock;
@@ -33,6 +41,7 @@ pub mod normalise;
 pub mod outputs;
 pub mod overlay;
 pub mod progress;
+pub mod qcow2;
 pub mod recipe;
 pub mod repo;
 pub mod resolve;

@@ -10,6 +10,7 @@ use crate::tree::Tree;
 
 mod accounts;
 mod contents;
+mod machine;
 mod permissions;
 mod services;
 
@@ -69,6 +70,9 @@ pub const CHECKS: &[Check] = &[
     services::ENABLED,
     services::MASKED,
     services::FIRST_BOOT,
+    machine::STARTS,
+    machine::CONSOLE,
+    machine::CLOUD_INIT,
 ];
 
 /// Runs every check.

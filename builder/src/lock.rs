@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::form::Form;
 use crate::hash;
 use crate::recipe::Recipe;
 
@@ -30,6 +31,19 @@ pub struct Lock {
     pub epoch: i64,
     /// The packages, sorted by name.
     pub packages: Vec<Package>,
+    /// What the form for virtual machines needs besides; missing where the recipe has no such form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vm: Option<VmPackages>,
+}
+
+/// Packages of the form for virtual machines, each list sorted by name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VmPackages {
+    /// Installed on top of the container's.
+    pub packages: Vec<Package>,
+    /// Never installed: files of theirs start the disk, or make what does.
+    pub boot: Vec<Package>,
 }
 
 /// One package.
@@ -59,6 +73,11 @@ impl Package {
     pub fn id(&self) -> String {
         format!("{}_{}_{}", self.name, self.version, self.architecture)
     }
+
+    /// What lists of packages are sorted by.
+    pub(crate) fn order(&self) -> (&str, &str) {
+        (&self.name, &self.architecture)
+    }
 }
 
 impl Lock {
@@ -71,7 +90,7 @@ impl Lock {
         if lock.format != FORMAT {
             return Err(format!("format {} is not known to this version (it knows {FORMAT})", lock.format));
         }
-        for package in &lock.packages {
+        for package in lock.all() {
             if !hash::is_sha256(&package.sha256) {
                 return Err(format!("the hash of {} is not a SHA-256", package.name));
             }
@@ -80,8 +99,13 @@ impl Lock {
                 return Err(format!("the path of {} is not a plain relative path", package.name));
             }
         }
-        if !lock.packages.is_sorted_by(|a, b| (&a.name, &a.architecture) < (&b.name, &b.architecture)) {
+        let sorted = |packages: &[Package]| packages.is_sorted_by(|a, b| a.order() < b.order());
+        let vm = lock.vm.iter().flat_map(|vm| [&vm.packages, &vm.boot]);
+        if ![&lock.packages].into_iter().chain(vm).all(|packages| sorted(packages)) {
             return Err("packages are not sorted, or one is named twice".into());
+        }
+        if !sorted(&lock.of_form(Form::Machine).packages) {
+            return Err("`vm` names a package that the container has".into());
         }
         Ok(lock)
     }
@@ -130,6 +154,22 @@ impl Lock {
     /// The hash of what the lock decides.
     pub fn hash(&self) -> String {
         hash::of_bytes(self.to_text().as_bytes())
+    }
+
+    /// The lock as it is for one form: all that is installed, in one list.
+    #[must_use]
+    pub fn of_form(&self, form: Form) -> Self {
+        let mut lock = Self { vm: None, ..self.clone() };
+        if form == Form::Machine {
+            lock.packages.extend(self.vm.iter().flat_map(|vm| vm.packages.iter().cloned()));
+            lock.packages.sort_by(|a, b| a.order().cmp(&b.order()));
+        }
+        lock
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Package> {
+        let vm = self.vm.iter().flat_map(|vm| vm.packages.iter().chain(&vm.boot));
+        self.packages.iter().chain(vm)
     }
 
     /// Whether it was made for these packages from these archives.
@@ -181,7 +221,21 @@ mod tests {
             architecture: "amd64".into(),
             epoch: 1_760_000_000,
             packages,
+            vm: None,
         }
+    }
+
+    fn with_vm(vm: Vec<Package>, packages: Vec<Package>) -> Lock {
+        Lock { vm: Some(VmPackages { packages: vm, boot: vec![] }), ..lock(packages) }
+    }
+
+    #[test]
+    fn a_form_has_what_is_installed_in_it() {
+        let lock = with_vm(vec![package("b", "x")], vec![package("a", "x"), package("c", "x")]);
+        let names =
+            |form| lock.of_form(form).packages.iter().map(|package| package.name.clone()).collect::<String>();
+        assert_eq!((names(Form::Container).as_str(), names(Form::Machine).as_str()), ("ac", "abc"));
+        assert_eq!(Lock::parse(&lock.to_text()), Ok(lock.clone()));
     }
 
     #[test]
@@ -192,6 +246,8 @@ mod tests {
             (lock(vec![package("b", "x"), package("a", "x")]), "sorted"),
             (lock(vec![package("a", "x"), package("a", "x")]), "twice"),
             (Lock { format: 99, ..lock(vec![]) }, "format 99"),
+            (with_vm(vec![package("a", "x")], vec![package("a", "x")]), "the container has"),
+            (with_vm(vec![package("a", "../x")], vec![]), "relative path"),
             (lock(vec![Package { sha256: "abc".into(), ..package("a", "x") }]), "SHA-256"),
         ] {
             let error = Lock::parse(&bad.to_text()).unwrap_err();

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::disk::DiskRecord;
 use crate::hash;
 use crate::lock::Package;
 use crate::tree::{Kind, Tree};
@@ -20,7 +21,7 @@ pub struct Manifest {
     pub version: String,
     /// Debian architecture.
     pub architecture: String,
-    /// `lxc`: a container's root file system.
+    /// `lxc`: a container's root file system; `vm`: a virtual machine's disk.
     pub form: String,
     /// Debian suite.
     pub suite: String,
@@ -34,10 +35,14 @@ pub struct Manifest {
     pub lock_hash: String,
     /// Seconds since 1970: no file in the template is newer.
     pub epoch: i64,
-    /// The `.tar.zst`.
+    /// The `.tar.zst` or `.qcow2`.
     pub archive: FileRecord,
-    /// The tar in it.
-    pub tar: FileRecord,
+    /// The tar in a `.tar.zst`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tar: Option<FileRecord>,
+    /// The disk in a `.qcow2`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<DiskRecord>,
     /// Packages, sorted by name.
     pub packages: Vec<PackageRecord>,
     /// Paths, sorted by their bytes.

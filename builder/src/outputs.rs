@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::checksums::{self, Checksums};
 use crate::error::Error;
+use crate::form::Form;
 use crate::hash;
 use crate::workdir::WorkDir;
 
@@ -13,37 +14,60 @@ use crate::workdir::WorkDir;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Names {
     base: String,
+    form: Form,
 }
 
 impl Names {
     /// `smb-gateway-debian-13_0.1.0_amd64`. Proxmox takes name, version and architecture from between the underscores.
-    pub fn new(template: &str, version: &str, architecture: &str) -> Self {
-        Self { base: format!("smb-gateway-{template}_{version}_{architecture}") }
+    pub fn new(template: &str, version: &str, architecture: &str, form: Form) -> Self {
+        Self { base: format!("smb-gateway-{template}_{version}_{architecture}"), form }
     }
 
-    /// The names that belong to a `.tar.zst`, if it is called that.
+    /// The names that belong to a `.tar.zst` or `.qcow2`, if it is called that.
     pub fn of_archive(file_name: &str) -> Option<Self> {
-        file_name.strip_suffix(".tar.zst").map(|base| Self { base: base.to_owned() })
+        [Form::Container, Form::Machine].into_iter().find_map(|form| {
+            let base = file_name.strip_suffix(archive_suffix(form))?.to_owned();
+            Some(Self { base, form })
+        })
+    }
+
+    /// What the template is for.
+    pub fn form(&self) -> Form {
+        self.form
     }
 
     /// The template itself.
     pub fn archive(&self) -> String {
-        format!("{}.tar.zst", self.base)
+        format!("{}{}", self.base, archive_suffix(self.form))
     }
 
-    /// The tar in it.
+    /// The tar in a container's template.
     pub fn tar(&self) -> String {
         format!("{}.tar", self.base)
     }
 
     /// The manifest.
     pub fn manifest(&self) -> String {
-        format!("{}.manifest.json", self.base)
+        self.beside("manifest.json")
     }
 
     /// The bill of materials.
     pub fn sbom(&self) -> String {
-        format!("{}.sbom.cdx.json", self.base)
+        self.beside("sbom.cdx.json")
+    }
+
+    fn beside(&self, what: &str) -> String {
+        match self.form {
+            Form::Container => format!("{}.{what}", self.base),
+            Form::Machine => format!("{}.vm.{what}", self.base),
+        }
+    }
+}
+
+fn archive_suffix(form: Form) -> &'static str {
+    match form {
+        Form::Container => ".tar.zst",
+        Form::Machine => ".qcow2",
     }
 }
 
@@ -110,6 +134,19 @@ impl Staging {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_form_has_names_of_its_own() {
+        let names = |form| Names::new("debian-13", "1", "amd64", form);
+        let (container, machine) = (names(Form::Container), names(Form::Machine));
+        assert_eq!(container.manifest(), "smb-gateway-debian-13_1_amd64.manifest.json");
+        assert_eq!(machine.archive(), "smb-gateway-debian-13_1_amd64.qcow2");
+        assert_eq!(machine.sbom(), "smb-gateway-debian-13_1_amd64.vm.sbom.cdx.json");
+        for names in [container, machine] {
+            assert_eq!(Names::of_archive(&names.archive()), Some(names));
+        }
+        assert_eq!(Names::of_archive("x.raw"), None);
+    }
 
     #[test]
     fn several_templates_share_one_list_of_checksums() {

@@ -6,14 +6,17 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::form::Form;
 use crate::glob::Glob;
 use crate::hash;
 
 mod mode;
 #[cfg(test)]
 mod tests;
+mod vm;
 
 pub use mode::{Mode, Owner};
+pub use vm::{Disk, Initrd, Vm};
 
 /// A recipe as it is written. Paths in it are relative to the recipe's directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +57,9 @@ pub struct Recipe {
     /// Paths that must not exist in the finished tree.
     #[serde(default)]
     pub forbid: Vec<Glob>,
+    /// What the form for virtual machines has besides, or in place of the above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vm: Option<Vm>,
 }
 
 /// One archive.
@@ -189,6 +195,9 @@ impl Recipe {
     pub fn parse(text: &str) -> Result<Self, String> {
         let recipe: Self = serde_yaml::from_str(text).map_err(|error| error.to_string())?;
         recipe.check()?;
+        if recipe.vm.is_some() {
+            recipe.of_form(Form::Machine).map_err(|detail| format!("with its `vm` section, {detail}"))?;
+        }
         Ok(recipe)
     }
 
@@ -225,7 +234,8 @@ impl Recipe {
             .chain(self.set_id.keep.iter().chain(&self.set_id.strip).map(String::as_str))
             .chain(self.agent.links.iter().map(String::as_str))
             .chain([self.agent.path.as_str()])
-            .try_for_each(absolute)
+            .try_for_each(absolute)?;
+        self.vm.as_ref().map_or(Ok(()), Vm::check)
     }
 
     /// The hash of everything in the recipe.
@@ -236,19 +246,19 @@ impl Recipe {
     /// The hash of what decides which packages come in: a lock made for one value fits every recipe that has it.
     /// The mirror is not part of it, since mirrors hold the same bytes.
     pub fn package_hash(&self) -> String {
-        hash_of(&(
-            &self.suite,
-            &self.architecture,
-            &self.archives,
-            &self.packages,
-            &self.exclude,
-            self.merged_usr,
-        ))
+        match &self.vm {
+            None => hash_of(&self.installed()),
+            Some(vm) => hash_of(&(self.installed(), &vm.packages)),
+        }
     }
 
-    /// The hash of what decides the tree before the overlay, given the same lock.
+    /// The hash of what decides the tree of one form before it is slimmed and laid over, given the same packages.
     pub fn tree_hash(&self) -> String {
-        hash_of(&(self.package_hash(), &self.name, &self.slim))
+        hash_of(&(self.installed(), &self.name, self.vm.as_ref().map(|vm| &vm.initrd)))
+    }
+
+    fn installed(&self) -> impl Serialize + '_ {
+        (&self.suite, &self.architecture, &self.archives, &self.packages, &self.exclude, self.merged_usr)
     }
 }
 

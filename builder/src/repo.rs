@@ -1,4 +1,4 @@
-//! A private package archive of exactly the locked packages, for the engine to install from without a network.
+//! A private package archive of exactly these packages, for the engine to install from without a network.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::deb;
 use crate::error::Error;
-use crate::lock::Lock;
+use crate::lock::Package;
 use crate::store::Store;
 use crate::workdir::WorkDir;
 
@@ -16,11 +16,11 @@ use crate::workdir::WorkDir;
 ///
 /// # Errors
 /// [`Error::NotIntact`] when the store is damaged, [`Error::Io`].
-pub fn write(lock: &Lock, store: &Store, work: &WorkDir) -> Result<PathBuf, Error> {
+pub fn write(packages: &[Package], suite: &str, store: &Store, work: &WorkDir) -> Result<PathBuf, Error> {
     let directory = work.join("repo");
     fs::create_dir_all(&directory).map_err(Error::io("making", &directory))?;
     let mut index = String::new();
-    for package in &lock.packages {
+    for package in packages {
         let content = store.read(&package.sha256)?;
         let control = deb::control(&package.id(), &content)?;
         let file = format!("{}.deb", package.sha256);
@@ -34,7 +34,7 @@ pub fn write(lock: &Lock, store: &Store, work: &WorkDir) -> Result<PathBuf, Erro
             package.sha256
         );
     }
-    let release = format!("Suite: {0}\nCodename: {0}\n", lock.suite);
+    let release = format!("Suite: {suite}\nCodename: {suite}\n");
     for (name, text) in [("Packages", index), ("Release", release)] {
         let path = directory.join(name);
         fs::write(&path, text).map_err(Error::io("writing", path))?;

@@ -7,9 +7,11 @@ use std::time::Duration;
 use smbgw_command::{Command, CommandError, Runner, System};
 
 use crate::apt::{self, AptRoot};
+use crate::boot;
 use crate::deb822;
 use crate::error::Error;
-use crate::lock::{FORMAT, Lock, Package};
+use crate::form::Form;
+use crate::lock::{FORMAT, Lock, Package, VmPackages};
 use crate::recipe::Recipe;
 use crate::uris::{self, Uri};
 use crate::workdir::WorkDir;
@@ -31,10 +33,16 @@ pub fn resolve(recipe: &Recipe, mirror: &str, work: &WorkDir, system: &System) -
         }
         other => Error::program("reading the package index")(other),
     })?;
-    let found = solve(recipe, &root, system)?;
     let indexes = read_indexes(&root.lists())?;
-    let mut packages = join(recipe, mirror, &found, &indexes)?;
-    packages.sort_by(|a, b| (&a.name, &a.architecture).cmp(&(&b.name, &b.architecture)));
+    let join = |found: &[Uri]| join(recipe, mirror, found, &indexes);
+    let packages = join(&solve(&recipe.packages, &root, system)?)?;
+    let vm = match recipe.of_form(Form::Machine) {
+        Err(_) => None,
+        Ok(machine) => Some(VmPackages {
+            packages: beyond(&packages, join(&solve(&machine.packages, &root, system)?)?)?,
+            boot: join(&addresses(boot::PACKAGES, &root, system)?)?,
+        }),
+    };
     Ok(Lock {
         format: FORMAT,
         template: recipe.name.clone(),
@@ -43,18 +51,39 @@ pub fn resolve(recipe: &Recipe, mirror: &str, work: &WorkDir, system: &System) -
         architecture: recipe.architecture.clone(),
         epoch: newest_date(&root.lists(), mirror)?,
         packages,
+        vm,
     })
 }
 
-/// Everything apt would download for the recipe on an empty system.
-fn solve(recipe: &Recipe, root: &AptRoot, system: &System) -> Result<Vec<Uri>, Error> {
-    let command: Command = root
-        .command("apt-get")
-        .args(["-y", "-q", "-o", "Acquire::ForceHash=SHA256", "--print-uris", "install"])
-        .args(recipe.packages.iter().cloned())
-        // what is on every Debian system: the essential packages, and apt itself
-        .args(["?essential", "apt"])
-        .deadline(UPDATE_DEADLINE);
+/// What comes in on top of the container's packages. They must be among those of the virtual machine: it is installed
+/// over them.
+fn beyond(container: &[Package], machine: Vec<Package>) -> Result<Vec<Package>, Error> {
+    match container.iter().find(|package| !machine.contains(package)) {
+        Some(package) => Err(Error::Unresolvable {
+            detail: format!("with the packages of `vm`, apt does without {}", package.id()),
+        }),
+        None => Ok(machine.into_iter().filter(|package| !container.contains(package)).collect()),
+    }
+}
+
+/// Everything apt would download for these packages on an empty system.
+fn solve(packages: &[String], root: &AptRoot, system: &System) -> Result<Vec<Uri>, Error> {
+    let command = ask(root, "install").args(packages.iter().cloned());
+    // what is on every Debian system: the essential packages, and apt itself
+    answer(command.args(["?essential", "apt"]), system)
+}
+
+/// These packages and nothing that they depend on.
+fn addresses(packages: &[&str], root: &AptRoot, system: &System) -> Result<Vec<Uri>, Error> {
+    answer(ask(root, "download").args(packages.iter().copied()), system)
+}
+
+fn ask(root: &AptRoot, verb: &str) -> Command {
+    let command = root.command("apt-get").deadline(UPDATE_DEADLINE);
+    command.args(["-y", "-q", "-o", "Acquire::ForceHash=SHA256", "--print-uris", verb])
+}
+
+fn answer(command: Command, system: &System) -> Result<Vec<Uri>, Error> {
     let output = system.run(&command).map_err(|error| match error {
         CommandError::Failed { stderr, stdout, .. } => {
             Error::Unresolvable { detail: complaints(&format!("{stdout}\n{stderr}")) }
@@ -90,7 +119,7 @@ fn list_files(lists: &Path, suffix: &str) -> Result<Vec<PathBuf>, Error> {
     Ok(found)
 }
 
-/// Completes what apt printed with what the indexes know.
+/// Completes what apt printed with what the indexes know, sorted by name.
 fn join(recipe: &Recipe, mirror: &str, found: &[Uri], indexes: &[String]) -> Result<Vec<Package>, Error> {
     let wanted: HashMap<&str, &Uri> = found.iter().map(|uri| (uri.sha256.as_str(), uri)).collect();
     let mut packages: HashMap<&str, Package> = HashMap::new();
@@ -133,7 +162,11 @@ fn join(recipe: &Recipe, mirror: &str, found: &[Uri], indexes: &[String]) -> Res
             mirror: mirror.to_owned(),
             detail: format!("apt wants {}, which no index describes", uri.file),
         }),
-        None => Ok(packages.into_values().collect()),
+        None => {
+            let mut packages: Vec<Package> = packages.into_values().collect();
+            packages.sort_by(|a, b| a.order().cmp(&b.order()));
+            Ok(packages)
+        }
     }
 }
 

@@ -19,6 +19,16 @@ pub enum Level {
     Release,
 }
 
+impl Level {
+    /// As zstd counts.
+    pub fn zstd(self) -> i32 {
+        match self {
+            Self::Quick => 9,
+            Self::Release => 19,
+        }
+    }
+}
+
 /// A layer's size in bytes and SHA-256.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layer {
@@ -35,11 +45,7 @@ pub struct Layer {
 pub fn write(tree: &Tree, path: &Path, level: Level, interrupt: &Interrupt) -> Result<(Layer, Layer), Error> {
     let write = || -> io::Result<(Layer, Layer)> {
         let file = HashWriter::new(BufWriter::with_capacity(1 << 20, File::create(path)?));
-        let number = match level {
-            Level::Quick => 9,
-            Level::Release => 19,
-        };
-        let mut encoder = zstd::Encoder::new(file, number)?;
+        let mut encoder = zstd::Encoder::new(file, level.zstd())?;
         encoder.include_checksum(true)?;
         // the bytes are the same for any number of workers, but not for none
         encoder.multithread(std::thread::available_parallelism().map_or(1, |count| count.get() as u32))?;

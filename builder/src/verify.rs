@@ -13,12 +13,14 @@ use crate::hash::{self, HashWriter};
 use crate::manifest::{Manifest, PathKind, PathRecord};
 use crate::outputs::Names;
 
+mod machine;
+
 /// What was checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Verified {
     /// Paths compared.
     pub paths: usize,
-    /// Bytes of the uncompressed tar.
+    /// Bytes of the uncompressed tar, or of the disk.
     pub bytes: u64,
     /// Whether a `SHA256SUMS` beside it lists the template.
     pub listed: bool,
@@ -69,20 +71,43 @@ pub fn verify(template: &Path) -> Result<Verified, Error> {
             manifest.archive.sha256
         )));
     }
-    let file = File::open(template).map_err(Error::io("reading", template))?;
-    let decoder = zstd::Decoder::new(file).map_err(|error| broken(error.to_string()))?;
-    let mut tee = Tee { inner: decoder, seen: HashWriter::new(io::sink()) };
-    let differences = compare(&mut tee, &manifest).map_err(|error| broken(error.to_string()))?;
+    let (differences, unpacked) = match (&manifest.tar, &manifest.disk) {
+        (Some(tar), None) => (unpack(template, &manifest)?, (&tar.sha256, tar.size)),
+        (None, Some(disk)) => {
+            (machine::read(template, &manifest, disk).map_err(broken)?, (&disk.sha256, disk.virtual_size))
+        }
+        _ => return Err(broken("its manifest names neither a tar nor a disk".into())),
+    };
+    let Compared { differences, sha256: found, size: bytes } = differences;
     if !differences.is_empty() {
         let shown = differences.iter().take(10).map(|line| format!("\n  {line}")).collect::<String>();
         return Err(broken(format!("{} paths differ from the manifest:{shown}", differences.len())));
     }
-    io::copy(&mut tee, &mut io::sink()).map_err(|error| broken(error.to_string()))?;
-    let (tar_hash, bytes, _) = tee.seen.finish();
-    if (&tar_hash, bytes) != (&manifest.tar.sha256, manifest.tar.size) {
-        return Err(broken("the tar in it is not the manifest's".into()));
+    if (&found, bytes) != unpacked {
+        return Err(broken("what is in it is not the manifest's".into()));
     }
     Ok(Verified { paths: manifest.files.len(), bytes, listed, sha256 })
+}
+
+/// What a template holds, beside its manifest.
+struct Compared {
+    /// One line for each path that differs.
+    differences: Vec<String>,
+    /// Of all that is in it, uncompressed.
+    sha256: String,
+    /// In bytes.
+    size: u64,
+}
+
+fn unpack(template: &Path, manifest: &Manifest) -> Result<Compared, Error> {
+    let broken = |error: io::Error| Error::NotIntact { path: template.to_owned(), detail: error.to_string() };
+    let file = File::open(template).map_err(Error::io("reading", template))?;
+    let decoder = zstd::Decoder::new(file).map_err(broken)?;
+    let mut tee = Tee { inner: decoder, seen: HashWriter::new(io::sink()) };
+    let differences = compare(records(&mut tee).map_err(broken)?, manifest);
+    io::copy(&mut tee, &mut io::sink()).map_err(broken)?;
+    let (sha256, size, _) = tee.seen.finish();
+    Ok(Compared { differences, sha256, size })
 }
 
 /// Compares the template and the files that belong to it with `SHA256SUMS` beside them, if there is one that lists it.
@@ -110,14 +135,11 @@ fn check_listed(template: &Path) -> Result<bool, Error> {
 }
 
 /// One line for each path that differs.
-fn compare(tar: impl Read, manifest: &Manifest) -> io::Result<Vec<String>> {
+fn compare(found: Vec<PathRecord>, manifest: &Manifest) -> Vec<String> {
     let mut expected: BTreeMap<&str, &PathRecord> =
         manifest.files.iter().map(|record| (record.path.as_str(), record)).collect();
     let mut differences = Vec::new();
-    let mut archive = tar::Archive::new(BufReader::with_capacity(1 << 20, tar));
-    for entry in archive.entries()? {
-        let mut entry = entry?;
-        let found = record(&mut entry)?;
+    for found in found {
         match expected.remove(found.path.as_str()) {
             Some(record) if *record == found => {}
             Some(_) => differences.push(format!("{} is not as the manifest says", found.path)),
@@ -125,7 +147,13 @@ fn compare(tar: impl Read, manifest: &Manifest) -> io::Result<Vec<String>> {
         }
     }
     differences.extend(expected.into_keys().map(|path| format!("{path} is missing")));
-    Ok(differences)
+    differences
+}
+
+/// What the manifest would say of each entry of a tar.
+fn records(tar: impl Read) -> io::Result<Vec<PathRecord>> {
+    let mut archive = tar::Archive::new(BufReader::with_capacity(1 << 20, tar));
+    archive.entries()?.map(|entry| record(&mut entry?)).collect()
 }
 
 /// What the manifest would say of an entry.
@@ -189,6 +217,7 @@ mod tests {
     use smbgw_command::Interrupt;
 
     use super::*;
+    use crate::form::Form;
     use crate::manifest::{AgentRecord, FORMAT, FileRecord, list_paths};
     use crate::outputs::Staging;
     use crate::tarball::{self, Level};
@@ -202,7 +231,7 @@ mod tests {
             .unwrap();
         tree.put("/.hidden", Entry::file("dot")).unwrap();
         tree.put("/bin", Entry::symlink("usr/bin")).unwrap();
-        let names = Names::new("t", "1", "amd64");
+        let names = Names::new("t", "1", "amd64", Form::Container);
         let staging = Staging::create(directory).unwrap();
         let (packed, tar) =
             tarball::write(&tree, &staging.path(&names.archive()), Level::Quick, &Interrupt::new()).unwrap();
@@ -221,7 +250,8 @@ mod tests {
             lock_hash: String::new(),
             epoch: 0,
             archive: file(names.archive(), packed),
-            tar: file(names.tar(), tar),
+            tar: Some(file(names.tar(), tar)),
+            disk: None,
             packages: vec![],
             files: list_paths(&tree),
         };

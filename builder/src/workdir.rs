@@ -11,8 +11,6 @@ use smbgw_command::{Command, Runner, System};
 use crate::error::Error;
 
 const PREFIX: &str = "smbgw-build-";
-/// A tree, its tar, the packages and some room.
-const NEEDED: u64 = 1_500_000_000;
 
 /// A temporary directory of this process, which holds its lock: unlike a process id, a lock is known in every namespace.
 #[derive(Debug)]
@@ -22,17 +20,17 @@ pub struct WorkDir {
 }
 
 impl WorkDir {
-    /// Makes one: in `$TMPDIR` if that is set, else in memory if `/dev/shm` has 1.5 GB free (a build there takes half the
-    /// time), else in `/var/tmp`. Sweeps what ended processes left in the same place.
+    /// Makes one: in `$TMPDIR` if that is set, else in memory if `/dev/shm` has that many bytes free (a build there takes half
+    /// the time), else in `/var/tmp`. Sweeps what ended processes left in the same place.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn create() -> Result<Self, Error> {
+    pub fn create(needed: u64) -> Result<Self, Error> {
         let given = std::env::var_os("TMPDIR").map(PathBuf::from).filter(|path| !path.as_os_str().is_empty());
         let memory = PathBuf::from("/dev/shm");
         let base = match given {
             Some(path) => path,
-            None if free_memory_disk(&memory) >= NEEDED => memory,
+            None if free_memory_disk(&memory) >= needed => memory,
             None => PathBuf::from("/var/tmp"),
         };
         Self::create_in(&base)

@@ -70,20 +70,28 @@ fn command(job: &Job<'_>, tar: &str, user_namespace: bool) -> Command {
         Command::new("mmdebstrap").arg(mode)
     };
     command = command
-        .args(["--variant=apt", "--format=tar", "--skip=output/dev"])
+        .args(["--format=tar", "--skip=output/dev"])
         .arg(format!("--architectures={}", job.recipe.architecture))
-        .arg(format!("--include={}", job.recipe.packages.join(",")))
+        .arg(format!("--include={}", job.packages.join(",")))
         .args(["--aptopt=APT::Install-Recommends \"false\"", "--aptopt=Acquire::Languages \"none\""])
         // the tree is in a temporary place: syncing every file to disk only costs time
-        .arg("--dpkgopt=force-unsafe-io");
-    if job.recipe.merged_usr == MergedUsr::Hook {
+        .arg("--dpkgopt=force-unsafe-io")
+        .args(job.without.iter().map(|glob| format!("--dpkgopt=path-exclude={glob}")));
+    command = match job.base {
+        None => command.arg("--variant=apt"),
+        // one of its own commands, not a shell's; it takes the words apart as a shell would
+        Some(base) => {
+            command.arg("--variant=custom").arg(format!("--setup-hook=tar-in \"{}\" /", base.display()))
+        }
+    };
+    if job.base.is_none() && job.recipe.merged_usr == MergedUsr::Hook {
         command = command.arg(format!("--hook-dir={MERGED_USR_HOOK}"));
     }
     command
         .args([job.recipe.suite.as_str(), tar])
         // trusted: every file in it was checked against the lock, which came from signed indexes
         .arg(format!("deb [trusted=yes] copy://{} ./", job.repo.display()))
-        .env("SOURCE_DATE_EPOCH", job.lock.epoch.to_string())
+        .env("SOURCE_DATE_EPOCH", job.epoch.to_string())
         .env("TMPDIR", job.work.path().to_string_lossy())
         .deadline(DEADLINE)
 }

@@ -2,6 +2,7 @@
 //! shipped broken templates elsewhere.
 
 use super::*;
+use crate::form::Form;
 use crate::tree::{Entry, Kind};
 
 const EPOCH: i64 = 1_760_000_000;
@@ -10,7 +11,12 @@ const STRAY_UNIT: &str =
 const UNIT: &str = "[Install]\nWantedBy=multi-user.target\n";
 
 fn recipe() -> Recipe {
-    Recipe::parse(include_str!("../../../images/debian-13.yaml")).unwrap()
+    recipe_of(Form::Container)
+}
+
+fn recipe_of(form: Form) -> Recipe {
+    let recipe = Recipe::parse(include_str!("../../../images/debian-13.yaml")).unwrap();
+    recipe.of_form(form).unwrap()
 }
 
 fn lock() -> Lock {
@@ -22,16 +28,21 @@ fn lock() -> Lock {
         architecture: "amd64".into(),
         epoch: EPOCH,
         packages: vec![],
+        vm: None,
     }
 }
 
 fn good() -> Tree {
-    let (recipe, mut tree) = (recipe(), Tree::default());
+    good_of(&recipe())
+}
+
+fn good_of(recipe: &Recipe) -> Tree {
+    let mut tree = Tree::default();
     for path in ["/dev", "/proc", "/sys", "/run"] {
         tree.put(path, Entry::directory()).unwrap();
     }
     tree.put("/tmp", Entry::directory().with_mode(0o1777)).unwrap();
-    for unit in ["networking.service", "smbd.service", "smbgw-agent.service", "multi-user.target"] {
+    for unit in recipe.services.enable.iter().map(String::as_str).chain(["multi-user.target"]) {
         tree.put(&format!("/usr/lib/systemd/system/{unit}"), Entry::file(UNIT)).unwrap();
     }
     for (path, text) in [
@@ -117,6 +128,57 @@ fn each_trap_is_caught_by_its_check() {
     assert_eq!(broken(|tree| tree.get_mut("/var/.updated").unwrap().mtime = 1), ["updated-stamps"]);
     assert_eq!(broken(with("/etc/samba/smb.conf", "[global]\n")), ["netbios-off"]);
     assert_eq!(broken(|tree| tree.remove("/sbin")), ["important-paths"]);
+}
+
+/// The names of the checks that a changed tree or recipe of a virtual machine breaks.
+fn broken_machine(change: impl FnOnce(&mut Tree, &mut Recipe)) -> Vec<&'static str> {
+    let mut recipe = recipe_of(Form::Machine);
+    let mut tree = good_of(&recipe);
+    for path in [
+        "/vmlinuz",
+        "/initrd.img",
+        "/vmlinuz.old",
+        "/initrd.img.old",
+        "/usr/bin/cloud-init",
+        "/usr/bin/growpart",
+        "/usr/sbin/qemu-ga",
+        "/usr/sbin/blkid",
+        "/usr/sbin/mkfs.ext4",
+        "/usr/sbin/resize2fs",
+    ] {
+        tree.put(path, Entry::file("x")).unwrap();
+    }
+    tree.put("/etc/fstab", Entry::file("UUID=x / ext4 defaults 0 1\n")).unwrap();
+    let config = include_str!("../../../images/overlay-vm/etc/cloud/cloud.cfg.d/90_smbgw.cfg");
+    tree.put("/etc/cloud/cloud.cfg.d/90_smbgw.cfg", Entry::file(config)).unwrap();
+    crate::normalise::clamp_times(&mut tree, EPOCH);
+    change(&mut tree, &mut recipe);
+    let findings = run(&Subject { tree: &tree, recipe: &recipe, lock: &lock() });
+    findings.iter().map(|finding| finding.check).collect()
+}
+
+#[test]
+fn traps_of_virtual_machines() {
+    let arguments = |arguments: &'static [&'static str]| {
+        move |_: &mut Tree, recipe: &mut Recipe| {
+            let vm = recipe.vm.as_mut().unwrap();
+            vm.disk.kernel_arguments = arguments.iter().map(|text| (*text).to_owned()).collect();
+        }
+    };
+    assert_eq!(broken_machine(|_, _| {}), [""; 0]);
+    assert_eq!(broken_machine(|tree, _| tree.remove("/vmlinuz")), ["starts"]);
+    assert_eq!(broken_machine(|tree, _| tree.remove("/usr/sbin/resize2fs")), ["starts"]);
+    assert_eq!(broken_machine(|tree, _| tree.remove("/etc/fstab")), ["starts"]);
+    assert_eq!(broken_machine(arguments(&["ro"])), ["console"]);
+    assert_eq!(broken_machine(arguments(&["panic=30", "init=/bin/sh"])), ["console"]);
+    assert_eq!(broken_machine(arguments(&["panic=30", "systemd.debug_shell"])), ["console"]);
+    assert_eq!(
+        broken_machine(|tree, _| tree.remove("/etc/systemd/system/getty.target")),
+        ["masked-as-listed", "console"]
+    );
+    let other = "/etc/cloud/cloud.cfg.d/99_other.cfg";
+    assert_eq!(broken_machine(|tree, _| with(other, "datasource_list: [Ec2]\n")(tree)), ["cloud-init"]);
+    assert_eq!(broken_machine(|tree, _| with("/usr/sbin/sshd", "x")(tree)), ["forbidden"]);
 }
 
 #[test]

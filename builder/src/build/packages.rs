@@ -1,0 +1,171 @@
+//! From a recipe to its lock, and from the lock to the installed tree of each form.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{Context, PackageOptions, megabytes};
+use crate::cache::TreeCache;
+use crate::engine::{Job, Mmdebstrap, RootfsEngine};
+use crate::error::Error;
+use crate::fetch;
+use crate::form::Form;
+use crate::initrd;
+use crate::lock::{self, Lock, Package};
+use crate::normalise;
+use crate::recipe::Recipe;
+use crate::repo;
+use crate::resolve;
+use crate::store::Store;
+use crate::tree::{Tree, write_tar};
+use crate::workdir::WorkDir;
+
+/// Where packages and trees come from in one build.
+pub(super) struct Packages<'a> {
+    pub(super) recipe: &'a Recipe,
+    pub(super) options: &'a PackageOptions,
+    pub(super) work: &'a WorkDir,
+    pub(super) context: &'a Context,
+}
+
+impl Packages<'_> {
+    /// The lock to build from: the one that is there, or a new one.
+    pub(super) fn lock(&self, recipe_path: &Path) -> Result<(PathBuf, Lock), Error> {
+        let (recipe, options) = (self.recipe, self.options);
+        let place = lock::place(options.lock.as_deref(), recipe_path, recipe, &options.cache);
+        if place.exists() && !options.update {
+            let lock = Lock::load(&place)?;
+            if lock.template != recipe.name {
+                // never overwritten: it is somebody's record of another template
+                return Err(Error::Lock {
+                    detail: format!("it is the lock of {}, not of {}", lock.template, recipe.name),
+                    path: place,
+                });
+            }
+            if lock.fits(recipe) {
+                return Ok((place, lock));
+            }
+            if options.offline {
+                return Err(Error::Lock {
+                    path: place,
+                    detail: "it was made for other packages or archives than the recipe names now".to_owned(),
+                });
+            }
+            self.context.progress.say(&format!(
+                "the recipe names other packages or archives than its lock {}: making the lock anew",
+                place.display()
+            ));
+        } else if options.offline {
+            // says that it is missing, and how to make it
+            return Lock::load(&place).map(|lock| (place, lock));
+        }
+        let lock = self.resolve(&place)?;
+        Ok((place, lock))
+    }
+
+    /// A new lock, saved at its place.
+    pub(super) fn resolve(&self, place: &Path) -> Result<Lock, Error> {
+        let stage = self.context.progress.stage("choosing package versions");
+        let lock = resolve::resolve(self.recipe, self.mirror(), self.work, &self.context.system())?;
+        lock.save(place)?;
+        let besides = match &lock.vm {
+            Some(vm) => format!(" and {} for virtual machines", vm.packages.len()),
+            None => String::new(),
+        };
+        stage.done(&format!("{} packages{besides} in {}", lock.packages.len(), place.display()));
+        Ok(lock)
+    }
+
+    /// The packages' tree of one form, neither slimmed nor laid over: from the cache, or newly made.
+    pub(super) fn tree(&self, lock: &Lock, form: Form) -> Result<(Tree, bool), Error> {
+        let unfit = |detail| Error::Tree(format!("the recipe has no such form: {detail}"));
+        let recipe = self.recipe.of_form(form).map_err(unfit)?;
+        let (cache, key) =
+            (TreeCache::new(&self.options.cache), TreeCache::key(&recipe, &lock.of_form(form)));
+        let stage = self.context.progress.stage("installed packages");
+        if let Some(tree) = cache.load(&key) {
+            stage.done(&format!("{form}: unchanged, from the cache"));
+            return Ok((tree, true));
+        }
+        drop(stage);
+        let tree = match (form, &lock.vm) {
+            (Form::Machine, Some(vm)) => {
+                let (mut base, _) = self.tree(lock, Form::Container)?;
+                let initrd = self.recipe.vm.as_ref().map(|vm| &vm.initrd);
+                initrd.map_or(Ok(()), |initrd| initrd::prepare(&mut base, initrd))?;
+                let without = initrd.map_or(&[][..], |initrd| &initrd.without);
+                let names: Vec<String> = vm.packages.iter().map(|package| package.name.clone()).collect();
+                let base_tar = self.work.join("base.tar");
+                write_base(&mut base, &base_tar)?;
+                drop(base);
+                let job = self.install(lock, &vm.packages, &names, Some(&base_tar), without)?;
+                let _ = fs::remove_file(base_tar);
+                job
+            }
+            _ => self.install(lock, &lock.packages, &self.recipe.packages, None, &[])?,
+        };
+        cache.store(&key, &tree)?;
+        Ok((tree, false))
+    }
+
+    /// Brings these packages into the store.
+    pub(super) fn fetch(&self, packages: &[Package]) -> Result<Store, Error> {
+        let store = Store::new(&self.options.cache);
+        let stage = self.context.progress.stage("fetching packages");
+        let (mirror, offline, system) = (self.mirror(), self.options.offline, self.context.system());
+        let fetched = fetch::fetch(packages, mirror, offline, &store, self.work, &system)?;
+        match fetched.packages {
+            0 => drop(stage),
+            count => stage.done(&format!("{count} packages, {:.1} MB", megabytes(fetched.bytes))),
+        }
+        self.context.check()?;
+        Ok(store)
+    }
+
+    fn install(
+        &self,
+        lock: &Lock,
+        packages: &[Package],
+        names: &[String],
+        base: Option<&Path>,
+        without: &[crate::glob::Glob],
+    ) -> Result<Tree, Error> {
+        let store = self.fetch(packages)?;
+        let stage = self.context.progress.stage("installing packages");
+        let repo = repo::write(packages, &lock.suite, &store, self.work)?;
+        let job = Job {
+            recipe: self.recipe,
+            packages: names,
+            base,
+            without,
+            epoch: lock.epoch,
+            repo: &repo,
+            work: self.work,
+            system: &self.context.system(),
+        };
+        let tar_path = Mmdebstrap.make(&job, &|line| stage.note(line))?;
+        let tar = fs::read(&tar_path).map_err(Error::io("reading", &tar_path))?;
+        // both are in memory twice otherwise
+        let _ = (fs::remove_file(&tar_path), fs::remove_dir_all(&repo));
+        stage.done(&format!("{} packages, {:.1} MB", packages.len(), megabytes(tar.len() as u64)));
+        self.context.check()?;
+        let mut tree = Tree::read_tar(tar)?;
+        normalise::clean(&mut tree)?;
+        Ok(tree)
+    }
+
+    pub(super) fn mirror(&self) -> &str {
+        self.options.mirror.as_deref().unwrap_or(&self.recipe.mirror).trim_end_matches('/')
+    }
+}
+
+/// Writes a tree for the engine to install on. The archive it came from is gone by then, so it must not name one.
+fn write_base(base: &mut Tree, path: &Path) -> Result<(), Error> {
+    base.remove("/etc/apt/sources.list");
+    base.remove("/etc/apt/sources.list.d");
+    let write = || {
+        let mut file = std::io::BufWriter::with_capacity(1 << 20, fs::File::create(path)?);
+        write_tar(base, &mut file)?;
+        std::io::Write::flush(&mut file)
+    };
+    write().map_err(Error::io("writing", path))
+}
