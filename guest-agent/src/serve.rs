@@ -26,6 +26,9 @@ const KEEP: Duration = Duration::from_secs(1);
 /// Stack of such a thread, in bytes.
 const STACK: usize = 512 << 10;
 
+/// A machine that boots slowly, or a virtiofsd that comes late: then putting the recorded state in force is tried again.
+const AGAIN: [Duration; 3] = [Duration::from_secs(10), Duration::from_secs(30), Duration::from_secs(60)];
+
 /// Serves until SIGTERM or SIGINT.
 pub(crate) fn serve(socket: &Path) -> anyhow::Result<()> {
     tracing_subscriber::fmt()
@@ -64,11 +67,19 @@ async fn run(socket: &Path) -> anyhow::Result<()> {
             agent.services.ready()?;
             apply::recover::recover(agent)
         };
-        let repaired = repair.change(work).await;
-        if let Err(error) = repaired {
+        let mut repaired = repair.change(work).await;
+        for pause in AGAIN {
+            let Err(error) = &repaired else { break };
             tracing::error!(%error, "the state on record is not in force");
             repair.set_trouble(Some(error.to_string()));
+            tokio::time::sleep(pause).await;
+            if repair.trouble().is_none() {
+                // somebody has applied a state meanwhile
+                return;
+            }
+            repaired = repair.change(apply::recover::recover).await;
         }
+        repair.set_trouble(repaired.err().map(|error| error.to_string()));
     };
     tokio::spawn(repair);
     tokio::task::yield_now().await;

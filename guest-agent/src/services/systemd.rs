@@ -12,8 +12,8 @@ use zbus::export::futures_core::Stream;
 use super::{Job, Services};
 use crate::error::{Result, internal, samba};
 
-/// For a question.
-const ASK: Duration = Duration::from_secs(5);
+/// For a question; an emulated machine that boots takes more than 5 s (seen).
+const ASK: Duration = Duration::from_secs(12);
 /// For a job; smbd starts within a second on any machine that is not overloaded.
 const WORK: Duration = Duration::from_secs(20);
 /// For a job of a mount: its own `TimeoutSec`, and once more until systemd gives up a process that cannot be killed.
