@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use smbgw_command::{Command, Interrupt, wait_until};
 
-use crate::{Answer, Client, Product, Snapshot, environment, files, product};
+use crate::{Answer, Client, Product, Snapshot, environment, files, product, qemu};
 
 static ONE: Mutex<()> = Mutex::new(());
 /// The password of every user of a test, but where the test is about passwords.
@@ -41,6 +41,18 @@ impl Lab {
     /// # Errors
     /// Outside the environment, and when a test before this one left something.
     pub fn enter(template: &str) -> Result<Self> {
+        Self::enter_with(&format!("{template}_"), |product| product.template(template))
+    }
+
+    /// As [`Self::enter`], with the form of the template for virtual machines.
+    ///
+    /// # Errors
+    /// As [`Self::enter`].
+    pub fn enter_vm(template: &str) -> Result<Self> {
+        Self::enter_with(&format!("{template}-vm_"), |product| product.image(template))
+    }
+
+    fn enter_with(prefix: &str, file: impl Fn(&Product) -> Result<PathBuf>) -> Result<Self> {
         let directory = environment::require()?;
         let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         let product = Product::from_environment()?;
@@ -48,8 +60,8 @@ impl Lab {
         lab.sweep();
         // what a node gets once and keeps, the ids of containers, is no leftover
         lab.host(["doctor", "--fix"])?;
-        if !lab.templates()?.iter().any(|name| name.starts_with(template)) {
-            let file = lab.product.template(template)?;
+        if !lab.templates()?.iter().any(|name| name.starts_with(prefix)) {
+            let file = file(&lab.product)?;
             lab.host(["template", "install", &file.display().to_string()])?.ok()?;
         }
         lab.before = Some(Snapshot::take(&lab.directory)?);
@@ -166,6 +178,27 @@ impl Lab {
         self.gateway(name, path)
     }
 
+    /// Creates a gateway in a virtual machine with little memory, with user `alice`, and more arguments.
+    ///
+    /// # Errors
+    /// When it cannot be created.
+    pub fn create_vm(&self, name: &str, more: &[&str]) -> Result<Gateway> {
+        let password = self.password_file()?;
+        let args = ["create", name, "--mode", "vm", "--vm-memory", "640M", "--user", "alice"];
+        let args = args.into_iter().chain(["--password-file", &password]).chain(more.iter().copied());
+        self.host(args)?.ok()?;
+        self.gateway(name, self.directory.join("data").join(name))
+    }
+
+    /// Runs a script of `sh` in a gateway's virtual machine, past the product.
+    ///
+    /// # Errors
+    /// When the guest agent does not answer.
+    pub fn in_guest(&self, gateway: &str, script: &str) -> Result<Answer> {
+        let directory = Path::new(product::GUESTS).join(product::container(gateway));
+        qemu::run_in(&directory, "/bin/sh", ["-c", script])
+    }
+
     /// A gateway that is there.
     ///
     /// # Errors
@@ -208,7 +241,7 @@ impl Lab {
         let client = self.client(gateway, share, user)?;
         wait_until(
             &format!("share {share} of {}", gateway.name),
-            Duration::from_secs(30),
+            Duration::from_secs(60),
             &Interrupt::new(),
             || client.run("ls").ok().filter(|answer| answer.code == 0),
         )?;

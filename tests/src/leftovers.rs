@@ -11,10 +11,10 @@ use anyhow::{Result, bail};
 use sha2::{Digest, Sha256};
 
 /// Files of the state directory that stay, or change without a gateway: what templates hold, the journals of finished
-/// operations, and lock files.
-const NOT_OURS: &[&str] = &["/templates/", "/operations/", "/locks/"];
-/// What a container writes into its own root file system while it runs.
-const INSIDE: &[&str] = &["/rootfs/", "/upper/", "/work/", "/delta/", "/overlay/"];
+/// operations, lock files, and what was found out about the node.
+const NOT_OURS: &[&str] = &["/templates/", "/operations/", "/locks/", "/accelerator/"];
+/// What a guest writes into its own root file system while it runs.
+const INSIDE: &[&str] = &["/rootfs/", "/upper/", "/work/", "/delta/", "/overlay/", "/root.qcow2/"];
 /// How long processes and mounts may take to go after a command has ended.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -139,7 +139,8 @@ fn processes() -> Result<BTreeSet<String>> {
         };
         let name = head.split_once('(').map(|(_, name)| name).unwrap_or_default();
         let cgroup = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-        let container = cgroup.split(['/', '\n']).find(|part| part.starts_with("lxc."));
+        let guest = |part: &&str| part.starts_with("lxc.") || part.starts_with("smbgw.machine.");
+        let container = cgroup.split(['/', '\n']).find(guest);
         let started = tail.split_whitespace().nth(19).unwrap_or_default();
         found.insert(match container {
             Some(container) => format!("those in {container}"),

@@ -27,12 +27,13 @@ impl std::ops::AddAssign for Memory {
     }
 }
 
-/// Ids of the processes of a gateway's container.
+/// Ids of the processes of a gateway's container, or of its virtual machine on the node.
 ///
 /// # Errors
 /// When `/proc` cannot be read.
 pub fn processes(gateway: &str) -> Result<Vec<u32>> {
-    let cgroup = format!("lxc.payload.{}", crate::product::container(gateway));
+    let container = crate::product::container(gateway);
+    let cgroups = ["lxc.payload", "smbgw.machine"].map(|kind| format!("{kind}.{container}"));
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
@@ -40,7 +41,7 @@ pub fn processes(gateway: &str) -> Result<Vec<u32>> {
         };
         // processes may end while we look
         let path = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-        if path.lines().any(|line| line.split('/').any(|part| part == cgroup)) {
+        if path.lines().any(|line| line.split('/').any(|part| cgroups.iter().any(|cgroup| part == cgroup))) {
             found.push(pid);
         }
     }

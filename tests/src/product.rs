@@ -14,6 +14,9 @@ pub const TEMPLATES_VARIABLE: &str = "SMBGW_TEMPLATES";
 /// Names the root of the checkout.
 pub const SOURCE_VARIABLE: &str = "SMBGW_SOURCE";
 
+/// For one run of the host command: an emulated machine that boots on a busy node takes minutes.
+const DEADLINE: Duration = Duration::from_secs(900);
+
 /// Every exit code is an answer here.
 const ANY: [i32; 256] = {
     let mut codes = [0; 256];
@@ -61,12 +64,12 @@ impl Product {
 
     /// `pve-smbgateway`, as it is shipped.
     pub fn host(&self) -> Command {
-        Command::new(self.program("pve-smbgateway")).deadline(Duration::from_secs(120))
+        Command::new(self.program("pve-smbgateway")).deadline(DEADLINE)
     }
 
     /// `pve-smbgateway` that heeds `SMBGW_FAULT`.
     pub fn host_with_faults(&self) -> Command {
-        Command::new(self.program("faults/pve-smbgateway")).deadline(Duration::from_secs(120))
+        Command::new(self.program("faults/pve-smbgateway")).deadline(DEADLINE)
     }
 
     /// `smbgw-builder`.

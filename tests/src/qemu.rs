@@ -124,6 +124,19 @@ impl Drop for Machine {
     }
 }
 
+/// Runs a program in a guest whose guest agent's channel lies in `directory`.
+///
+/// # Errors
+/// As [`Machine::run`].
+pub fn run_in<'a>(
+    directory: &Path,
+    program: &str,
+    args: impl IntoIterator<Item = &'a str>,
+) -> Result<Answer> {
+    let args: Vec<&str> = args.into_iter().collect();
+    agent::Channel::open(directory, COMMAND)?.run(program, &args, COMMAND)
+}
+
 /// The last lines.
 pub fn tail(text: &str, count: usize) -> String {
     let lines: Vec<&str> = text.lines().collect();

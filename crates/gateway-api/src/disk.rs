@@ -232,8 +232,11 @@ impl FolderPath {
     /// [`Invalid`] with the rule that is broken.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let bad = |rule: &str| Err(Invalid::new("folder", text, rule));
-        if text.is_empty() || text.len() > 255 || text.chars().any(char::is_control) {
-            return bad("must have 1 to 255 bytes and no control characters");
+        if text.is_empty() || text.len() > 255 || text.chars().any(|c| c.is_control() || c == '\\') {
+            return bad("must have 1 to 255 bytes, no control characters and no backslash");
+        }
+        if text.split('/').any(|part| part.starts_with(' ') || part.ends_with(' ')) {
+            return bad("its parts must not begin or end with a space");
         }
         if text.split('/').any(|part| part.is_empty() || part.starts_with('.')) {
             return bad("must be relative to the disk's top, without '.', '..', '//' or hidden parts");
@@ -287,7 +290,8 @@ mod tests {
         }
         assert_eq!(RbdImage::parse("tank/team").unwrap().parts(), ("tank", None, "team"));
         assert_eq!(RbdImage::parse("tank/n/team").unwrap().parts(), ("tank", Some("n"), "team"));
-        for bad in ["", "/x", "../x", "a/../b", "lost+found", "a//b", ".hidden", "a\nb"] {
+        for bad in ["", "/x", "../x", "a/../b", "lost+found", "a//b", ".hidden", "a\nb", "a\\b", "a /b", "b "]
+        {
             assert!(FolderPath::parse(bad).is_err(), "{bad}");
         }
         for bad in ["x", "/", "/dev/../x", "/a/", "/a\nb"] {

@@ -29,6 +29,11 @@ impl Agent {
         Self { link }
     }
 
+    /// How many times longer than in a container things may take in this gateway.
+    pub fn slack(&self) -> u32 {
+        self.link.slack()
+    }
+
     /// Whether the gateway serves.
     ///
     /// # Errors
@@ -120,6 +125,7 @@ impl Agent {
             .map(serde_json::to_vec)
             .transpose()
             .map_err(|source| Error::internal("writing a request").source(source))?;
+        let deadline = deadline * self.link.slack();
         let response = self.link.request(&Request { method, path: path.to_owned(), body, deadline })?;
         if (200..300).contains(&response.status) {
             return serde_json::from_slice(&response.body).map_err(|source| garbage(path).source(source));

@@ -47,4 +47,9 @@ pub trait Link: Send + Sync {
     /// Codes `agent-absent`, `agent-silent`, `agent-garbage`, `agent-too-much`; from a virtual machine also those of
     /// [`guest_agent::GuestExec::exec`].
     fn request(&self, request: &Request) -> Result<Response>;
+
+    /// How many times longer than in a container things may take at the other end.
+    fn slack(&self) -> u32 {
+        1
+    }
 }

@@ -178,8 +178,9 @@ impl Action for Ready {
     fn perform(&self, world: &World) -> Result<()> {
         let agent = world.agent(&self.gateway)?;
         let mut problems = Vec::new();
+        let patience = SMBD_UP * agent.slack();
         let ready =
-            wait_until("Samba to accept connections", SMBD_UP, &world.interrupt, || match agent.health() {
+            wait_until("Samba to accept connections", patience, &world.interrupt, || match agent.health() {
                 Ok(health) if health.ready => Some(Ok(())),
                 Ok(health) => {
                     problems = health.problems;

@@ -91,6 +91,11 @@ impl<E: GuestExec> GuestAgentLink<E> {
 }
 
 impl<E: GuestExec> Link for GuestAgentLink<E> {
+    /// An emulated machine on a loaded node.
+    fn slack(&self) -> u32 {
+        5
+    }
+
     fn request(&self, request: &Request) -> Result<Response> {
         let deadline = Instant::now() + request.deadline;
         // the program in the guest ends by itself, before we give it up

@@ -21,6 +21,8 @@ use crate::{Error, Result, durable};
 const START: Duration = Duration::from_secs(30);
 /// Time for a guest to shut down when its agent was told to. It takes a second or two, far more when it is emulated.
 const CLEAN: Duration = Duration::from_secs(90);
+/// The same when it cannot, but other storage may still be written back.
+const HOPELESS: Duration = Duration::from_secs(15);
 /// Time for a guest to react to its power button.
 const BUTTON: Duration = Duration::from_secs(45);
 /// Time for processes to end that were killed.
@@ -92,12 +94,18 @@ impl Standalone {
             wait_until(what, patience, &self.interrupt, gone).is_ok()
         };
         if let GuestState::Running { .. } = self.machine_state(name)? {
-            let asked = Channel::open(&files.channel(), Instant::now() + WORD).and_then(Channel::shut_down);
-            if let Err(error) = &asked {
+            // one whose agent never came up has not served anybody: there is nothing to wait for
+            let came_up = files.seen().exists();
+            let asked = came_up
+                .then(|| Channel::open(&files.channel(), Instant::now() + WORD).and_then(Channel::shut_down));
+            if let Some(Err(error)) = &asked {
                 tracing::debug!(%error, "the guest agent cannot shut the machine down");
             }
-            let clean = asked.is_ok() && ended("the guest to shut down", CLEAN);
-            if !clean && !self.interrupt.is_set() {
+            // with storage that is gone the kernel cannot write back what it has, and never comes to an end
+            let lost = self.machine_details(name).is_ok_and(|details| details.storage_lost);
+            let patience = if lost { HOPELESS } else { CLEAN };
+            let clean = matches!(asked, Some(Ok(()))) && ended("the guest to shut down", patience);
+            if came_up && !clean && !lost && !self.interrupt.is_set() {
                 let pressed = Control::open(&files.control(), WORD).and_then(|mut control| {
                     // a machine that stands still does not feel its power button
                     control.run_state().and_then(|state| match state {
