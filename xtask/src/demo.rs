@@ -10,29 +10,45 @@ use smbgw_command::Interrupt;
 use smbgw_lab::{Answer, Client, Environment, Product, Snapshot, environment, files, lab, memory};
 
 use crate::programs::target;
-use crate::{packages, programs, say, templates, test};
+use crate::{Mode, packages, programs, say, templates, test};
 
 /// Size of the file that goes there and back, in MiB.
 const FILE_MIB: u64 = 256;
 /// The demo's password. It travels in files of mode 0600 only.
 const PASSWORD: &str = "demo-Password-1";
 /// For everything inside the environment.
-const DEADLINE: Duration = Duration::from_secs(10 * 60);
+const DEADLINE: Duration = Duration::from_secs(20 * 60);
 
 /// From outside: brings what is needed, builds, and enters the environment.
-pub(crate) fn run(keep: bool, interrupt: &Interrupt) -> Result<i32> {
-    packages::install(&[packages::COMPILER, packages::BUILDER, packages::NODE, packages::CLIENT])?;
+pub(crate) fn run(mode: Mode, keep: bool, interrupt: &Interrupt) -> Result<i32> {
+    let mut needs = vec![packages::COMPILER, packages::BUILDER, packages::NODE, packages::CLIENT];
+    if mode == Mode::Vm {
+        needs.extend([packages::QEMU, packages::VIRTIOFS]);
+    }
+    packages::install(&needs)?;
     programs::build()?;
-    let template = templates::build("debian-13")?;
+    let template = match mode {
+        Mode::Lxc => templates::build("debian-13")?,
+        Mode::Vm => templates::build_image("debian-13")?,
+    };
     ensure!(!interrupt.is_set(), "interrupted");
     say::step("environment", "private namespaces with a pure cgroup2: this machine stays as it is");
     let environment = Environment::create(&target(), keep)?;
     let built = format!("{} in {}", say::megabytes(template.size), say::seconds(template.took));
-    let args: Vec<OsString> = vec!["demo-inside".into(), template.file.into(), built.into()];
+    let args: Vec<OsString> =
+        vec!["demo-inside".into(), word(mode).into(), template.file.into(), built.into()];
     let xtask = std::env::current_exe()?;
     let code = environment.run(&xtask, &xtask, &args, &test::variables(), DEADLINE, interrupt)?;
     ensure!(code == 0, "the demo failed (exit code {code})");
     Ok(0)
+}
+
+/// A mode, as the host command has it.
+fn word(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Lxc => "lxc",
+        Mode::Vm => "vm",
+    }
 }
 
 /// What the demo measured, for the summary.
@@ -45,7 +61,7 @@ struct Measured {
 }
 
 /// In the environment.
-pub(crate) fn inside(template: &Path, built: &str) -> Result<()> {
+pub(crate) fn inside(mode: Mode, template: &Path, built: &str) -> Result<()> {
     let directory = environment::require()?;
     let product = Product::from_environment()?;
     let told = |args: &[&str]| -> Result<Answer> {
@@ -78,7 +94,7 @@ pub(crate) fn inside(template: &Path, built: &str) -> Result<()> {
         "create",
         "demo",
         "--mode",
-        "lxc",
+        word(mode),
         "--path",
         &path,
         "--user",
@@ -136,15 +152,15 @@ pub(crate) fn inside(template: &Path, built: &str) -> Result<()> {
     before.expect_same(&directory)?;
     say::line(&format!("compared with before create: {}; all the same", before.summary()));
 
-    summary(built, &path, &Measured { create, first_byte, put, get, memory });
+    summary(mode, built, &path, &Measured { create, first_byte, put, get, memory });
     Ok(())
 }
 
-fn summary(built: &str, path: &str, measured: &Measured) {
+fn summary(mode: Mode, built: &str, path: &str, measured: &Measured) {
     let sum = measured.memory.1;
     println!("\n== demo: passed");
     for (what, value) in [
-        ("template debian-13", built.to_owned()),
+        ("template debian-13", format!("for mode {}, {built}", word(mode))),
         ("create", say::seconds(measured.create)),
         ("create to first byte over SMB", say::seconds(measured.first_byte)),
         (
@@ -162,7 +178,7 @@ fn summary(built: &str, path: &str, measured: &Measured) {
             ),
         ),
         ("after delete", format!("data unchanged in {path}")),
-        ("", "no container, mount, bridge port, socket, process, cgroup or record is left".to_owned()),
+        ("", "no guest, mount, bridge port, socket, process, cgroup or record is left".to_owned()),
     ] {
         println!("   {what:<31} {value}");
     }

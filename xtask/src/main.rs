@@ -92,7 +92,7 @@ enum Verb {
     },
     /// The demo, in the environment
     #[command(hide = true)]
-    DemoInside { template: PathBuf, build: String },
+    DemoInside { mode: Mode, template: PathBuf, build: String },
     /// The benchmarks, in the environment
     #[command(hide = true)]
     BenchInside { template: PathBuf, out: PathBuf, parts: Vec<bench::Part> },
@@ -104,6 +104,8 @@ enum Mode {
     /// In a container
     #[default]
     Lxc,
+    /// In a virtual machine
+    Vm,
 }
 
 fn main() -> ExitCode {
@@ -121,11 +123,11 @@ fn run(verb: Verb) -> Result<i32> {
         Verb::Inside { stage, directory, name, command } => {
             environment::furnish(stage, &directory, &name, &command)
         }
-        Verb::DemoInside { template, build } => demo::inside(&template, &build).map(|()| 0),
+        Verb::DemoInside { mode, template, build } => demo::inside(mode, &template, &build).map(|()| 0),
         Verb::BenchInside { template, out, parts } => bench::inside(&template, &out, &parts).map(|()| 0),
-        Verb::Demo { mode: Mode::Lxc, keep } => {
+        Verb::Demo { mode, keep } => {
             root("demo")?;
-            demo::run(keep, &interrupt()?)
+            demo::run(mode, keep, &interrupt()?)
         }
         Verb::Test { unit, lab, filter } => {
             if !unit {

@@ -126,6 +126,8 @@ struct More {
     images: bool,
     /// A Ceph cluster, and QEMU.
     ceph: bool,
+    /// Gateways in virtual machines: images, QEMU and virtiofsd.
+    machines: bool,
 }
 
 impl More {
@@ -133,10 +135,14 @@ impl More {
     fn of(filter: Option<&str>) -> Self {
         let file = |name: &str| source().join("tests/tests").join(format!("{name}.rs")).exists();
         match filter {
-            Some("images") => Self { images: true, ceph: false },
-            Some("ceph") => Self { images: false, ceph: true },
-            Some(name) if file(name) => Self { images: false, ceph: false },
-            _ => Self { images: true, ceph: true },
+            Some("images") => Self { images: true, ceph: false, machines: false },
+            Some("ceph") => Self { images: false, ceph: true, machines: false },
+            Some("vm_rbd") => Self { images: true, ceph: true, machines: true },
+            Some(name) if name.starts_with("vm") && file(name) => {
+                Self { images: true, ceph: false, machines: true }
+            }
+            Some(name) if file(name) => Self { images: false, ceph: false, machines: false },
+            _ => Self { images: true, ceph: true, machines: true },
         }
     }
 
@@ -147,6 +153,9 @@ impl More {
         }
         if self.ceph {
             needs.push(packages::CEPH);
+        }
+        if self.machines {
+            needs.push(packages::VIRTIOFS);
         }
         needs
     }
