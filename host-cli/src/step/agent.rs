@@ -17,7 +17,7 @@ use crate::{Error, Result};
 /// Time for an agent in a container to come up. It takes half a second; a loaded node may take far longer.
 const CONTAINER_UP: u64 = 30;
 /// Time for one in a virtual machine: under emulation and load, minutes.
-const MACHINE_UP: u64 = 300;
+const MACHINE_UP: u64 = 600;
 /// Time for smbd to accept connections.
 const SMBD_UP: Duration = Duration::from_secs(30);
 
