@@ -37,7 +37,7 @@ pub(crate) fn run(mode: Mode, keep: bool, interrupt: &Interrupt) -> Result<i32> 
     let built = format!("{} in {}", say::megabytes(template.size), say::seconds(template.took));
     let args: Vec<OsString> =
         vec!["demo-inside".into(), word(mode).into(), template.file.into(), built.into()];
-    let xtask = std::env::current_exe()?;
+    let xtask = programs::own(&environment)?;
     let code = environment.run(&xtask, &xtask, &args, &test::variables(), DEADLINE, interrupt)?;
     ensure!(code == 0, "the demo failed (exit code {code})");
     Ok(0)

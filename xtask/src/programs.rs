@@ -5,6 +5,7 @@ use std::process::Command;
 use std::{env, fs};
 
 use anyhow::{Context, Result, ensure};
+use smbgw_lab::Environment;
 
 use crate::say;
 
@@ -32,6 +33,13 @@ pub(crate) fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(args).current_dir(source());
     command
+}
+
+/// A copy of this very program for an environment: cargo may put another in its place while we run.
+pub(crate) fn own(environment: &Environment) -> Result<PathBuf> {
+    let copy = environment.directory().join("xtask");
+    fs::copy("/proc/self/exe", &copy).with_context(|| format!("writing {}", copy.display()))?;
+    Ok(copy)
 }
 
 /// Runs a command with our stdout and stderr.

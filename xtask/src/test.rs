@@ -166,7 +166,7 @@ fn one(program: &Path, filter: Option<&str>, interrupt: &Interrupt) -> Result<i3
     let environment = Environment::create(&target(), false)?;
     let mut args: Vec<OsString> = vec!["--test-threads=1".into(), "--show-output".into()];
     args.extend(filter.map(OsString::from));
-    environment.run(&std::env::current_exe()?, program, &args, &variables(), DEADLINE, interrupt)
+    environment.run(&programs::own(&environment)?, program, &args, &variables(), DEADLINE, interrupt)
 }
 
 /// A command in an environment of its own.
@@ -176,7 +176,7 @@ pub(crate) fn shell(command: &[OsString], interrupt: &Interrupt) -> Result<i32> 
     let environment = Environment::create(&target(), false)?;
     // Ctrl-C is for the shell inside
     let long = Duration::from_secs(24 * 3600);
-    environment.run(&std::env::current_exe()?, Path::new(program), args, &variables(), long, interrupt)
+    environment.run(&programs::own(&environment)?, Path::new(program), args, &variables(), long, interrupt)
 }
 
 /// What tests, demo and benchmarks find in their environment.
