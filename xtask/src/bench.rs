@@ -3,8 +3,10 @@
 //! * [`template`]: builds, beside plain mmdebstrap
 //! * [`gateway`]: create to first byte, memory, the agent's answers
 //! * [`throughput`]: SMB through a gateway, beside the same smbd without one
+//! * [`machine`]: virtual machines, beside the bare image and a container
 
 mod gateway;
+mod machine;
 mod template;
 mod throughput;
 
@@ -23,7 +25,7 @@ use crate::programs::target;
 use crate::{packages, programs, say, templates, test};
 
 /// For everything inside the environment.
-const DEADLINE: Duration = Duration::from_secs(30 * 60);
+const DEADLINE: Duration = Duration::from_secs(60 * 60);
 
 /// What can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -34,6 +36,8 @@ pub(crate) enum Part {
     Gateway,
     /// SMB throughput, and the same smbd without a gateway
     Throughput,
+    /// Virtual machines: image builds, boot, the agent's answers, throughput
+    Machine,
 }
 
 /// Figures by name, in the order they are printed.
@@ -86,17 +90,20 @@ pub(crate) fn median(times: &mut [Duration]) -> Duration {
 /// From outside.
 pub(crate) fn run(parts: &[Part], interrupt: &Interrupt) -> Result<i32> {
     let parts = if parts.is_empty() { Part::value_variants() } else { parts };
-    packages::install(&[
-        packages::COMPILER,
-        packages::BUILDER,
-        packages::NODE,
-        packages::CLIENT,
-        packages::LAB,
-    ])?;
+    let mut needs =
+        vec![packages::COMPILER, packages::BUILDER, packages::NODE, packages::CLIENT, packages::LAB];
+    if parts.contains(&Part::Machine) {
+        needs.extend([packages::QEMU, packages::VIRTIOFS]);
+    }
+    packages::install(&needs)?;
     programs::build()?;
     let mut figures = Figures::default();
     if parts.contains(&Part::Template) {
         template::run(&mut figures, interrupt)?;
+    }
+    if parts.contains(&Part::Machine) {
+        machine::builds(&mut figures)?;
+        templates::build_image("debian-13")?;
     }
     let inside: Vec<&Part> = parts.iter().filter(|part| **part != Part::Template).collect();
     let mut rows = figures.rows;
@@ -110,7 +117,7 @@ pub(crate) fn run(parts: &[Part], interrupt: &Interrupt) -> Result<i32> {
             let value = part.to_possible_value().context("a part without a name")?;
             args.push(value.get_name().into());
         }
-        let xtask = std::env::current_exe()?;
+        let xtask = programs::own(&environment)?;
         let code = environment.run(&xtask, &xtask, &args, &test::variables(), DEADLINE, interrupt)?;
         ensure!(code == 0, "the benchmarks in the environment failed (exit code {code})");
         let found: Value = serde_json::from_slice(&fs::read(&out)?)?;
@@ -142,6 +149,10 @@ pub(crate) fn inside(template: &Path, out: &Path, parts: &[Part]) -> Result<()> 
     }
     if parts.contains(&Part::Throughput) {
         throughput::run(&bench, template, &mut figures)?;
+    }
+    if parts.contains(&Part::Machine) {
+        let image = smbgw_lab::Product::from_environment()?.image("debian-13")?;
+        machine::run(&bench, &image, &mut figures)?;
     }
     fs::write(out, serde_json::to_vec(&serde_json::json!({"rows": figures.rows, "json": figures.json}))?)?;
     Ok(())

@@ -81,6 +81,15 @@ pub(crate) fn build_into(name: &str, out: &Path, cache: &Path, more: &[OsString]
     build_with_agent(name, out, cache, &programs::directory().join("smbgw-agent"), more)
 }
 
+/// Builds the form for virtual machines into a directory of its own, with this cache.
+pub(crate) fn build_image_into(name: &str, out: &Path, cache: &Path) -> Result<Template> {
+    let agent = programs::directory().join("smbgw-agent");
+    let took = run_builder(name, out, cache, &agent, &["--format".into(), "qcow2".into()])?;
+    let file = image_in(out, name)?;
+    let size = fs::metadata(&file)?.len();
+    Ok(Template { file, took, size })
+}
+
 /// Builds one with another agent.
 pub(crate) fn build_with_agent(
     name: &str,

@@ -65,9 +65,29 @@ impl Bench {
         Ok(())
     }
 
+    /// Creates a gateway in a virtual machine, with more arguments.
+    pub(super) fn create_vm(&self, name: &str, more: &[&str]) -> Result<()> {
+        let password = self.password.display().to_string();
+        let args = ["create", name, "--mode", "vm", "--vm-memory", "1G", "--user", NAME, "--password-file"];
+        self.host(&[&args[..], &[&password], more].concat())?;
+        Ok(())
+    }
+
     pub(super) fn address(&self) -> Result<String> {
-        let status = self.host(&["status", NAME])?.data()?;
+        self.address_of(NAME)
+    }
+
+    pub(super) fn address_of(&self, name: &str) -> Result<String> {
+        let status = self.host(&["status", name])?.data()?;
         lab::find_address(&status).with_context(|| format!("no address in {status}"))
+    }
+
+    pub(super) fn client_of(&self, gateway: &str, share: &str) -> Result<Client> {
+        self.client_at(&self.address_of(gateway)?, share)
+    }
+
+    pub(super) fn client_at(&self, address: &str, share: &str) -> Result<Client> {
+        Client::new(&self.directory, address, share, NAME, PASSWORD)
     }
 
     pub(super) fn client(&self, address: &str) -> Result<Client> {
