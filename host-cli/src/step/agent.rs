@@ -1,6 +1,6 @@
 //! What goes through the agent.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
@@ -50,11 +50,12 @@ impl Action for AwaitAgent {
         let mut last = None;
         let mut asked = 0u32;
         let patience = Duration::from_secs(self.patience_s);
+        let (start, slow) = (Instant::now(), self.patience_s >= MACHINE_UP);
         let answered = wait_until("the agent", patience, &world.interrupt, || {
             asked += 1;
             match agent.health() {
-                // it is up before the bus is over which it controls Samba
-                Ok(health) if health.smbd == "unknown" => None,
+                // a container is there in a moment, and its agent waits itself
+                Ok(health) if slow && boots(&health.smbd) && start.elapsed() < patience / 2 => None,
                 Ok(_) => Some(Ok(())),
                 // no socket yet, or nobody listens yet; a guest that boots may be too busy to answer
                 Err(error) if COMING.contains(&error.code) => {
@@ -89,6 +90,12 @@ impl Action for AwaitAgent {
     fn undo(&self, _: &World) -> Result<()> {
         Ok(())
     }
+}
+
+/// Whether smbd's state, in systemd's words, is that of a guest whose boot has not come to it: the agent is up before the
+/// bus, and before the network that smbd waits for. One that stays so is told what it should run all the same.
+fn boots(smbd: &str) -> bool {
+    matches!(smbd, "unknown" | "inactive" | "activating")
 }
 
 /// Codes of errors that may pass while a guest starts.
