@@ -178,13 +178,14 @@ impl Lab {
         self.gateway(name, path)
     }
 
-    /// Creates a gateway in a virtual machine with little memory, with user `alice`, and more arguments.
+    /// Creates a gateway in a virtual machine with little memory and one processor (emulated ones wait for each other), with user `alice`, and more arguments.
     ///
     /// # Errors
     /// When it cannot be created.
     pub fn create_vm(&self, name: &str, more: &[&str]) -> Result<Gateway> {
         let password = self.password_file()?;
-        let args = ["create", name, "--mode", "vm", "--vm-memory", "640M", "--user", "alice"];
+        let args =
+            ["create", name, "--mode", "vm", "--vm-memory", "640M", "--vm-cores", "1", "--user", "alice"];
         let args = args.into_iter().chain(["--password-file", &password]).chain(more.iter().copied());
         self.host(args)?.ok()?;
         self.gateway(name, self.directory.join("data").join(name))
