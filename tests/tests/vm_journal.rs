@@ -56,6 +56,8 @@ fn create_survives() -> Result<()> {
         "vm",
         "--vm-memory",
         "640M",
+        "--vm-cores",
+        "1",
         "--path",
         &path,
         "--grant",
@@ -105,7 +107,7 @@ fn set_and_delete_survive() -> Result<()> {
         lab.round_trip(gateway, "team", "alice")
     };
 
-    let args = strings(&["set", "team", "--vm-cores", "1"]);
+    let args = strings(&["set", "team", "--vm-cores", "2"]);
     let labels_of_set = labels(&lab, &args)?;
     println!("steps of set: {}", labels_of_set.join(", "));
     for label in &labels_of_set {

@@ -16,7 +16,7 @@ use crate::{say, templates};
 /// Name of the gateway in a virtual machine.
 const VM: &str = "bench-vm";
 /// Boots of each kind.
-const BOOTS: usize = 3;
+const BOOTS: usize = 2;
 /// Requests through the guest agent.
 const REQUESTS: usize = 20;
 /// Size of the file that goes there and back, in MiB; emulation is slow.
