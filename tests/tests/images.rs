@@ -141,11 +141,13 @@ fn lets_nobody_in(machine: &Machine) -> Result<()> {
 }
 
 #[test]
+#[ignore = "minutes of emulation: cargo xtask test --thorough"]
 fn debian_13_boots_with_seabios() -> Result<()> {
     boots("debian-13", Firmware::SeaBios)
 }
 
 #[test]
+#[ignore = "minutes of emulation: cargo xtask test --thorough"]
 fn debian_13_boots_with_uefi() -> Result<()> {
     boots("debian-13", Firmware::Uefi)
 }
@@ -161,11 +163,13 @@ fn debian_12_boots_with_seabios() -> Result<()> {
 }
 
 #[test]
+#[ignore = "minutes of emulation: cargo xtask test --thorough"]
 fn debian_12_boots_with_uefi() -> Result<()> {
     boots("debian-12", Firmware::Uefi)
 }
 
 #[test]
+#[ignore = "minutes of emulation: cargo xtask test --thorough"]
 fn debian_12_boots_with_secure_boot() -> Result<()> {
     boots("debian-12", Firmware::SecureBoot)
 }

@@ -92,6 +92,7 @@ fn kill(signal: &str, pids: &[u32]) -> Result<()> {
 }
 
 #[test]
+#[ignore = "minutes of emulation: cargo xtask test --thorough"]
 fn every_trouble_has_its_own_error() -> Result<()> {
     let lab = Lab::enter_vm("debian-13")?;
     let path = lab.data("team")?.display().to_string();
@@ -178,6 +179,7 @@ fn freeze(verb: &str) -> Result<()> {
 
 /// A node whose disk is full stops the machine's writes, not its life.
 #[test]
+#[ignore = "minutes of emulation: cargo xtask test --thorough"]
 fn a_full_disk_on_the_node() -> Result<()> {
     let lab = Lab::enter_vm("debian-13")?;
     // the state directory on a small file system of its own

@@ -10,6 +10,7 @@ use anyhow::{Result, ensure};
 use smbgw_lab::{Ceph, Lab, files};
 
 #[test]
+#[ignore = "minutes of emulation: cargo xtask test --thorough"]
 fn an_rbd_image_is_the_disk_of_one_gateway() -> Result<()> {
     let lab = Lab::enter_vm("debian-13")?;
     let ceph = Ceph::start(lab.directory())?;

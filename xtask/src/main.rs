@@ -60,6 +60,9 @@ enum Verb {
         /// Only the lab
         #[arg(long)]
         lab: bool,
+        /// Also the tests that take minutes of emulation each
+        #[arg(long)]
+        thorough: bool,
         /// Only tests whose name contains this, or the lab file of this name
         filter: Option<String>,
     },
@@ -129,11 +132,11 @@ fn run(verb: Verb) -> Result<i32> {
             root("demo")?;
             demo::run(mode, keep, &interrupt()?)
         }
-        Verb::Test { unit, lab, filter } => {
+        Verb::Test { unit, lab, thorough, filter } => {
             if !unit {
                 root("test")?;
             }
-            test::run(!lab, !unit, filter.as_deref(), &interrupt()?)
+            test::run(!lab, !unit, thorough, filter.as_deref(), &interrupt()?)
         }
         Verb::Bench { parts } => {
             root("bench")?;

@@ -15,10 +15,16 @@ use crate::{packages, say, templates};
 /// Templates that the lab tests.
 const TEMPLATES: &[&str] = &["debian-13", "debian-12"];
 /// Each file of the lab has an environment of its own, and this long.
-const DEADLINE: Duration = Duration::from_secs(40 * 60);
+const DEADLINE: Duration = Duration::from_secs(90 * 60);
 
 /// Runs the chosen halves.
-pub(crate) fn run(unit: bool, lab: bool, filter: Option<&str>, interrupt: &Interrupt) -> Result<i32> {
+pub(crate) fn run(
+    unit: bool,
+    lab: bool,
+    thorough: bool,
+    filter: Option<&str>,
+    interrupt: &Interrupt,
+) -> Result<i32> {
     let start = Instant::now();
     if unit {
         if rustix::process::geteuid().is_root() {
@@ -30,7 +36,8 @@ pub(crate) fn run(unit: bool, lab: bool, filter: Option<&str>, interrupt: &Inter
         units(filter)?;
     }
     if lab {
-        self::lab(filter, interrupt)?;
+        // who names a test wants it
+        self::lab(thorough || filter.is_some(), filter, interrupt)?;
     }
     println!("\n== test: all passed in {}", say::seconds(start.elapsed()));
     Ok(0)
@@ -78,7 +85,7 @@ fn units(filter: Option<&str>) -> Result<()> {
     succeed(cargo(&["test", "-p", "smbgw-journal", "--features", "faults"]).args(filter))
 }
 
-fn lab(filter: Option<&str>, interrupt: &Interrupt) -> Result<()> {
+fn lab(thorough: bool, filter: Option<&str>, interrupt: &Interrupt) -> Result<()> {
     let more = More::of(filter);
     let mut needs =
         vec![packages::COMPILER, packages::BUILDER, packages::NODE, packages::CLIENT, packages::LAB];
@@ -106,7 +113,7 @@ fn lab(filter: Option<&str>, interrupt: &Interrupt) -> Result<()> {
         ran += 1;
         let start = Instant::now();
         let filter = if whole_file { None } else { filter };
-        match one(program, filter, interrupt) {
+        match one(program, thorough, filter, interrupt) {
             Ok(0) => say::line(&format!("{name} passed in {}", say::seconds(start.elapsed()))),
             Ok(code) => failed.push(format!("{name} (exit code {code})")),
             Err(error) => failed.push(format!("{name} ({error:#})")),
@@ -162,9 +169,12 @@ impl More {
 }
 
 /// One test program, in a fresh environment.
-fn one(program: &Path, filter: Option<&str>, interrupt: &Interrupt) -> Result<i32> {
+fn one(program: &Path, thorough: bool, filter: Option<&str>, interrupt: &Interrupt) -> Result<i32> {
     let environment = Environment::create(&target(), false)?;
     let mut args: Vec<OsString> = vec!["--test-threads=1".into(), "--show-output".into()];
+    if thorough {
+        args.push("--include-ignored".into());
+    }
     args.extend(filter.map(OsString::from));
     environment.run(&programs::own(&environment)?, program, &args, &variables(), DEADLINE, interrupt)
 }
