@@ -97,9 +97,16 @@ impl Channel {
         let line = self.line(b'\n', MAX_LINE)?;
         let mut answer: Value = serde_json::from_slice(&line).map_err(|_| garbage("it is not JSON"))?;
         if let Some(error) = answer.get("error") {
-            return Err(refused(error["desc"].as_str().unwrap_or("no reason")));
+            let said = error["desc"].as_str().unwrap_or("no reason").to_owned();
+            // how it says that a command is off for as long as the guest is frozen differs between versions
+            let frozen = name == "guest-exec" && said.contains("disabled") && self.is_frozen();
+            return Err(refused(&said, frozen));
         }
         answer.get_mut("return").map(Value::take).ok_or_else(|| garbage("it neither returns nor fails"))
+    }
+
+    fn is_frozen(&mut self) -> bool {
+        self.command("guest-fsfreeze-status", &json!({})).is_ok_and(|status| status == "frozen")
     }
 
     /// Skips everything up to the answer to our synchronisation.
@@ -200,9 +207,9 @@ fn ran(status: &Value) -> Result<Ran> {
     })
 }
 
-fn refused(said: &str) -> Error {
+fn refused(said: &str, frozen: bool) -> Error {
     let said: String = said.chars().filter(|c| !c.is_control()).take(300).collect();
-    if said.contains("frozen") {
+    if frozen {
         return Error::infrastructure("guest-frozen", "the guest's file systems are frozen")
             .hint("a backup does that for moments; if it stays so, `pve-smbgateway stop` and `start`");
     }
@@ -281,16 +288,24 @@ mod tests {
 
     #[test]
     fn a_frozen_guest_is_told_from_a_failing_one() {
-        for (said, code) in [
-            ("Command guest-exec has been disabled: the agent is in frozen state", "guest-frozen"),
-            ("Failed to execute child process", "guest-exec-failed"),
+        for (said, status, code) in [
+            ("Command guest-exec has been disabled: the agent is in frozen state", "frozen", "guest-frozen"),
+            ("Command guest-exec has been disabled: the command is not allowed", "frozen", "guest-frozen"),
+            (
+                "Command guest-exec has been disabled: the command is not allowed",
+                "thawed",
+                "guest-exec-failed",
+            ),
+            ("Failed to execute child process", "thawed", "guest-exec-failed"),
         ] {
             let (_directory, path) = guest(b"", move |message| {
-                Some(if message["execute"] == "guest-exec" {
-                    format!("{{\"error\": {{\"class\": \"GenericError\", \"desc\": \"{said}\"}}}}\n")
-                        .into_bytes()
-                } else {
-                    sync(message)
+                Some(match message["execute"].as_str() {
+                    Some("guest-exec") => {
+                        format!("{{\"error\": {{\"class\": \"GenericError\", \"desc\": \"{said}\"}}}}\n")
+                            .into_bytes()
+                    }
+                    Some("guest-fsfreeze-status") => format!("{{\"return\": \"{status}\"}}\n").into_bytes(),
+                    _ => sync(message),
                 })
             });
             assert_eq!(Channel::open(&path, soon()).unwrap().exec(&TRUE).unwrap_err().code, code);
