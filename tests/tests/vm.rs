@@ -110,6 +110,11 @@ fn a_directory_by_virtiofs() -> Result<()> {
         "no address"
     );
 
+    // cloud-init itself finds nothing to say against what it was given
+    let schema = lab.in_guest("team", "cloud-init schema --system 2>&1")?.ok()?.stdout;
+    println!("{schema}");
+    ensure!(schema.contains("Valid schema user-data") && !schema.contains("Invalid"), "{schema}");
+
     lab.round_trip(&gateway, "team", "alice")?;
     survives_restart(&lab, &gateway, "team")?;
     // byte for byte and by the right owner on the node

@@ -53,9 +53,23 @@ pub(crate) const CEPH: &[Need] =
 pub(crate) const LAB: &[Need] =
     &[("kill", "procps"), ("strace", "strace"), ("mke2fs", "e2fsprogs"), ("tar", "tar"), ("zstd", "zstd")];
 
+/// What unit tests ask whether we are right: the usual makers and checkers of file systems and disks.
+pub(crate) const ORACLES: &[Need] = &[
+    ("sgdisk", "gdisk"),
+    ("fsck.vfat", "dosfstools"),
+    ("mcopy", "mtools"),
+    ("mke2fs", "e2fsprogs"),
+    ("resize2fs", "e2fsprogs"),
+    ("debugfs", "e2fsprogs"),
+    ("blkid", "util-linux"),
+    ("qemu-img", "qemu-utils"),
+    ("setfacl", "acl"),
+    ("getfattr", "attr"),
+];
+
 /// Installs what demo, tests and benchmarks need, all of it.
 pub(crate) fn all() -> Result<i32> {
-    install(&[COMPILER, BUILDER, NODE, CLIENT, LAB, QEMU, VIRTIOFS, CEPH])?;
+    install(&[COMPILER, BUILDER, NODE, CLIENT, LAB, ORACLES, QEMU, VIRTIOFS, CEPH])?;
     Ok(0)
 }
 

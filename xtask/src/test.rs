@@ -28,7 +28,7 @@ pub(crate) fn run(
     let start = Instant::now();
     if unit {
         if rustix::process::geteuid().is_root() {
-            packages::install(&[packages::COMPILER, packages::BUILDER])?;
+            packages::install(&[packages::COMPILER, packages::BUILDER, packages::ORACLES])?;
         }
         if filter.is_none() {
             check()?;
