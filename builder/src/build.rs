@@ -110,7 +110,7 @@ pub struct Built {
 /// Makes the lock of a recipe and gives its place.
 ///
 /// # Errors
-/// As [`resolve::resolve`], and [`Error::Recipe`].
+/// As [`crate::resolve::resolve`], and [`Error::Recipe`].
 pub fn make_lock(
     recipe_path: &Path,
     options: &PackageOptions,
