@@ -15,7 +15,7 @@ use smbgw_lab::qemu::{Firmware, Machine, tail};
 use smbgw_lab::{Answer, Product, Snapshot, environment};
 
 /// For the end of a boot and for smbd, under emulation and on a busy machine.
-const DEADLINE: Duration = Duration::from_secs(300);
+const DEADLINE: Duration = Duration::from_secs(600);
 /// Machine ids of all machines of this run: each boots as if it was the first.
 static IDS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 /// What a shell, or a prompt for one, looks like on a console.
