@@ -24,13 +24,10 @@ pub use self::supervise::supervise;
 
 /// QEMU's program.
 const QEMU: &str = "qemu-system-x86_64";
-/// Where virtiofsd is: Debian 13's package, Debian 12's QEMU, built from source.
-const VIRTIOFSD: [&str; 4] = [
-    "/usr/libexec/virtiofsd",
-    "/usr/lib/qemu/virtiofsd",
-    "/usr/local/libexec/virtiofsd",
-    "/usr/local/bin/virtiofsd",
-];
+/// Where virtiofsd is: Debian 13's package, or built from source. Not `/usr/lib/qemu/virtiofsd`: in Debian 12 that is the old
+/// one in C, which has other options.
+const VIRTIOFSD: [&str; 3] =
+    ["/usr/libexec/virtiofsd", "/usr/local/libexec/virtiofsd", "/usr/local/bin/virtiofsd"];
 
 /// virtiofsd, if it is installed.
 pub fn virtiofsd() -> Option<&'static str> {
