@@ -158,6 +158,7 @@ fn debian_13_boots_with_secure_boot() -> Result<()> {
 }
 
 #[test]
+#[ignore = "minutes of emulation: cargo xtask test --thorough"]
 fn debian_12_boots_with_seabios() -> Result<()> {
     boots("debian-12", Firmware::SeaBios)
 }
