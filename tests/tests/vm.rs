@@ -84,6 +84,7 @@ fn xattrs(path: &Path) -> Result<String> {
 }
 
 #[test]
+#[ignore = "minutes of emulation: cargo xtask test --thorough"]
 fn a_directory_by_virtiofs() -> Result<()> {
     let lab = Lab::enter_vm("debian-13")?;
     let data = lab.data("team")?;
