@@ -7,7 +7,7 @@
 //! * [`mount`]: a mount as it should be; its unit, and whether it is there; [`escape`]: names of units
 //! * [`mountinfo`]: what is mounted; [`units`]: unit files of ours
 //! * [`device`], [`content`], [`superblock`]: the disk, what is on it, how large that is
-//! * [`format`], [`grow`]: what is done to it
+//! * [`mod@format`], [`grow`]: what is done to it
 //! * [`folder`], [`acl`]: folders on it, and who may enter them
 //! * [`observe`], [`plan`] (pure), [`run`]: as in [`crate::apply`], of which they are a part
 //! * [`answers`]: file systems asked with a deadline; [`check`]: what is wrong, for people

@@ -18,6 +18,8 @@ use crate::{Error, Result};
 const CONTAINER_UP: u64 = 30;
 /// Time for one in a virtual machine: under emulation and load, minutes.
 const MACHINE_UP: u64 = 600;
+/// So long before that, a machine whose boot does not come to smbd is told what it should run all the same.
+const GIVE_UP: Duration = Duration::from_secs(60);
 /// Time for smbd to accept connections.
 const SMBD_UP: Duration = Duration::from_secs(30);
 
@@ -55,7 +57,7 @@ impl Action for AwaitAgent {
             asked += 1;
             match agent.health() {
                 // a container is there in a moment, and its agent waits itself
-                Ok(health) if slow && boots(&health.smbd) && start.elapsed() < patience / 2 => None,
+                Ok(health) if slow && boots(&health.smbd) && start.elapsed() + GIVE_UP < patience => None,
                 Ok(_) => Some(Ok(())),
                 // no socket yet, or nobody listens yet; a guest that boots may be too busy to answer
                 Err(error) if COMING.contains(&error.code) => {

@@ -2,7 +2,7 @@
 //! which all of them can be ended; no pid file can be wrong.
 //!
 //! * [`config`]: command lines of QEMU and virtiofsd (pure) · [`accelerator`]: whether KVM works
-//! * [`make`]: disk, seed, plan on disk · [`run`]: starting and stopping · [`supervise`]: the process that holds it together
+//! * [`make`]: disk, seed, plan on disk · [`run`]: starting and stopping · [`mod@supervise`]: the process that holds it together
 //! * [`control`]: QEMU's control socket · [`guest`]: the guest agent's channel, and what its silence means
 //! * [`seed`]: the disk that cloud-init reads · [`data`]: the gateway's own disk on the node · [`claim`]: whose it is
 
