@@ -18,6 +18,8 @@ use crate::{Error, Result};
 const CONTAINER_UP: u64 = 30;
 /// Time for one in a virtual machine: under emulation and load, minutes.
 const MACHINE_UP: u64 = 600;
+/// Time between two questions to an emulated machine that boots: each runs a program in it, and slows it down.
+const POLITE: Duration = Duration::from_secs(4);
 /// So long before that, a machine whose boot does not come to smbd is told what it should run all the same.
 const GIVE_UP: Duration = Duration::from_secs(60);
 /// Time for smbd to accept connections.
@@ -53,9 +55,15 @@ impl Action for AwaitAgent {
         let mut asked = 0u32;
         let patience = Duration::from_secs(self.patience_s);
         let (start, slow) = (Instant::now(), self.patience_s >= MACHINE_UP);
+        let mut due = start;
         let answered = wait_until("the agent", patience, &world.interrupt, || {
+            if slow && Instant::now() < due {
+                return None;
+            }
             asked += 1;
-            match agent.health() {
+            let answer = agent.health();
+            due = Instant::now() + POLITE;
+            match answer {
                 // a container is there in a moment, and its agent waits itself
                 Ok(health) if slow && boots(&health.smbd) && start.elapsed() + GIVE_UP < patience => None,
                 Ok(_) => Some(Ok(())),
