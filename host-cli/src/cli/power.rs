@@ -12,13 +12,18 @@ use crate::plan::Plan;
 use crate::platform::standalone::records;
 use crate::platform::{ByHand, GuestState};
 use crate::record::{Record, RecordState};
-use crate::step::{AwaitAgent, EnsureNetwork, Ready, Start, Step, Stop};
+use crate::step::{AwaitAgent, EnsureNetwork, Ready, Resume, Start, Step, Stop};
 
 pub(super) fn start(context: &Context, args: SelectArgs) -> Result<ExitCode> {
     let wanted = |record: &Record| record.spec.onboot && record.state == RecordState::Active;
-    each(context, args, wanted, |record, state| {
+    each(context, "start", args, wanted, |record, state| {
         if let GuestState::Running { .. } = state {
-            return ("running already", Vec::new());
+            let details = context.platform.guest_details(record.name());
+            return if details.is_ok_and(|details| details.stands_still) {
+                ("resumed", vec![Resume { gateway: record.name().clone() }.into()])
+            } else {
+                ("running already", Vec::new())
+            };
         }
         let name = record.name().clone();
         let by_hand = context.platform.by_hand(ByHand::Running(&record.guest));
@@ -35,6 +40,7 @@ pub(super) fn start(context: &Context, args: SelectArgs) -> Result<ExitCode> {
 pub(super) fn stop(context: &Context, args: SelectArgs) -> Result<ExitCode> {
     each(
         context,
+        "stop",
         args,
         |_| true,
         |record, state| match state {
@@ -48,6 +54,7 @@ pub(super) fn stop(context: &Context, args: SelectArgs) -> Result<ExitCode> {
 
 fn each(
     context: &Context,
+    verb: &'static str,
     args: SelectArgs,
     of_all: impl Fn(&Record) -> bool,
     steps: impl Fn(&Record, GuestState) -> (&'static str, Vec<Step>),
@@ -59,7 +66,7 @@ fn each(
     let mut results = Results { results: Vec::new(), changed: false };
     let mut code = 0;
     for record in &records {
-        let row = match one(context, record.name(), args.dry.dry_run, &steps) {
+        let row = match one(context, verb, record.name(), args.dry.dry_run, &steps) {
             Ok((row, changed)) => {
                 results.changed |= changed;
                 row
@@ -77,6 +84,7 @@ fn each(
 
 fn one(
     context: &Context,
+    verb: &'static str,
     name: &GatewayName,
     dry_run: bool,
     steps: &impl Fn(&Record, GuestState) -> (&'static str, Vec<Step>),
@@ -85,7 +93,6 @@ fn one(
     operation::refuse_unfinished(context, name.as_str())?;
     let record = context.platform.record(name)?.ok_or_else(|| records::missing(name))?;
     let (action, steps) = steps(&record, context.platform.guest_state(name)?);
-    let verb = if action.starts_with("start") { "start" } else { "stop" };
     let changes = !steps.is_empty();
     let plan = Plan { verb, target: name.to_string(), steps, notes: Vec::new(), details: Vec::new() };
     if dry_run && changes {

@@ -8,6 +8,7 @@ use super::show_plan;
 use crate::operation::{self, Context, Secrets};
 use crate::output::view::Changed;
 use crate::plan::Plan;
+use crate::platform::GuestState;
 use crate::platform::standalone::records;
 use crate::step::GrowDisk;
 use crate::{Error, Result};
@@ -54,6 +55,10 @@ fn grow_disk(context: &Context, args: &SetArgs, alone: bool) -> Result<ExitCode>
     let record = context.platform.record(name)?.ok_or_else(|| records::missing(name))?;
     if record.spec.disk.is_none() {
         return Err(Error::usage("no-disk", format!("gateway {name} has no disk of its own")));
+    }
+    if !matches!(context.platform.guest_state(name)?, GuestState::Running { .. }) {
+        return Err(Error::resource("gateway-stopped", format!("gateway {name} does not run"))
+            .hint(format!("start it first: pve-smbgateway start {name}")));
     }
     let plan = Plan {
         verb: "set",

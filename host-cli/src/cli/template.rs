@@ -12,7 +12,7 @@ use super::show_plan;
 use crate::operation::{self, Context, Secrets};
 use crate::output::view::{Changed, ResultRow, Results, TemplateList, Verified};
 use crate::plan::Plan;
-use crate::platform::{Form, choose_template};
+use crate::platform::{Form, Template, choose_template};
 use crate::step::{InstallTemplate, RemoveTemplate};
 use crate::{Category, Error, Result, durable, world};
 
@@ -164,9 +164,9 @@ fn formats(forms: &[Form]) -> String {
 fn archives(json: &[u8], out: &Path) -> Result<Vec<PathBuf>> {
     let odd = || Error::internal("the builder's answer does not name the template it made");
     let value: serde_json::Value = serde_json::from_slice(json).map_err(|source| odd().source(source))?;
-    let built = value.pointer("/data").ok_or_else(odd)?;
-    let each = built.as_array().map_or_else(|| std::slice::from_ref(built), Vec::as_slice);
-    each.iter()
+    let built = value.pointer("/data/templates").and_then(serde_json::Value::as_array).ok_or_else(odd)?;
+    built
+        .iter()
         .map(|one| {
             let name = one["template"].as_str().ok_or_else(odd)?;
             Ok(out.join(Path::new(name).file_name().ok_or_else(odd)?))
@@ -176,14 +176,9 @@ fn archives(json: &[u8], out: &Path) -> Result<Vec<PathBuf>> {
 
 fn verify(context: &Context, name: &TemplateName) -> Result<ExitCode> {
     let templates = context.platform.templates()?;
-    let form = if templates
-        .iter()
-        .any(|t| t.form == Form::Container && (t.name == name.as_str() || t.base == name.as_str()))
-    {
-        Form::Container
-    } else {
-        Form::Machine
-    };
+    // an exact name says its form; a container's goes before a machine's, as in `create`
+    let named = |template: &&Template| template.name == name.as_str() || template.base == name.as_str();
+    let form = templates.iter().find(named).map_or(Form::Container, |template| template.form);
     let name = choose_template(&templates, name.as_str(), form)?.name.clone();
     let differences = context.platform.verify_template(&name)?;
     let code = if differences.is_empty() { 0 } else { Category::Resource.exit_code() };
@@ -219,4 +214,17 @@ fn prune(context: &Context, all: bool, dry_run: bool) -> Result<ExitCode> {
     let changed = !remove.is_empty();
     context.output.data(&Results { results: remove.into_iter().map(row).collect(), changed });
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_builder_names_every_form() {
+        let json = br#"{"success":true,"data":{"template":"o/a.tar.zst","templates":[{"template":"o/a.tar.zst"},{"template":"o/a.qcow2"}]}}"#;
+        let out = Path::new("/out");
+        assert_eq!(archives(json, out).unwrap(), [out.join("a.tar.zst"), out.join("a.qcow2")]);
+        assert!(archives(br#"{"success":true,"data":{}}"#, out).is_err());
+    }
 }

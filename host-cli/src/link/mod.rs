@@ -4,10 +4,12 @@
 //! * [`Link`]: carries one request
 //! * [`UnixLink`]: over the socket in a container's link directory
 //! * [`guest_agent`]: through the QEMU guest agent of a virtual machine
+//! * [`lines`]: lines over a socket, bounded in length and time
 //! * [`Agent`]: the typed requests of `smbgw_api::v1`
 
 mod agent;
 pub mod guest_agent;
+pub(crate) mod lines;
 mod unix;
 
 pub use agent::Agent;

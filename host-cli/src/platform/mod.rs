@@ -165,6 +165,12 @@ pub trait Platform: Send + Sync {
     /// Code `start-failed` with what the platform said.
     fn start(&self, guest: &GuestPlan) -> Result<()>;
 
+    /// Lets a guest that stands still go on.
+    ///
+    /// # Errors
+    /// When it cannot.
+    fn resume(&self, name: &GatewayName) -> Result<()>;
+
     /// Stops a guest, if it runs: cleanly within a deadline, else by force.
     ///
     /// # Errors
@@ -374,6 +380,8 @@ pub struct GuestDetails {
     pub accelerator: Option<String>,
     /// What is wrong; empty when nothing is.
     pub problems: Vec<String>,
+    /// It stands still, and goes on where it stood when it is resumed.
+    pub stands_still: bool,
     /// The storage of a share is gone for good until the guest is restarted.
     pub storage_lost: bool,
     /// Memory of a virtual machine's processes on the node, in bytes.

@@ -109,7 +109,8 @@ fn boots(smbd: &str) -> bool {
 }
 
 /// Codes of errors that may pass while a guest starts.
-const COMING: [&str; 4] = ["agent-absent", "agent-silent", "guest-agent-starting", "guest-agent-hung"];
+const COMING: [&str; 5] =
+    ["agent-absent", "agent-silent", "guest-agent-starting", "guest-agent-hung", "guest-agent-busy"];
 
 /// Gives the agent the desired state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,11 +1,17 @@
 //! A virtual machine's own disk: claimed, given back, grown.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
+use smbgw_command::wait_until;
 
 use super::Action;
 use crate::Result;
 use crate::record::{GuestForm, GuestPlan};
 use crate::world::World;
+
+/// Time for a guest to see that its disk is larger.
+const SEEN: Duration = Duration::from_secs(60);
 
 /// Claims the disk, so that no other gateway takes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,8 +81,13 @@ impl Action for GrowDisk {
     }
 
     fn perform(&self, world: &World) -> Result<()> {
-        world.platform.resize_disk(&self.guest)?;
-        world.agent(&self.guest.name)?.grow_disk().map(drop)
+        let bytes = world.platform.resize_disk(&self.guest)?;
+        let agent = world.agent(&self.guest.name)?;
+        // the guest's kernel hears of the new size a moment later
+        wait_until("the guest to see the disk's size", SEEN, &world.interrupt, || match agent.grow_disk() {
+            Ok(state) => (state.device_bytes >= bytes).then_some(Ok(())),
+            Err(error) => Some(Err(error)),
+        })?
     }
 
     /// A file system that fills its disk is as good as one that does not.

@@ -12,6 +12,7 @@ mod probe;
 mod prove;
 mod purge;
 mod records;
+mod resume;
 mod retire;
 mod run;
 mod template;
@@ -26,6 +27,7 @@ pub use probe::Probe;
 pub use prove::Prove;
 pub use purge::Purge;
 pub use records::{RemoveRecord, WriteRecord};
+pub use resume::Resume;
 pub use retire::Retire;
 pub use run::{Start, Stop};
 pub use template::{InstallTemplate, RemoveTemplate};
@@ -117,6 +119,7 @@ steps!(
     Revoke,
     Start,
     Stop,
+    Resume,
     AwaitAgent,
     Configure,
     SetPasswords,

@@ -3,9 +3,8 @@
 //! what an earlier client did not read is still there for the next.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -16,6 +15,7 @@ use serde_json::{Value, json};
 use smbgw_command::{Interrupt, wait_until};
 
 use super::{Program, Ran};
+use crate::link::lines::Lines;
 use crate::{Error, Result};
 
 /// Longest line that a guest is listened to for: its agent keeps 16 MiB of output, which is 22 MiB as base64.
@@ -29,8 +29,7 @@ const DELIMITER: u8 = 0xff;
 
 /// An open, synchronised channel. Held only while a request runs: backups and shutdowns need it, too.
 pub struct Channel {
-    stream: BufReader<UnixStream>,
-    deadline: Instant,
+    lines: Lines,
     _turn: File,
 }
 
@@ -41,19 +40,15 @@ impl Channel {
     /// Code `guest-agent-silent` when nobody answers, `guest-agent-busy` when another request has it all the time.
     pub fn open(socket: &Path, deadline: Instant) -> Result<Self> {
         let turn = turn(socket, deadline)?;
-        let stream = UnixStream::connect(socket).map_err(silent)?;
-        let mut channel = Self {
-            stream: BufReader::new(stream),
-            deadline: deadline.min(Instant::now() + SYNC),
-            _turn: turn,
-        };
+        let sync_by = deadline.min(Instant::now() + SYNC);
+        let mut channel = Self { lines: Lines::connect(socket, sync_by).map_err(silent)?, _turn: turn };
         let id = (crate::world::random()? >> 80) as u64;
         let sync = json!({ "execute": "guest-sync-delimited", "arguments": { "id": id } });
         let mut message = vec![DELIMITER];
         message.extend(format!("{sync}\n").into_bytes());
         channel.write(&message)?;
         channel.skip_to(id)?;
-        channel.deadline = deadline;
+        channel.lines.deadline = deadline;
         Ok(channel)
     }
 
@@ -81,7 +76,7 @@ impl Channel {
         )?;
         let pid =
             started["pid"].as_i64().ok_or_else(|| garbage("it does not say which process it started"))?;
-        let left = self.deadline.saturating_duration_since(Instant::now());
+        let left = self.lines.deadline.saturating_duration_since(Instant::now());
         let ran = wait_until("the program in the guest to end", left, &Interrupt::new(), || {
             match self.command("guest-exec-status", &json!({ "pid": pid })) {
                 Ok(status) if status["exited"] == true => Some(ran(&status)),
@@ -89,7 +84,7 @@ impl Channel {
                 Err(error) => Some(Err(error)),
             }
         });
-        ran.unwrap_or_else(|_| Err(silent(std::io::ErrorKind::TimedOut.into())))
+        ran.unwrap_or_else(|_| Err(silent(ErrorKind::TimedOut.into())))
     }
 
     fn command(&mut self, name: &str, arguments: &Value) -> Result<Value> {
@@ -113,9 +108,10 @@ impl Channel {
     fn skip_to(&mut self, id: u64) -> Result<()> {
         let mut left = MAX_RUBBISH;
         loop {
-            left -= self.line(DELIMITER, left)?.len() as u64;
+            // a line may be longer than was allowed by what one read brought
+            left = left.saturating_sub(self.line(DELIMITER, left)?.len() as u64);
             let line = self.line(b'\n', left)?;
-            left -= line.len() as u64;
+            left = left.saturating_sub(line.len() as u64);
             // an older one, or rubbish that happens to have the delimiter in it
             let answer: Value = serde_json::from_slice(&line).unwrap_or_default();
             if answer["return"] == id {
@@ -127,46 +123,15 @@ impl Channel {
         }
     }
 
-    /// Reads up to and with `end`.
     fn line(&mut self, end: u8, most: u64) -> Result<Vec<u8>> {
-        let mut line = Vec::new();
-        // one read at a time, so that the deadline holds for all of them together
-        loop {
-            self.limit()?;
-            let buffer = match self.stream.fill_buf() {
-                Ok([]) => return Err(silent(std::io::ErrorKind::UnexpectedEof.into())),
-                Ok(buffer) => buffer,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(silent(error)),
-            };
-            let found = buffer.iter().position(|byte| *byte == end);
-            let count = found.map_or(buffer.len(), |at| at + 1);
-            line.extend_from_slice(&buffer[..count]);
-            self.stream.consume(count);
-            if found.is_some() {
-                return Ok(line);
-            }
-            if line.len() as u64 >= most {
-                return Err(garbage("it does not stop"));
-            }
-        }
+        self.lines.read(end, most).map_err(|error| match error.kind() {
+            ErrorKind::InvalidData => garbage("it does not stop"),
+            _ => silent(error),
+        })
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.limit()?;
-        self.stream.get_mut().write_all(bytes).map_err(silent)
-    }
-
-    fn limit(&self) -> Result<()> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(silent(std::io::ErrorKind::TimedOut.into()));
-        }
-        let stream = self.stream.get_ref();
-        stream
-            .set_read_timeout(Some(left))
-            .and_then(|()| stream.set_write_timeout(Some(left)))
-            .map_err(silent)
+        self.lines.write(bytes).map_err(silent)
     }
 }
 
@@ -229,6 +194,7 @@ fn garbage(why: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{BufRead, BufReader, Write};
     use std::os::unix::net::UnixListener;
 
     /// A guest agent: `before` is in the channel already; `answer` says what comes for each message.

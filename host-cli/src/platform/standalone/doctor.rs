@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use super::{Standalone, bridge, cgroup, subid};
+use super::{Standalone, bridge, cgroup, machine, subid};
 use crate::platform::{Finding, Verdict};
 use crate::{Error, Result};
 
@@ -20,6 +20,9 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("tar", "tar"),
     ("cp", "coreutils"),
 ];
+/// What gateways in virtual machines need besides; a node without it runs containers.
+const MACHINE_PROGRAMS: &[(&str, &str)] =
+    &[("qemu-system-x86_64", "qemu-system-x86"), ("qemu-img", "qemu-utils"), ("bridge", "iproute2")];
 const SEARCH: &[&str] = &["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /// First of root's host ids for containers, when it has enough.
@@ -47,7 +50,16 @@ fn is_installed(program: &str) -> bool {
 
 impl Standalone {
     pub(super) fn examine(&self) -> Result<Vec<Finding>> {
-        Ok(vec![programs(), ids()?, cgroups(), limits(), self.storage(), network()?, self.template()?])
+        Ok(vec![
+            programs(),
+            ids()?,
+            cgroups(),
+            limits(),
+            self.storage(),
+            network()?,
+            machines(),
+            self.template()?,
+        ])
     }
 
     fn storage(&self) -> Finding {
@@ -109,6 +121,23 @@ fn programs() -> Finding {
     let names: Vec<_> = missing.iter().map(|(program, _)| *program).collect();
     let fix = format!("apt-get install --no-install-recommends {}", packages.join(" "));
     finding("programs", Verdict::Bad, format!("missing: {}", names.join(", ")), Some(fix))
+}
+
+fn machines() -> Finding {
+    let mut packages: Vec<_> = MACHINE_PROGRAMS
+        .iter()
+        .filter(|(program, _)| !is_installed(program))
+        .map(|(_, package)| *package)
+        .collect();
+    if machine::virtiofsd().is_none() {
+        // Debian 12 has no package of it: docs/virtual-machines.md
+        packages.push("virtiofsd");
+    }
+    if packages.is_empty() {
+        return finding("virtual machines", Verdict::Good, "QEMU and virtiofsd are installed", None);
+    }
+    let fix = format!("for mode vm: apt-get install --no-install-recommends {}", packages.join(" "));
+    finding("virtual machines", Verdict::Limited, format!("missing: {}", packages.join(", ")), Some(fix))
 }
 
 fn ids() -> Result<Finding> {

@@ -166,6 +166,10 @@ impl Platform for Standalone {
         if guest.is_machine() { self.start_machine(guest) } else { self.start_container(guest) }
     }
 
+    fn resume(&self, name: &GatewayName) -> Result<()> {
+        self.resume_machine(name)
+    }
+
     fn stop(&self, name: &GatewayName) -> Result<()> {
         // a guest that was never finished may be of either kind, or have nothing but leftovers
         self.stop_machine(name)?;

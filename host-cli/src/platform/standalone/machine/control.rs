@@ -1,12 +1,11 @@
 //! QEMU's control socket. Source: QEMU Machine Protocol (docs/interop/qmp-spec.rst), commands of QEMU 7.2 to 10.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::link::lines::Lines;
 use crate::{Error, Result};
 
 /// Longest line that QEMU is taken serious with.
@@ -14,8 +13,7 @@ const MAX_LINE: u64 = 1 << 20;
 
 /// An open control connection.
 pub(super) struct Control {
-    stream: BufReader<UnixStream>,
-    deadline: Instant,
+    lines: Lines,
 }
 
 /// What a machine does, in QEMU's words.
@@ -37,8 +35,8 @@ impl Control {
     /// # Errors
     /// Code `machine-silent`.
     pub(super) fn open(socket: &Path, patience: Duration) -> Result<Self> {
-        let stream = UnixStream::connect(socket).map_err(silent)?;
-        let mut control = Self { stream: BufReader::new(stream), deadline: Instant::now() + patience };
+        let lines = Lines::connect(socket, Instant::now() + patience).map_err(silent)?;
+        let mut control = Self { lines };
         // the greeting
         control.read()?;
         control.command("qmp_capabilities", &json!({}))?;
@@ -111,13 +109,13 @@ impl Control {
 
     fn command(&mut self, name: &str, arguments: &Value) -> Result<Value> {
         let line = format!("{}\n", json!({ "execute": name, "arguments": arguments }));
-        self.limit()?;
-        self.stream.get_mut().write_all(line.as_bytes()).map_err(silent)?;
+        self.lines.write(line.as_bytes()).map_err(silent)?;
         loop {
             let mut answer = self.read()?;
             if let Some(error) = answer.get("error") {
                 let said = error["desc"].as_str().unwrap_or("no reason").to_owned();
-                return Err(Error::infrastructure("machine-refused", format!("QEMU refused {name}: {said}")));
+                return Err(Error::infrastructure("machine-refused", format!("QEMU refused {name}: {said}"))
+                    .hint(LOG));
             }
             if let Some(value) = answer.get_mut("return") {
                 return Ok(value.take());
@@ -127,40 +125,27 @@ impl Control {
     }
 
     fn read(&mut self) -> Result<Value> {
-        self.limit()?;
-        let mut line = Vec::new();
-        self.stream.by_ref().take(MAX_LINE).read_until(b'\n', &mut line).map_err(silent)?;
-        if line.is_empty() {
-            return Err(silent(std::io::ErrorKind::UnexpectedEof.into()));
-        }
+        let line = self.lines.read(b'\n', MAX_LINE).map_err(silent)?;
         serde_json::from_slice(&line).map_err(|source| {
-            Error::infrastructure("machine-silent", "QEMU's answer makes no sense").source(source)
+            Error::infrastructure("machine-silent", "QEMU's answer makes no sense").hint(LOG).source(source)
         })
-    }
-
-    /// Bounds the next read or write by what is left of the time.
-    fn limit(&self) -> Result<()> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(silent(std::io::ErrorKind::TimedOut.into()));
-        }
-        let stream = self.stream.get_ref();
-        stream
-            .set_read_timeout(Some(left))
-            .and_then(|()| stream.set_write_timeout(Some(left)))
-            .map_err(silent)
     }
 }
 
+/// Where an administrator finds out more.
+const LOG: &str =
+    "its log is machine.log in the gateway's directory; `pve-smbgateway stop` ends it in any case";
+
 fn silent(source: std::io::Error) -> Error {
     Error::infrastructure("machine-silent", "QEMU does not answer on its control socket")
-        .hint("its log is machine.log in the gateway's directory; `pve-smbgateway stop` ends it in any case")
+        .hint(LOG)
         .source(source)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{BufRead, BufReader, Read, Write};
     use std::os::unix::net::UnixListener;
 
     /// A QEMU that says these lines, one for each line it hears after the greeting.

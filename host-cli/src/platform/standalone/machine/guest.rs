@@ -11,7 +11,7 @@ use crate::platform::GuestState;
 use crate::platform::standalone::Standalone;
 use crate::{Error, Result};
 
-/// Time after which a guest agent that is not there will not come: an emulated machine takes half a minute, on a very busy.
+/// Time after which a guest agent that is not there will not come: an emulated machine takes a minute, several on a busy node.
 const BOOT: Duration = Duration::from_secs(540);
 /// Time for a word with QEMU.
 const WORD: Duration = Duration::from_secs(3);

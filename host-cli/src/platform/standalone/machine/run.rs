@@ -33,7 +33,7 @@ const WORD: Duration = Duration::from_secs(5);
 impl Standalone {
     pub(in super::super) fn start_machine(&self, guest: &GuestPlan) -> Result<()> {
         if let GuestState::Running { .. } = self.machine_state(&guest.name)? {
-            return self.wake_machine(&guest.name);
+            return Ok(());
         }
         if !guest.mounts.is_empty() && virtiofsd().is_none() {
             return Err(Error::infrastructure("no-virtiofsd", "virtiofsd is not installed on this node").hint(
@@ -48,7 +48,7 @@ impl Standalone {
             self.claim_machine_disk(guest)?;
             claim::await_unused(&*self.system, disk, &self.interrupt)?;
         }
-        // found out before the guest's own clock runs
+        // here, so that a missing QEMU is said plainly; the supervisor finds the answer that was kept
         accelerator::best(&*self.system, self.paths.state())?;
         bridge::forget_neighbour(&*self.system, &guest.network)?;
         self.add_tap(&guest.network, &veth_name(&guest.network.mac))?;
@@ -76,8 +76,8 @@ impl Standalone {
         }
     }
 
-    /// A machine that stands still because the node was out of space goes on.
-    fn wake_machine(&self, name: &GatewayName) -> Result<()> {
+    /// A machine that stands still, because the node was out of space, goes on.
+    pub(in super::super) fn resume_machine(&self, name: &GatewayName) -> Result<()> {
         let mut control = Control::open(&self.machine(name).control(), WORD)?;
         match control.run_state()? {
             RunState::Running => Ok(()),
@@ -196,8 +196,10 @@ impl Standalone {
         let accelerator =
             if control.kvm()? { super::config::Accelerator::Kvm } else { super::config::Accelerator::Tcg };
         details.accelerator = Some(accelerator.to_string());
+        details.memory_resident_bytes =
+            Some(processes.iter().filter_map(|process| resident(process.pid)).sum());
         match control.run_state()? {
-            RunState::Running => {}
+            RunState::Running => return Ok(details),
             RunState::IoError => details.problems.push(format!(
                 "it stands still, because the node could not write for it: free some space on the node, then \
                  pve-smbgateway start {name}"
@@ -206,8 +208,7 @@ impl Standalone {
                 details.problems.push(format!("it stands still: pve-smbgateway start {name} lets it go on"));
             }
         }
-        details.memory_resident_bytes =
-            Some(processes.iter().filter_map(|process| resident(process.pid)).sum());
+        details.stands_still = true;
         Ok(details)
     }
 }
