@@ -136,7 +136,8 @@ fn plan(context: &Context, entry: &ManifestEntry, secrets: &Secrets) -> Result<(
             Ok((plan::delete::plan(name, platform.guest_state(name)?, &observed, entropy)?, "deleted"))
         }
         (Intent::Present, record) => {
-            let observed = Observed::look(platform, Some(&entry.spec))?;
+            let mut spec = entry.spec.clone();
+            let observed = Observed::look(platform, Some(&mut spec))?;
             let known = |user: &UserName| {
                 record.as_ref().is_some_and(|r| r.spec.users.iter().any(|u| u.name == *user))
             };
@@ -151,14 +152,13 @@ fn plan(context: &Context, entry: &ManifestEntry, secrets: &Secrets) -> Result<(
             if record.is_none() {
                 let plan = plan::create::plan(
                     &|what| platform.by_hand(what),
-                    entry.spec.clone(),
+                    spec,
                     &with_password,
                     &observed,
                     entropy,
                 )?;
                 return Ok((plan, "created"));
             }
-            let mut spec = entry.spec.clone();
             spec.template = spec.template.or_else(|| record.as_ref().and_then(|r| r.spec.template.clone()));
             let state = platform.guest_state(name)?;
             let plan = plan::change::plan(

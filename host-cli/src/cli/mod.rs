@@ -24,10 +24,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
+use smbgw_api::{DatasetName, Location, ShareName, StoragePlace};
 use smbgw_command::Interrupt;
 use smbgw_journal::Step as _;
 
-use self::args::{Cli, PlatformName, Verb};
+use self::args::{Cli, PlaceArgs, PlatformName, Verb};
 use crate::operation::Context;
 use crate::output::Output;
 use crate::output::view::{DryPlan, DryStep};
@@ -124,6 +125,16 @@ fn context(cli: &Cli, output: Output) -> Result<Context> {
         interrupt,
         output,
     })
+}
+
+/// Where a share is that lies on a storage.
+fn location(args: &PlaceArgs, share: &ShareName) -> Result<Option<Location>> {
+    let Some(storage) = args.storage.clone() else { return Ok(None) };
+    let dataset = match &args.dataset {
+        Some(dataset) => dataset.clone(),
+        None => DatasetName::parse(share.as_str())?,
+    };
+    Ok(Some(Location::Storage(StoragePlace { storage, dataset, create: args.create_dataset, path: None })))
 }
 
 /// Prints a plan instead of running it.

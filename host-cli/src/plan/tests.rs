@@ -49,6 +49,7 @@ fn template((base, form): (&str, Form)) -> Template {
         version: "0.2.0".into(),
         sha256: String::new(),
         samba: String::new(),
+        storage: None,
         used_by: Vec::new(),
     }
 }
@@ -65,8 +66,14 @@ fn node() -> Observed {
                 node: [10, 86, 0, 1].into(),
                 prefix: 24,
             }),
+            default_bridge: None,
             id_range: Some((100_000, 65_536)),
+            id_mechanism: "an idmapped mount",
+            abilities: crate::platform::Abilities::default(),
         },
+        absent: BTreeSet::new(),
+        guest_storage: None,
+        caveats: Vec::new(),
         records: Vec::new(),
         templates: [("debian-13", Form::Container), ("debian-13-vm", Form::Machine)].map(template).to_vec(),
         disks: BTreeMap::from([

@@ -166,12 +166,17 @@ mod tests {
                 address: GuestAddress::Static { ip: [10, 86, 0, 10].into(), prefix: 24 },
                 gateway: Some([10, 86, 0, 1].into()),
                 vlan: None,
+                nameservers: Vec::new(),
+                searchdomain: None,
             },
             form: GuestForm::Container(IDS),
             mounts: vec![GuestMount {
                 source: HostPath::parse("/tank/my files").unwrap(),
                 share: ShareName::parse("Büro Daten").unwrap(),
             }],
+            onboot: true,
+            startup: None,
+            storage: None,
         }
     }
 
