@@ -133,6 +133,7 @@ fn plan(context: &Context, entry: &ManifestEntry, secrets: &Secrets) -> Result<(
         (Intent::Removed, None) => Ok((empty("delete"), "absent")),
         (Intent::Removed, Some(_)) => {
             let observed = Observed::look(platform, None)?;
+            platform.review_removal(name)?;
             Ok((plan::delete::plan(name, platform.guest_state(name)?, &observed, entropy)?, "deleted"))
         }
         (Intent::Present, record) => {

@@ -105,6 +105,12 @@ pub enum Verb {
     /// Hold a virtual machine together (the platform starts this)
     #[command(hide = true)]
     Machine(GatewayArg),
+    /// Make a container's directories before it starts (LXC runs this)
+    #[command(hide = true)]
+    GuestHook(GuestHookArgs),
+    /// Carry a question to an agent of this node (other nodes run this)
+    #[command(hide = true)]
+    Relay(RelayArgs),
     /// Print the JSON schema of what `--output json` prints
     #[command(hide = true)]
     Schema,
@@ -115,6 +121,26 @@ pub enum Verb {
 pub struct GatewayArg {
     /// Name of the gateway
     pub name: GatewayName,
+}
+
+/// `guest-hook`, with what LXC says to its hooks (lxc.container.conf(5))
+#[derive(Debug, Args)]
+pub struct GuestHookArgs {
+    /// Id of the container
+    pub id: u32,
+    /// lxc
+    pub section: Option<String>,
+    /// pre-start
+    pub hook: Option<String>,
+}
+
+/// `relay`
+#[derive(Debug, Args)]
+pub struct RelayArgs {
+    /// Name of the gateway
+    pub name: GatewayName,
+    /// What is asked, as /v1/health
+    pub path: String,
 }
 
 /// `create`

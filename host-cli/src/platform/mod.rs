@@ -3,11 +3,14 @@
 //! * [`Platform`]: what each one can do
 //! * [`standalone`]: LXC and QEMU on any Debian machine
 
+//! * [`pve`]: containers and virtual machines of Proxmox VE
 //! * [`archive`]: a template's file and its manifest · [`bridges`], [`subid`], [`lock`]: what every node has
 
 pub mod archive;
 pub mod bridges;
 pub mod lock;
+pub(crate) mod mount_entry;
+pub mod pve;
 pub mod standalone;
 pub mod subid;
 
@@ -50,6 +53,14 @@ pub trait Platform: Send + Sync {
     /// # Errors
     /// The first thing that is forbidden.
     fn review(&self, spec: &GatewaySpec) -> Result<Vec<String>>;
+
+    /// Looks for what forbids the removal of a gateway.
+    ///
+    /// # Errors
+    /// The first thing that does: codes `guest-protected`, `guest-locked`, `share-data`.
+    fn review_removal(&self, _: &GatewayName) -> Result<()> {
+        Ok(())
+    }
 
     /// All gateways, by name.
     ///

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use smbgw_api::v1::LINK_DIRECTORY;
 
+use crate::platform::mount_entry::escape;
 use crate::record::{GuestAddress, GuestPlan, IdRange};
 
 /// What of the node's abilities the configuration depends on.
@@ -126,21 +127,6 @@ pub fn interfaces(address: GuestAddress) -> String {
     let mut text = String::from("auto lo\niface lo inet loopback\n");
     if address == GuestAddress::Dhcp {
         text.push_str("\nauto eth0\niface eth0 inet dhcp\n");
-    }
-    text
-}
-
-/// A path in a mount entry (fstab(5)): blanks and backslashes in octal.
-fn escape(path: &str) -> String {
-    let mut text = String::with_capacity(path.len());
-    for c in path.chars() {
-        match c {
-            ' ' => text.push_str("\\040"),
-            '\t' => text.push_str("\\011"),
-            '\\' => text.push_str("\\134"),
-            '#' => text.push_str("\\043"),
-            c => text.push(c),
-        }
     }
     text
 }
