@@ -46,20 +46,26 @@ impl Section {
 /// Reads a file. Comments and lines outside of sections are dropped, as Proxmox VE drops them.
 pub fn parse(text: &str) -> Vec<Section> {
     let mut sections: Vec<Section> = Vec::new();
+    let mut inside = false;
     for line in text.lines() {
         let line = line.trim_end();
         if line.trim_start().is_empty() || line.trim_start().starts_with('#') {
             continue;
         }
         if line.starts_with(char::is_whitespace) {
-            if let Some(section) = sections.last_mut() {
-                let (key, value) =
-                    line.trim_start().split_once(char::is_whitespace).unwrap_or((line.trim(), ""));
+            if let Some(section) = sections.last_mut().filter(|_| inside) {
+                let line = line.trim_start();
+                let (key, value) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
                 section.keys.push((key.to_owned(), value.trim_start().to_owned()));
             }
         } else {
             let (kind, id) = line.split_once(':').map_or(("", line), |(kind, id)| (kind, id.trim()));
-            sections.push(Section::new(kind, id));
+            let words = |text: &str| text.split_whitespace().count();
+            // what is no header has no section
+            inside = words(id) == 1 && words(kind) <= 1 && (kind.is_empty() == !line.contains(':'));
+            if inside {
+                sections.push(Section::new(kind.trim(), id));
+            }
         }
     }
     sections

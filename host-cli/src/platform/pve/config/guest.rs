@@ -185,7 +185,8 @@ mod tests {
             let wanted = [("lxc.a".to_owned(), "1".to_owned())];
             let once = with_raw(&text, |key, _| key == "lxc.a", &wanted);
             prop_assert_eq!(with_raw(&once, |key, _| key == "lxc.a", &wanted), once.clone());
-            prop_assert_eq!(GuestConfig::parse(&once).get("lxc.a"), Some("1"));
+            let config = GuestConfig::parse(&once);
+            prop_assert_eq!(config.get("lxc.a"), Some("1"));
         }
 
         #[test]
