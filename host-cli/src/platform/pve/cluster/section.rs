@@ -62,7 +62,7 @@ pub fn parse(text: &str) -> Vec<Section> {
             let (kind, id) = line.split_once(':').map_or(("", line), |(kind, id)| (kind, id.trim()));
             let words = |text: &str| text.split_whitespace().count();
             // what is no header has no section
-            inside = words(id) == 1 && words(kind) <= 1 && (kind.is_empty() == !line.contains(':'));
+            inside = words(id) == 1 && words(kind) <= 1 && (kind.is_empty() != line.contains(':'));
             if inside {
                 sections.push(Section::new(kind.trim(), id));
             }

@@ -20,8 +20,9 @@ impl Pve {
         let mode = spec.mode;
         for share in &mut spec.shares {
             let Location::Storage(place) = &mut share.location else { continue };
-            let storage = self.usable(&all, place, mode)?;
-            let path = match storage.directory(&place.dataset)? {
+            let directory = settings::find(&all, &place.storage)?.directory(&place.dataset)?;
+            self.require_usable(&all, place, mode)?;
+            let path = match directory {
                 Directory::Plain(path) => path,
                 Directory::Dataset { name, path } => self.mounted(&name, path, place)?,
             };
@@ -31,7 +32,7 @@ impl Pve {
     }
 
     /// A storage that can be used here and now, and in this mode.
-    fn usable<'a>(&self, all: &'a [Settings], place: &StoragePlace, mode: Mode) -> Result<&'a Settings> {
+    fn require_usable(&self, all: &[Settings], place: &StoragePlace, mode: Mode) -> Result<()> {
         let storage = settings::find(all, &place.storage)?;
         if storage.is_remote_files() && mode != Mode::Vm {
             return Err(Error::usage(
@@ -55,9 +56,9 @@ impl Pve {
         }
         let now = self.storages()?.iter().find(|one| one.storage == storage.id());
         match now {
-            Some(now) if now.is_active() => Ok(storage),
+            Some(now) if now.is_active() => Ok(()),
             // what it may hold does not matter: shares are not Proxmox VE's content
-            Some(now) => choose::check(now, "").map(|()| storage),
+            Some(now) => choose::check(now, ""),
             None => Err(missing(storage.id())),
         }
     }
