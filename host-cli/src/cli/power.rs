@@ -60,7 +60,16 @@ fn each(
 ) -> Result<ExitCode> {
     let records = match args.name {
         Some(name) => vec![context.platform.record(&name)?.ok_or_else(|| record::missing(&name))?],
-        None => context.platform.records()?.into_iter().filter(of_all).collect(),
+        None => {
+            let mut here = Vec::new();
+            for record in context.platform.records()?.into_iter().filter(of_all) {
+                // other nodes see to their own
+                if context.platform.is_here(&record)? {
+                    here.push(record);
+                }
+            }
+            here
+        }
     };
     let mut results = Results { results: Vec::new(), changed: false };
     let mut code = 0;

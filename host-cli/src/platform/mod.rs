@@ -232,6 +232,14 @@ pub trait Platform: Send + Sync {
     /// When the platform does not say.
     fn guest_state(&self, name: &GatewayName) -> Result<GuestState>;
 
+    /// Whether this node has, or is to have, a gateway's guest.
+    ///
+    /// # Errors
+    /// When the platform does not say.
+    fn is_here(&self, _: &Record) -> Result<bool> {
+        Ok(true)
+    }
+
     /// How the guests of these gateways are, in the same order.
     ///
     /// # Errors

@@ -302,6 +302,13 @@ impl Platform for Pve {
         self.state_of(name)
     }
 
+    fn is_here(&self, record: &Record) -> Result<bool> {
+        let entry = self.registry()?.gateway(record.name())?;
+        let node = entry.map(|entry| self.node_of(&entry)).transpose()?;
+        let here = self.files.node()?;
+        Ok(node.is_none_or(|node| node == here))
+    }
+
     fn guest_states(&self, records: &[Record]) -> Result<Vec<GuestState>> {
         self.states_of(records)
     }
