@@ -120,6 +120,13 @@ impl Error {
         self
     }
 
+    /// Gives it another code.
+    #[must_use]
+    pub fn recode(mut self, code: &'static str) -> Self {
+        self.code = code;
+        self
+    }
+
     /// Says what caused it.
     #[must_use]
     pub fn source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {

@@ -9,18 +9,30 @@ use smbgw_api::GatewayName;
 pub struct Paths {
     state: PathBuf,
     log: PathBuf,
+    cluster: PathBuf,
+    container_locks: PathBuf,
 }
 
 impl Default for Paths {
     fn default() -> Self {
-        Self { state: "/var/lib/pve-smbgateway".into(), log: "/var/log/pve-smbgateway".into() }
+        Self {
+            state: "/var/lib/pve-smbgateway".into(),
+            log: "/var/log/pve-smbgateway".into(),
+            cluster: "/etc/pve".into(),
+            container_locks: "/run/lock/lxc".into(),
+        }
     }
 }
 
 impl Paths {
     /// The same tree under another root, for tests.
     pub fn under(root: &Path) -> Self {
-        Self { state: root.join("state"), log: root.join("log") }
+        Self {
+            state: root.join("state"),
+            log: root.join("log"),
+            cluster: root.join("pve"),
+            container_locks: root.join("lock"),
+        }
     }
 
     /// Everything that outlives a run.
@@ -46,6 +58,16 @@ impl Paths {
     /// What a deletion has moved away and not yet removed.
     pub fn trash(&self) -> PathBuf {
         self.state.join("trash")
+    }
+
+    /// The cluster file system of Proxmox VE.
+    pub fn cluster(&self) -> &Path {
+        &self.cluster
+    }
+
+    /// Where Proxmox VE has the locks of containers' configurations (PVE 8.4 and 9.2, pve-container).
+    pub fn container_locks(&self) -> &Path {
+        &self.container_locks
     }
 
     /// Directory that holds the agent's socket of one gateway. Outlives a reboot, or the gateway would not start.

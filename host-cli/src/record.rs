@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use smbgw_api::{
-    BridgeName, ByteSize, DiskSource, Firmware, GatewayName, GatewaySpec, HostPath, ShareName, VlanId,
+    BridgeName, ByteSize, DiskSource, DnsDomain, Firmware, GatewayName, GatewaySpec, HostPath, ShareName,
+    StartOrder, StorageId, VlanId,
 };
 
 use crate::{Error, Result};
@@ -43,6 +44,12 @@ impl Record {
     }
 }
 
+/// The error of a gateway that is not there.
+pub fn missing(name: &GatewayName) -> Error {
+    Error::resource("no-such-gateway", format!("there is no gateway {name}"))
+        .hint("`pve-smbgateway list` shows those there are")
+}
+
 /// Whether a gateway is finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -71,6 +78,19 @@ pub struct GuestPlan {
     pub form: GuestForm,
     /// Directories that are mounted into it: bound into a container, by virtio-fs in a machine.
     pub mounts: Vec<GuestMount>,
+    /// It starts with the node, where the platform starts guests.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub onboot: bool,
+    /// Its turn then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub startup: Option<StartOrder>,
+    /// Storage of its own disk, where there are storages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage: Option<StorageId>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl GuestPlan {
@@ -141,6 +161,12 @@ pub struct GuestNetwork {
     /// VLAN of its port on the bridge; untagged when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vlan: Option<VlanId>,
+    /// Name servers; the node's when there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nameservers: Vec<Ipv4Addr>,
+    /// Search domain; the node's when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub searchdomain: Option<DnsDomain>,
 }
 
 /// Address of a guest.
@@ -206,6 +232,8 @@ pub(crate) mod tests {
                 address: GuestAddress::Static { ip: [10, 86, 0, 10].into(), prefix: 24 },
                 gateway: Some([10, 86, 0, 1].into()),
                 vlan: None,
+                nameservers: Vec::new(),
+                searchdomain: None,
             },
             form: GuestForm::Machine {
                 firmware: Firmware::Bios,
@@ -218,6 +246,9 @@ pub(crate) mod tests {
                 source: HostPath::parse("/srv/a, b").unwrap(),
                 share: ShareName::parse("team").unwrap(),
             }],
+            onboot: true,
+            startup: None,
+            storage: None,
         }
     }
 }

@@ -128,6 +128,11 @@ impl Command {
         &self.program
     }
 
+    /// The arguments.
+    pub fn arguments(&self) -> &[String] {
+        &self.args
+    }
+
     /// Program and arguments, for people: quoted where a shell would need it. Never contains a secret, since
     /// secrets travel on stdin only.
     pub fn display(&self) -> String {

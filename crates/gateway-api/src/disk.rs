@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Invalid, text_newtype};
+use crate::{Invalid, VolumeId, text_newtype};
 
 /// A disk of the gateway's own, for shares with a `folder`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,8 @@ pub enum DiskSource {
         /// Ceph user without `client.`; `admin` when absent.
         user: Option<CephUser>,
     },
+    /// A volume of a storage (Proxmox VE).
+    Volume(VolumeId),
 }
 
 impl std::fmt::Display for DiskSource {
@@ -34,11 +36,12 @@ impl std::fmt::Display for DiskSource {
         match self {
             Self::File(path) => f.pad(path.as_str()),
             Self::Rbd { image, .. } => f.pad(&format!("rbd:{image}")),
+            Self::Volume(volume) => f.pad(volume.as_str()),
         }
     }
 }
 
-/// As it is written in a spec: exactly one of `path` and `rbd`.
+/// As it is written in a spec: exactly one of `path`, `rbd` and `volume`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(rename = "Disk"))]
@@ -53,6 +56,9 @@ struct DiskFields {
     /// Ceph user without `client.`; `admin` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ceph_user: Option<CephUser>,
+    /// Volume of a storage, as STORAGE:VOLUME (Proxmox VE).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    volume: Option<VolumeId>,
     /// Make a file system on it if it is empty.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     format: bool,
@@ -62,13 +68,20 @@ impl TryFrom<DiskFields> for Disk {
     type Error = Invalid;
 
     fn try_from(fields: DiskFields) -> Result<Self, Invalid> {
-        let source = match (fields.path, fields.rbd) {
-            (Some(path), None) if fields.ceph_user.is_none() => DiskSource::File(path),
-            (None, Some(image)) => DiskSource::Rbd { image, user: fields.ceph_user },
-            (Some(path), _) => {
-                return Err(Invalid::new("disk", path.as_str(), "a disk is either a path or an RBD image"));
+        let source = match (fields.path, fields.rbd, fields.volume) {
+            (Some(path), None, None) if fields.ceph_user.is_none() => DiskSource::File(path),
+            (None, Some(image), None) => DiskSource::Rbd { image, user: fields.ceph_user },
+            (None, None, Some(volume)) if fields.ceph_user.is_none() => DiskSource::Volume(volume),
+            (None, None, None) => {
+                return Err(Invalid::new(
+                    "disk",
+                    "",
+                    "needs a path, an RBD image (rbd) or a storage's volume",
+                ));
             }
-            (None, None) => return Err(Invalid::new("disk", "", "needs a path or an RBD image (rbd)")),
+            _ => {
+                return Err(Invalid::new("disk", "", "is either a path, an RBD image or a storage's volume"));
+            }
         };
         Ok(Self { source, format: fields.format })
     }
@@ -76,10 +89,11 @@ impl TryFrom<DiskFields> for Disk {
 
 impl From<Disk> for DiskFields {
     fn from(disk: Disk) -> Self {
-        let format = disk.format;
+        let none = Self { path: None, rbd: None, ceph_user: None, volume: None, format: disk.format };
         match disk.source {
-            DiskSource::File(path) => Self { path: Some(path), rbd: None, ceph_user: None, format },
-            DiskSource::Rbd { image, user } => Self { path: None, rbd: Some(image), ceph_user: user, format },
+            DiskSource::File(path) => Self { path: Some(path), ..none },
+            DiskSource::Rbd { image, user } => Self { rbd: Some(image), ceph_user: user, ..none },
+            DiskSource::Volume(volume) => Self { volume: Some(volume), ..none },
         }
     }
 }
@@ -266,9 +280,12 @@ mod tests {
 
     #[test]
     fn a_disk_is_one_thing() {
-        for good in
-            ["{rbd: tank/team}", "{path: /dev/zvol/tank/x, format: true}", "{rbd: a/b/c, ceph-user: px}"]
-        {
+        for good in [
+            "{rbd: tank/team}",
+            "{path: /dev/zvol/tank/x, format: true}",
+            "{rbd: a/b/c, ceph-user: px}",
+            "{volume: 'ceph:vm-9-disk-0'}",
+        ] {
             let disk: Disk = serde_yaml::from_str(good).unwrap();
             assert_eq!(serde_yaml::from_str::<Disk>(&serde_yaml::to_string(&disk).unwrap()).unwrap(), disk);
         }
@@ -276,6 +293,7 @@ mod tests {
             "{}",
             "{rbd: tank/team, path: /x}",
             "{path: /x, ceph-user: a}",
+            "{path: /x, volume: 'ceph:vm-9-disk-0'}",
             "{rbd: tank}",
             "{rbd: a/b, size: 1}",
         ] {

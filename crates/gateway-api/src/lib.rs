@@ -7,7 +7,8 @@
 //! * [`size`] — [`ByteSize`]
 //! * [`path`] — [`HostPath`]
 //! * [`disk`] — [`Disk`], [`DiskSource`], [`DiskPath`], [`RbdImage`], [`CephUser`], [`FolderPath`]
-//! * [`network`] — [`Network`], [`Address`], [`BridgeName`], [`VlanId`]
+//! * [`network`] — [`Network`], [`Address`], [`BridgeName`], [`VlanId`], [`DnsDomain`]
+//! * [`storage`] — [`StorageId`], [`DatasetName`], [`StoragePlace`], [`VolumeId`]
 //! * [`spec`] — [`GatewaySpec`], [`Mode`], [`Firmware`], [`Share`], [`Location`], [`User`]
 //! * [`manifest`] — the YAML file of `apply -f`
 //! * [`v1`]: wire types of the agent
@@ -19,15 +20,17 @@ pub mod network;
 pub mod path;
 pub mod size;
 pub mod spec;
+pub mod storage;
 pub mod v1;
 
 pub use disk::{CephUser, Disk, DiskPath, DiskSource, FolderPath, RbdImage};
 pub use manifest::{Intent, Manifest, ManifestEntry};
 pub use names::{GatewayName, ShareName, TemplateName, UserName};
-pub use network::{Address, BridgeName, Network, VlanId};
+pub use network::{Address, BridgeName, DnsDomain, Network, VlanId};
 pub use path::HostPath;
 pub use size::ByteSize;
-pub use spec::{Firmware, GatewaySpec, Location, Mode, SecurityProfile, Share, User};
+pub use spec::{Firmware, GatewaySpec, Location, Mode, SecurityProfile, Share, StartOrder, User};
+pub use storage::{DatasetName, StorageId, StoragePlace, VolumeId};
 
 /// A value that breaks a rule; the message says which one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -76,6 +76,10 @@ entry! {
     cores: Option<u32>,
     #[serde(default = "yes")]
     onboot: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    startup: Option<crate::StartOrder>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    guest_storage: Option<crate::StorageId>,
     #[serde(default)]
     network: crate::Network,
     #[serde(default)]

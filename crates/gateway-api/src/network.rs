@@ -116,7 +116,53 @@ pub struct Network {
     /// VLAN on a bridge that filters VLANs; untagged when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vlan: Option<VlanId>,
+    /// Name servers (Proxmox VE); the node's when absent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nameservers: Vec<Ipv4Addr>,
+    /// Domain that short names are looked up in (Proxmox VE); the node's when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub searchdomain: Option<DnsDomain>,
 }
+
+/// A DNS domain, as `ad.example.com` (RFC 1123, section 2.1).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct DnsDomain(String);
+
+impl DnsDomain {
+    /// Checks a domain; it is kept in lower case.
+    ///
+    /// # Errors
+    /// [`Invalid`] with the rule that is broken.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let good = |label: &str| {
+            (1..=63).contains(&label.len())
+                && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+        };
+        if text.len() > 253 || !text.split('.').all(good) {
+            return Err(Invalid::new(
+                "domain",
+                text,
+                "has labels of letters, digits and '-', at most 63 characters each, with dots between them",
+            ));
+        }
+        Ok(Self(text.to_ascii_lowercase()))
+    }
+
+    /// The domain.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for DnsDomain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(&self.0)
+    }
+}
+text_newtype!(DnsDomain);
 
 /// Number of a VLAN, 1 to 4094 (IEEE 802.1Q).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -170,7 +216,14 @@ fn auto() -> Address {
 
 impl Default for Network {
     fn default() -> Self {
-        Self { bridge: None, ip: Address::Auto, gateway: None, vlan: None }
+        Self {
+            bridge: None,
+            ip: Address::Auto,
+            gateway: None,
+            vlan: None,
+            nameservers: Vec::new(),
+            searchdomain: None,
+        }
     }
 }
 
@@ -183,6 +236,14 @@ mod tests {
         assert_eq!("4094".parse::<VlanId>().unwrap().get(), 4094);
         for bad in ["0", "4095", "-1", "x", ""] {
             assert!(bad.parse::<VlanId>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn domains() {
+        assert_eq!(DnsDomain::parse("AD.Example.com").unwrap().as_str(), "ad.example.com");
+        for bad in ["", ".", "a..b", "-a.b", "a b", "a_b", "a,b"] {
+            assert!(DnsDomain::parse(bad).is_err(), "{bad}");
         }
     }
 

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ByteSize, Disk, FolderPath, GatewayName, HostPath, Invalid, Network, ShareName, TemplateName, UserName,
+    ByteSize, DatasetName, Disk, FolderPath, GatewayName, HostPath, Invalid, Network, ShareName, StorageId,
+    StoragePlace, TemplateName, UserName,
 };
 
 /// Lowest uid of a share user: above Debian's system accounts, inside every container's map.
@@ -64,6 +65,55 @@ impl std::fmt::Display for Firmware {
     }
 }
 
+/// Turn of a guest among those that start with the node (PVE 8.4 and 9.2, format `pve-startup-order`): lower numbers start
+/// first and stop last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct StartOrder {
+    /// Its number.
+    pub order: u32,
+    /// Seconds after its start until the next one starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub up: Option<u32>,
+    /// Seconds that it gets to stop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub down: Option<u32>,
+}
+
+impl std::str::FromStr for StartOrder {
+    type Err = Invalid;
+
+    /// Reads `20`, or `order=20,up=30,down=60`.
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let bad = || Invalid::new("startup order", text, "write a number, or order=20,up=30,down=60");
+        let (mut order, mut up, mut down) = (None, None, None);
+        for part in text.split(',') {
+            let (key, value) = part.split_once('=').unwrap_or(("order", part));
+            let field = match key {
+                "order" => &mut order,
+                "up" => &mut up,
+                "down" => &mut down,
+                _ => return Err(bad()),
+            };
+            // more than a day makes no sense, and Proxmox VE takes digits only
+            let number =
+                value.parse().ok().filter(|n| *n <= 86_400 && value.chars().all(|c| c.is_ascii_digit()));
+            if field.replace(number.ok_or_else(bad)?).is_some() {
+                return Err(bad());
+            }
+        }
+        Ok(Self { order: order.ok_or_else(bad)?, up, down })
+    }
+}
+
+impl std::fmt::Display for StartOrder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let part = |key: &str, value: Option<u32>| value.map_or_else(String::new, |n| format!(",{key}={n}"));
+        f.pad(&format!("order={}{}{}", self.order, part("up", self.up), part("down", self.down)))
+    }
+}
+
 /// How strict a gateway is with its clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -104,6 +154,8 @@ pub enum Location {
     Directory(HostPath),
     /// A folder on the gateway's disk.
     Folder(FolderPath),
+    /// A directory that a storage has (Proxmox VE).
+    Storage(StoragePlace),
 }
 
 impl std::fmt::Display for Location {
@@ -111,6 +163,10 @@ impl std::fmt::Display for Location {
         match self {
             Self::Directory(path) => f.pad(path.as_str()),
             Self::Folder(folder) => f.pad(&format!("disk:{folder}")),
+            Self::Storage(place) => match &place.path {
+                Some(path) => f.pad(path.as_str()),
+                None => f.pad(&format!("{}:{}", place.storage, place.dataset)),
+            },
         }
     }
 }
@@ -141,12 +197,22 @@ impl Share {
     pub fn directory(&self) -> Option<&HostPath> {
         match &self.location {
             Location::Directory(path) => Some(path),
+            Location::Storage(place) => place.path.as_ref(),
             Location::Folder(_) => None,
+        }
+    }
+
+    /// Whether both have the same files.
+    pub fn same_place(&self, other: &Self) -> bool {
+        match (self.directory(), other.directory()) {
+            (Some(one), Some(two)) => one == two,
+            _ => self.location == other.location,
         }
     }
 }
 
-/// A share as it is written in a spec: exactly one of `path` and `folder`.
+/// A share as it is written in a spec: exactly one of `path`, `folder` and `storage`; where a storage's dataset is may be
+/// said as well, since `show` says it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(rename = "Share"))]
@@ -160,6 +226,15 @@ struct ShareFields {
     /// Folder on the gateway's disk (mode vm).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     folder: Option<FolderPath>,
+    /// Storage that has the directory (Proxmox VE).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    storage: Option<StorageId>,
+    /// Dataset or directory below the storage's own; the share's name when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dataset: Option<DatasetName>,
+    /// Make the dataset or directory if it is missing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    create_dataset: bool,
     /// Text shown beside the name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     comment: Option<String>,
@@ -182,11 +257,21 @@ impl TryFrom<ShareFields> for Share {
     type Error = Invalid;
 
     fn try_from(fields: ShareFields) -> Result<Self, Invalid> {
-        let location = match (fields.path, fields.folder) {
-            (Some(path), None) => Location::Directory(path),
-            (None, Some(folder)) => Location::Folder(folder),
+        let of_storage = fields.dataset.is_some() || fields.create_dataset;
+        let location = match (fields.path, fields.folder, fields.storage) {
+            (Some(path), None, None) if !of_storage => Location::Directory(path),
+            (None, Some(folder), None) if !of_storage => Location::Folder(folder),
+            (path, None, Some(storage)) => Location::Storage(StoragePlace {
+                storage,
+                dataset: match fields.dataset {
+                    Some(dataset) => dataset,
+                    None => DatasetName::parse(fields.name.as_str())?,
+                },
+                create: fields.create_dataset,
+                path,
+            }),
             _ => {
-                let rule = "needs either a path on the node or a folder on the gateway's disk";
+                let rule = "needs either a path on the node, a folder on the gateway's disk, or a storage";
                 return Err(Invalid::new("share", fields.name.as_str(), rule));
             }
         };
@@ -204,14 +289,24 @@ impl TryFrom<ShareFields> for Share {
 
 impl From<Share> for ShareFields {
     fn from(share: Share) -> Self {
-        let (path, folder) = match share.location {
-            Location::Directory(path) => (Some(path), None),
-            Location::Folder(folder) => (None, Some(folder)),
+        let (path, folder, place) = match share.location {
+            Location::Directory(path) => (Some(path), None, None),
+            Location::Folder(folder) => (None, Some(folder), None),
+            Location::Storage(place) => {
+                (place.path, None, Some((place.storage, place.dataset, place.create)))
+            }
+        };
+        let (storage, dataset, create_dataset) = match place {
+            Some((storage, dataset, create)) => (Some(storage), Some(dataset), create),
+            None => (None, None, false),
         };
         Self {
             name: share.name,
             path,
             folder,
+            storage,
+            dataset,
+            create_dataset,
             comment: share.comment,
             read_only: share.read_only,
             users: share.users,
@@ -257,6 +352,12 @@ pub struct GatewaySpec {
     /// Start it when the node starts.
     #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
     pub onboot: bool,
+    /// Its turn among the guests that start with the node (Proxmox VE).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub startup: Option<StartOrder>,
+    /// Storage that the guest's own disk is on (Proxmox VE); chosen when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guest_storage: Option<StorageId>,
     /// Network card.
     #[serde(default)]
     pub network: Network,
@@ -443,6 +544,40 @@ mod tests {
             serde_yaml::from_str::<GatewaySpec>(&serde_yaml::to_string(&spec).unwrap()).unwrap(),
             spec
         );
+    }
+
+    #[test]
+    fn a_share_on_a_storage() {
+        let short: Share = serde_yaml::from_str("{name: team, storage: tank}").unwrap();
+        assert_eq!(short.location.to_string(), "tank:team");
+        assert_eq!(short.directory(), None);
+        let whole =
+            "{name: team, storage: tank, dataset: smb/team, create-dataset: true, path: /tank/smb/team}";
+        let whole: Share = serde_yaml::from_str(whole).unwrap();
+        assert_eq!(whole.directory().unwrap().as_str(), "/tank/smb/team");
+        assert_eq!(serde_yaml::from_str::<Share>(&serde_yaml::to_string(&whole).unwrap()).unwrap(), whole);
+        for bad in [
+            "{name: x, path: /srv/x, dataset: y}",
+            "{name: x, folder: x, storage: tank}",
+            "{name: x, dataset: y}",
+            "{name: Büro, storage: tank}",
+        ] {
+            assert!(serde_yaml::from_str::<Share>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn turns() {
+        for (text, same) in [
+            ("20", "order=20"),
+            ("order=1,up=30,down=60", "order=1,up=30,down=60"),
+            ("down=5,order=2", "order=2,down=5"),
+        ] {
+            assert_eq!(text.parse::<StartOrder>().unwrap().to_string(), same);
+        }
+        for bad in ["", "x", "up=1", "order=1,order=2", "-1", "+1", "1,2", "order=1,x=2", "999999"] {
+            assert!(bad.parse::<StartOrder>().is_err(), "{bad}");
+        }
     }
 
     #[test]

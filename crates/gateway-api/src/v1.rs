@@ -155,10 +155,10 @@ impl From<&GatewaySpec> for DesiredState {
                     users: share.users.clone(),
                     browseable: share.browseable,
                     storage: match (&share.location, spec.mode) {
-                        (Location::Directory(_), Mode::Vm) => {
+                        (Location::Directory(_) | Location::Storage(_), Mode::Vm) => {
                             Storage::VirtioFs { tag: Storage::tag(&spec.name, &share.name) }
                         }
-                        (Location::Directory(_), Mode::Lxc | Mode::Native) => Storage::Mounted,
+                        (Location::Directory(_) | Location::Storage(_), _) => Storage::Mounted,
                         (Location::Folder(folder), _) => Storage::Disk { folder: folder.clone() },
                     },
                     // on the node, the host has done it

@@ -133,10 +133,12 @@ fn plan(context: &Context, entry: &ManifestEntry, secrets: &Secrets) -> Result<(
         (Intent::Removed, None) => Ok((empty("delete"), "absent")),
         (Intent::Removed, Some(_)) => {
             let observed = Observed::look(platform, None)?;
+            platform.review_removal(name)?;
             Ok((plan::delete::plan(name, platform.guest_state(name)?, &observed, entropy)?, "deleted"))
         }
         (Intent::Present, record) => {
-            let observed = Observed::look(platform, Some(&entry.spec))?;
+            let mut spec = entry.spec.clone();
+            let observed = Observed::look(platform, Some(&mut spec))?;
             let known = |user: &UserName| {
                 record.as_ref().is_some_and(|r| r.spec.users.iter().any(|u| u.name == *user))
             };
@@ -151,14 +153,13 @@ fn plan(context: &Context, entry: &ManifestEntry, secrets: &Secrets) -> Result<(
             if record.is_none() {
                 let plan = plan::create::plan(
                     &|what| platform.by_hand(what),
-                    entry.spec.clone(),
+                    spec,
                     &with_password,
                     &observed,
                     entropy,
                 )?;
                 return Ok((plan, "created"));
             }
-            let mut spec = entry.spec.clone();
             spec.template = spec.template.or_else(|| record.as_ref().and_then(|r| r.spec.template.clone()));
             let state = platform.guest_state(name)?;
             let plan = plan::change::plan(

@@ -8,8 +8,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use smbgw_api::{
-    Address, BridgeName, ByteSize, CephUser, DiskPath, Firmware, FolderPath, GatewayName, HostPath, Mode,
-    RbdImage, SecurityProfile, ShareName, TemplateName, UserName, VlanId,
+    Address, BridgeName, ByteSize, CephUser, DatasetName, DiskPath, DnsDomain, Firmware, FolderPath,
+    GatewayName, HostPath, Mode, RbdImage, SecurityProfile, ShareName, StartOrder, StorageId, TemplateName,
+    UserName, VlanId, VolumeId,
 };
 use smbgw_journal::OperationId;
 
@@ -104,6 +105,12 @@ pub enum Verb {
     /// Hold a virtual machine together (the platform starts this)
     #[command(hide = true)]
     Machine(GatewayArg),
+    /// Make a container's directories before it starts (LXC runs this)
+    #[command(hide = true)]
+    GuestHook(GuestHookArgs),
+    /// Carry a question to an agent of this node (other nodes run this)
+    #[command(hide = true)]
+    Relay(RelayArgs),
     /// Print the JSON schema of what `--output json` prints
     #[command(hide = true)]
     Schema,
@@ -114,6 +121,26 @@ pub enum Verb {
 pub struct GatewayArg {
     /// Name of the gateway
     pub name: GatewayName,
+}
+
+/// `guest-hook`, with what LXC says to its hooks (lxc.container.conf(5))
+#[derive(Debug, Args)]
+pub struct GuestHookArgs {
+    /// Id of the container
+    pub id: u32,
+    /// lxc
+    pub section: Option<String>,
+    /// pre-start
+    pub hook: Option<String>,
+}
+
+/// `relay`
+#[derive(Debug, Args)]
+pub struct RelayArgs {
+    /// Name of the gateway
+    pub name: GatewayName,
+    /// What is asked, as /v1/health
+    pub path: String,
 }
 
 /// `create`
@@ -127,6 +154,9 @@ pub struct CreateArgs {
     /// Directory on this node to share
     #[arg(long, value_name = "DIR")]
     pub path: Option<HostPath>,
+    #[command(flatten)]
+    /// Directory of a storage.
+    pub place: PlaceArgs,
     #[command(flatten)]
     /// Disk of a virtual machine.
     pub disk: DiskArgs,
@@ -161,6 +191,12 @@ pub struct CreateArgs {
     #[command(flatten)]
     /// Network.
     pub network: NetworkArgs,
+    /// Storage for the guest's own disk (Proxmox VE) [default: chosen]
+    #[arg(long, value_name = "STORAGE")]
+    pub guest_storage: Option<StorageId>,
+    /// Its turn when the node starts (Proxmox VE), as 20 or order=20,up=30
+    #[arg(long, value_name = "ORDER")]
+    pub startup: Option<StartOrder>,
     /// standard or high (SMB 3.1.1 with encryption only)
     #[arg(long, default_value_t, value_parser = parse_security, value_name = "PROFILE")]
     pub security: SecurityProfile,
@@ -170,6 +206,20 @@ pub struct CreateArgs {
     #[command(flatten)]
     /// Only plan.
     pub dry: DryRun,
+}
+
+/// A directory that a storage of Proxmox VE has.
+#[derive(Debug, Args)]
+pub struct PlaceArgs {
+    /// Storage that has the directory to share (Proxmox VE)
+    #[arg(long, value_name = "STORAGE", conflicts_with = "path")]
+    pub storage: Option<StorageId>,
+    /// Dataset or directory on the storage [default: the share's name]
+    #[arg(long, value_name = "NAME", requires = "storage")]
+    pub dataset: Option<DatasetName>,
+    /// Make the dataset or directory if it is missing
+    #[arg(long, requires = "storage")]
+    pub create_dataset: bool,
 }
 
 /// The disk of a virtual machine, for shares with a folder.
@@ -184,11 +234,14 @@ pub struct DiskArgs {
     /// Ceph user, without client. [default: admin]
     #[arg(long, value_name = "USER", requires = "rbd")]
     pub ceph_user: Option<CephUser>,
+    /// Volume of a storage (Proxmox VE): the disk of a virtual machine
+    #[arg(long, value_name = "STORAGE:VOLUME", conflicts_with_all = ["disk", "rbd"])]
+    pub volume: Option<VolumeId>,
     /// Make a file system on the disk if it is empty
     #[arg(long)]
     pub format: bool,
     /// Folder on the disk to share [default: the share's name]
-    #[arg(long, value_name = "FOLDER", conflicts_with = "path")]
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["path", "storage"])]
     pub folder: Option<FolderPath>,
 }
 
@@ -209,7 +262,7 @@ pub struct ShareOptions {
 /// Network options.
 #[derive(Debug, Args)]
 pub struct NetworkArgs {
-    /// Bridge on this node [default: the platform's own]
+    /// Bridge on this node [default: the platform's own; on Proxmox VE vmbr0]
     #[arg(long, visible_alias = "net", value_name = "BRIDGE")]
     pub bridge: Option<BridgeName>,
     /// auto, dhcp or an address as 10.0.0.5/24
@@ -221,6 +274,13 @@ pub struct NetworkArgs {
     /// VLAN on a bridge that tells VLANs apart
     #[arg(long, value_name = "NUMBER")]
     pub vlan: Option<VlanId>,
+    /// Name server (Proxmox VE); may be given several times [default: the
+    /// node's]
+    #[arg(long = "nameserver", value_name = "IP")]
+    pub nameservers: Vec<Ipv4Addr>,
+    /// Search domain (Proxmox VE) [default: the node's]
+    #[arg(long, value_name = "DOMAIN")]
+    pub searchdomain: Option<DnsDomain>,
 }
 
 /// Where a password comes from; asked for on a terminal when nothing is given. Never an argument.
@@ -270,6 +330,9 @@ pub struct SetArgs {
     /// Start it when the node starts: true or false
     #[arg(long, value_name = "BOOL")]
     pub onboot: Option<bool>,
+    /// Its turn when the node starts (Proxmox VE), as 20 or order=20,up=30
+    #[arg(long, value_name = "ORDER")]
+    pub startup: Option<StartOrder>,
     #[command(flatten)]
     /// Only plan.
     pub dry: DryRun,
@@ -334,11 +397,17 @@ pub enum TemplateVerb {
         /// Nothing is downloaded
         #[arg(long)]
         offline: bool,
+        /// Storage to keep it on (Proxmox VE) [default: chosen]
+        #[arg(long, value_name = "STORAGE")]
+        storage: Option<StorageId>,
     },
     /// Install a template from its file
     Install {
         /// The .tar.zst or .qcow2; its manifest lies beside it
         file: PathBuf,
+        /// Storage to keep it on (Proxmox VE) [default: chosen]
+        #[arg(long, value_name = "STORAGE")]
+        storage: Option<StorageId>,
         #[command(flatten)]
         /// Only plan.
         dry: DryRun,

@@ -7,22 +7,21 @@ use std::process::ExitCode;
 use smbgw_api::{Disk, DiskSource, FolderPath, GatewaySpec, Location, Network, Share, ShareName, User};
 
 use super::args::{CreateArgs, DiskArgs};
-use super::show_plan;
+use super::{location, show_plan};
 use crate::operation::{self, Context, Secrets};
 use crate::output::view::Changed;
 use crate::plan::{self, Observed};
-use crate::platform::standalone::records;
-use crate::{Error, Result, password};
+use crate::{Error, Result, password, record};
 
 pub(super) fn run(context: &Context, args: CreateArgs) -> Result<ExitCode> {
-    let spec = spec(&args)?;
+    let mut spec = spec(&args)?;
     if let Some(quota) = args.quota {
         return Err(Error::usage("quota-unavailable", format!("this version does not set quotas ({quota})"))
             .hint("create the gateway without --quota, and set it on the storage itself"));
     }
     let _lock = context.platform.lock(&spec.name)?;
     operation::refuse_unfinished(context, spec.name.as_str())?;
-    let observed = Observed::look(&*context.platform, Some(&spec))?;
+    let observed = Observed::look(&*context.platform, Some(&mut spec))?;
     let users: BTreeSet<_> = args.users.iter().cloned().collect();
     let plan = plan::create::plan(
         &|what| context.platform.by_hand(what),
@@ -58,7 +57,7 @@ pub(super) fn run(context: &Context, args: CreateArgs) -> Result<ExitCode> {
 
 /// The address it got; one by DHCP is known to the agent only.
 fn address(context: &Context, spec: &GatewaySpec) -> Result<String> {
-    let record = context.platform.record(&spec.name)?.ok_or_else(|| records::missing(&spec.name))?;
+    let record = context.platform.record(&spec.name)?.ok_or_else(|| record::missing(&spec.name))?;
     let planned = record.guest.network.address;
     if planned.ip().is_some() {
         return Ok(planned.to_string());
@@ -76,6 +75,7 @@ fn spec(args: &CreateArgs) -> Result<GatewaySpec> {
         None => ShareName::parse(args.name.as_str())?,
     };
     let location = match (&args.path, &disk) {
+        _ if args.place.storage.is_some() => location(&args.place, &name)?,
         (Some(path), _) => Some(Location::Directory(path.clone())),
         (None, Some(_)) => Some(Location::Folder(match &args.disk.folder {
             Some(folder) => folder.clone(),
@@ -85,7 +85,7 @@ fn spec(args: &CreateArgs) -> Result<GatewaySpec> {
     };
     if location.is_none() && (args.share.is_some() || args.quota.is_some() || args.disk.folder.is_some()) {
         return Err(Error::usage("no-location", "it is not said what to share")
-            .hint("a directory on this node: --path; or a disk for a virtual machine: --disk or --rbd"));
+            .hint("a directory on this node: --path (on Proxmox VE also --storage); or a disk for a virtual machine: --disk or --rbd"));
     }
     let share = |location| Share {
         name,
@@ -104,11 +104,15 @@ fn spec(args: &CreateArgs) -> Result<GatewaySpec> {
         memory: args.memory,
         cores: args.cores,
         onboot: !args.no_onboot,
+        startup: args.startup,
+        guest_storage: args.guest_storage.clone(),
         network: Network {
             bridge: args.network.bridge.clone(),
             ip: args.network.ip.unwrap_or(Network::default().ip),
             gateway: args.network.gateway,
             vlan: args.network.vlan,
+            nameservers: args.network.nameservers.clone(),
+            searchdomain: args.network.searchdomain.clone(),
         },
         firmware: args.firmware,
         disk,
@@ -123,10 +127,11 @@ fn spec(args: &CreateArgs) -> Result<GatewaySpec> {
 fn disk(args: &DiskArgs) -> Result<Option<Disk>> {
     let file = args.disk.clone().map(DiskSource::File);
     let rbd = args.rbd.clone().map(|image| DiskSource::Rbd { image, user: args.ceph_user.clone() });
-    match file.or(rbd) {
+    let volume = args.volume.clone().map(DiskSource::Volume);
+    match file.or(rbd).or(volume) {
         Some(source) => Ok(Some(Disk { source, format: args.format })),
         None if args.format => Err(Error::usage("no-disk", "there is no disk that could be formatted")
-            .hint("--format goes with --disk or --rbd")),
+            .hint("--format goes with --disk, --rbd or --volume")),
         None => Ok(None),
     }
 }

@@ -14,6 +14,7 @@ pub(super) fn run(context: &Context, args: &DeleteArgs) -> Result<ExitCode> {
     let _lock = platform.lock(&args.name)?;
     operation::refuse_unfinished(context, args.name.as_str())?;
     let observed = Observed::look(platform, None)?;
+    platform.review_removal(&args.name)?;
     let running = platform.guest_state(&args.name)?;
     let plan = plan::delete::plan(&args.name, running, &observed, context.entropy()?)?;
     if args.dry.dry_run {

@@ -6,11 +6,10 @@ use std::process::ExitCode;
 use smbgw_api::{GatewayName, GatewaySpec};
 
 use super::show_plan;
-use crate::Result;
 use crate::operation::{self, Context, Secrets};
 use crate::output::view::Changed;
 use crate::plan::{self, Observed};
-use crate::platform::standalone::records;
+use crate::{Result, record};
 
 /// An edit of a gateway's spec.
 pub(super) struct Edit<'a> {
@@ -34,11 +33,11 @@ impl Edit<'_> {
         let platform = &*context.platform;
         let _lock = platform.lock(self.gateway)?;
         operation::refuse_unfinished(context, self.gateway.as_str())?;
-        let record = platform.record(self.gateway)?.ok_or_else(|| records::missing(self.gateway))?;
+        let record = platform.record(self.gateway)?.ok_or_else(|| record::missing(self.gateway))?;
         let mut spec = record.spec.clone();
         change(&mut spec)?;
         spec.check()?;
-        let observed = Observed::look(platform, Some(&spec))?;
+        let observed = Observed::look(platform, Some(&mut spec))?;
         let running = platform.guest_state(self.gateway)?;
         let plan = plan::change::plan(
             &|what| platform.by_hand(what),

@@ -10,8 +10,10 @@ use crate::record::{Record, RecordState};
 
 pub(super) fn run(context: &Context) -> Result<ExitCode> {
     let mut gateways = Vec::new();
-    for record in context.platform.records()? {
-        let state = state_word(&record, context.platform.guest_state(record.name())?);
+    let records = context.platform.records()?;
+    let states = context.platform.guest_states(&records)?;
+    for (record, state) in records.iter().zip(states) {
+        let state = state_word(record, state);
         gateways.push(GatewayRow {
             name: record.name().to_string(),
             mode: record.spec.mode.to_string(),

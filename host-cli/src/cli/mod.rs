@@ -12,6 +12,7 @@ mod list;
 mod man;
 mod ops;
 mod power;
+mod relay;
 mod schema;
 mod set;
 mod share;
@@ -24,15 +25,18 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
+use smbgw_api::{DatasetName, Location, ShareName, StoragePlace};
 use smbgw_command::Interrupt;
 use smbgw_journal::Step as _;
 
-use self::args::{Cli, PlatformName, Verb};
+use self::args::{Cli, PlaceArgs, PlatformName, Verb};
 use crate::operation::Context;
 use crate::output::Output;
 use crate::output::view::{DryPlan, DryStep};
 use crate::paths::Paths;
 use crate::plan::Plan;
+use crate::platform::Platform;
+use crate::platform::pve::{Pve, hook};
 use crate::platform::standalone::{Standalone, machine};
 use crate::{Error, Result};
 
@@ -74,6 +78,10 @@ fn dispatch(cli: Cli, output: Output) -> Result<ExitCode> {
             machine::supervise(&Paths::default(), &args.name)?;
             return Ok(ExitCode::SUCCESS);
         }
+        Verb::GuestHook(args) => {
+            hook::run(&Paths::default(), args.id)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         _ => {}
     }
     let context = context(&cli, output)?;
@@ -92,9 +100,12 @@ fn dispatch(cli: Cli, output: Output) -> Result<ExitCode> {
         Verb::Template(verb) => template::run(&context, verb),
         Verb::Ops(verb) => ops::run(&context, verb),
         Verb::Doctor(args) => doctor::run(&context, &args),
-        Verb::Completions { .. } | Verb::Man { .. } | Verb::Schema | Verb::Machine(_) => {
-            Ok(ExitCode::SUCCESS)
-        }
+        Verb::Relay(args) => relay::run(&context, &args),
+        Verb::Completions { .. }
+        | Verb::Man { .. }
+        | Verb::Schema
+        | Verb::Machine(_)
+        | Verb::GuestHook(_) => Ok(ExitCode::SUCCESS),
     }
 }
 
@@ -102,28 +113,34 @@ fn context(cli: &Cli, output: Output) -> Result<Context> {
     if !rustix::process::geteuid().is_root() {
         return Err(Error::infrastructure("not-root", "this needs root").hint("run it with sudo, or as root"));
     }
-    let on_pve =
-        std::path::Path::new("/usr/bin/pct").exists() && std::path::Path::new("/etc/pve/local").exists();
-    let platform = cli.platform.unwrap_or(if on_pve { PlatformName::Pve } else { PlatformName::Standalone });
-    if platform == PlatformName::Pve {
-        return Err(Error::usage(
-            "platform-unavailable",
-            "this version does not work with Proxmox VE's guests yet",
-        )
-        .hint("--platform standalone runs gateways by LXC and QEMU directly"));
-    }
     let interrupt = Interrupt::new();
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
         signal_hook::flag::register(signal, interrupt.flag())
             .map_err(|source| Error::io("listening for signals", source))?;
     }
     let paths = Paths::default();
-    Ok(Context {
-        platform: Arc::new(Standalone::new(paths.clone(), interrupt.clone())),
-        paths,
-        interrupt,
-        output,
-    })
+    let platform: Arc<dyn Platform> = match cli.platform.unwrap_or_else(|| found(&paths)) {
+        PlatformName::Pve => Arc::new(Pve::new(paths.clone(), interrupt.clone())),
+        PlatformName::Standalone => Arc::new(Standalone::new(paths.clone(), interrupt.clone())),
+    };
+    Ok(Context { platform, paths, interrupt, output })
+}
+
+/// The platform of this machine: a Proxmox VE node has `pct` and the cluster file system.
+fn found(paths: &Paths) -> PlatformName {
+    let has_pct = ["/usr/sbin/pct", "/usr/bin/pct"].iter().any(|path| std::path::Path::new(path).exists());
+    // without its service, the link is not there, but a node of Proxmox VE it is
+    if has_pct && paths.cluster().exists() { PlatformName::Pve } else { PlatformName::Standalone }
+}
+
+/// Where a share is that lies on a storage.
+fn location(args: &PlaceArgs, share: &ShareName) -> Result<Option<Location>> {
+    let Some(storage) = args.storage.clone() else { return Ok(None) };
+    let dataset = match &args.dataset {
+        Some(dataset) => dataset.clone(),
+        None => DatasetName::parse(share.as_str())?,
+    };
+    Ok(Some(Location::Storage(StoragePlace { storage, dataset, create: args.create_dataset, path: None })))
 }
 
 /// Prints a plan instead of running it.

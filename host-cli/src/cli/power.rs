@@ -5,14 +5,13 @@ use std::process::ExitCode;
 use smbgw_api::GatewayName;
 
 use super::args::SelectArgs;
-use crate::Result;
 use crate::operation::{self, Context, Secrets};
 use crate::output::view::{ResultRow, Results};
 use crate::plan::Plan;
-use crate::platform::standalone::records;
 use crate::platform::{ByHand, GuestState};
 use crate::record::{Record, RecordState};
 use crate::step::{AwaitAgent, EnsureNetwork, Ready, Resume, Start, Step, Stop};
+use crate::{Result, record};
 
 pub(super) fn start(context: &Context, args: SelectArgs) -> Result<ExitCode> {
     let wanted = |record: &Record| record.spec.onboot && record.state == RecordState::Active;
@@ -60,8 +59,17 @@ fn each(
     steps: impl Fn(&Record, GuestState) -> (&'static str, Vec<Step>),
 ) -> Result<ExitCode> {
     let records = match args.name {
-        Some(name) => vec![context.platform.record(&name)?.ok_or_else(|| records::missing(&name))?],
-        None => context.platform.records()?.into_iter().filter(of_all).collect(),
+        Some(name) => vec![context.platform.record(&name)?.ok_or_else(|| record::missing(&name))?],
+        None => {
+            let mut here = Vec::new();
+            for record in context.platform.records()?.into_iter().filter(of_all) {
+                // other nodes see to their own
+                if context.platform.is_here(&record)? {
+                    here.push(record);
+                }
+            }
+            here
+        }
     };
     let mut results = Results { results: Vec::new(), changed: false };
     let mut code = 0;
@@ -91,7 +99,7 @@ fn one(
 ) -> Result<(ResultRow, bool)> {
     let _lock = context.platform.lock(name)?;
     operation::refuse_unfinished(context, name.as_str())?;
-    let record = context.platform.record(name)?.ok_or_else(|| records::missing(name))?;
+    let record = context.platform.record(name)?.ok_or_else(|| record::missing(name))?;
     let (action, steps) = steps(&record, context.platform.guest_state(name)?);
     let changes = !steps.is_empty();
     let plan = Plan { verb, target: name.to_string(), steps, notes: Vec::new(), details: Vec::new() };

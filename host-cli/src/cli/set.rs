@@ -9,15 +9,17 @@ use crate::operation::{self, Context, Secrets};
 use crate::output::view::Changed;
 use crate::plan::Plan;
 use crate::platform::GuestState;
-use crate::platform::standalone::records;
 use crate::step::GrowDisk;
-use crate::{Error, Result};
+use crate::{Error, Result, record};
 
 pub(super) fn run(context: &Context, args: SetArgs) -> Result<ExitCode> {
     let nothing = args.memory.is_none()
         && args.cores.is_none()
         && args.security.is_none()
         && args.onboot.is_none()
+        && args.startup.is_none()
+        && args.network.nameservers.is_empty()
+        && args.network.searchdomain.is_none()
         && args.network.bridge.is_none()
         && args.network.ip.is_none()
         && args.network.gateway.is_none()
@@ -35,6 +37,11 @@ pub(super) fn run(context: &Context, args: SetArgs) -> Result<ExitCode> {
         spec.cores = args.cores.or(spec.cores);
         spec.security = args.security.unwrap_or(spec.security);
         spec.onboot = args.onboot.unwrap_or(spec.onboot);
+        spec.startup = args.startup.or(spec.startup);
+        if !args.network.nameservers.is_empty() {
+            spec.network.nameservers = args.network.nameservers;
+        }
+        spec.network.searchdomain = args.network.searchdomain.or_else(|| spec.network.searchdomain.take());
         if args.network.bridge.is_some() {
             spec.network.bridge = args.network.bridge;
         }
@@ -52,7 +59,7 @@ fn grow_disk(context: &Context, args: &SetArgs, alone: bool) -> Result<ExitCode>
     let name = &args.name;
     let _lock = context.platform.lock(name)?;
     operation::refuse_unfinished(context, name.as_str())?;
-    let record = context.platform.record(name)?.ok_or_else(|| records::missing(name))?;
+    let record = context.platform.record(name)?.ok_or_else(|| record::missing(name))?;
     if record.spec.disk.is_none() {
         return Err(Error::usage("no-disk", format!("gateway {name} has no disk of its own")));
     }

@@ -6,24 +6,25 @@ use smbgw_api::{GatewaySpec, Location, Share, ShareName};
 
 use super::args::ShareVerb;
 use super::edit::Edit;
+use super::location;
 use super::status;
 use crate::operation::Context;
 use crate::output::view::ShareList;
-use crate::platform::standalone::records;
-use crate::{Error, Result};
+use crate::{Error, Result, record};
 
 pub(super) fn run(context: &Context, verb: ShareVerb) -> Result<ExitCode> {
     match verb {
         ShareVerb::List(args) => {
-            let record = context.platform.record(&args.name)?.ok_or_else(|| records::missing(&args.name))?;
+            let record = context.platform.record(&args.name)?.ok_or_else(|| record::missing(&args.name))?;
             context.output.data(&ShareList { shares: status::shares(&record) });
             Ok(ExitCode::SUCCESS)
         }
-        ShareVerb::Add { gateway, share, path, folder, options, users, hidden, dry } => {
-            let location = match (path, folder) {
-                (Some(path), _) => Location::Directory(path),
-                (None, Some(folder)) => Location::Folder(folder),
-                (None, None) => return Err(Error::internal("a share without a place")),
+        ShareVerb::Add { gateway, share, path, place, folder, options, users, hidden, dry } => {
+            let location = match (path, folder, location(&place, &share)?) {
+                (Some(path), ..) => Location::Directory(path),
+                (None, Some(folder), _) => Location::Folder(folder),
+                (None, None, Some(place)) => place,
+                (None, None, None) => return Err(Error::internal("a share without a place")),
             };
             let edit = Edit { verb: "share add", gateway: &gateway, dry_run: dry.dry_run };
             edit.apply(context, |spec| {

@@ -7,8 +7,7 @@ use smbgw_api::{GatewayName, GatewaySpec, Intent, Manifest, ManifestEntry};
 
 use crate::operation::Context;
 use crate::output::View;
-use crate::platform::standalone::records;
-use crate::{Error, Result};
+use crate::{Error, Result, record};
 
 #[derive(Serialize)]
 struct Shown {
@@ -25,7 +24,7 @@ impl View for Shown {
 }
 
 pub(super) fn run(context: &Context, name: &GatewayName) -> Result<ExitCode> {
-    let record = context.platform.record(name)?.ok_or_else(|| records::missing(name))?;
+    let record = context.platform.record(name)?.ok_or_else(|| record::missing(name))?;
     let manifest =
         Manifest { gateways: vec![ManifestEntry { intent: Intent::Present, spec: record.spec.clone() }] };
     let yaml = serde_yaml::to_string(&manifest)

@@ -5,15 +5,14 @@ use std::process::ExitCode;
 use smbgw_api::GatewayName;
 
 use super::list::state_word;
-use crate::Result;
 use crate::operation::Context;
 use crate::output::view::{ShareStatus, Status, UserStatus};
 use crate::platform::GuestState;
-use crate::platform::standalone::{cgroup, records};
 use crate::record::Record;
+use crate::{Result, record};
 
 pub(super) fn run(context: &Context, name: &GatewayName) -> Result<ExitCode> {
-    let record = context.platform.record(name)?.ok_or_else(|| records::missing(name))?;
+    let record = context.platform.record(name)?.ok_or_else(|| record::missing(name))?;
     let guest = context.platform.guest_state(name)?;
     let mut status = Status {
         name: name.to_string(),
@@ -33,7 +32,7 @@ pub(super) fn run(context: &Context, name: &GatewayName) -> Result<ExitCode> {
         open_files: None,
         memory_limit_bytes: record.guest.memory.bytes(),
         // a machine cannot have more than it was given
-        memory_limit_enforced: record.guest.is_machine() || cgroup::abilities().memory,
+        memory_limit_enforced: record.guest.is_machine() || context.platform.limits_memory(),
         memory_resident_bytes: None,
         memory_pss_bytes: None,
         shares: shares(&record),

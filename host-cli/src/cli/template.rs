@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use smbgw_api::TemplateName;
+use smbgw_api::{StorageId, TemplateName};
 use smbgw_command::{Command, CommandError, Streams, System};
 
 use super::args::TemplateVerb;
@@ -27,18 +27,22 @@ pub(super) fn run(context: &Context, verb: TemplateVerb) -> Result<ExitCode> {
             context.output.data(&TemplateList { templates: context.platform.templates()? });
             Ok(ExitCode::SUCCESS)
         }
-        TemplateVerb::Install { file, dry } => install(context, &file, dry.dry_run),
-        TemplateVerb::Build { recipe, out, mode, offline } => build(context, &recipe, out, &mode, offline),
+        TemplateVerb::Install { file, storage, dry } => {
+            install(context, &file, storage.as_ref(), dry.dry_run)
+        }
+        TemplateVerb::Build { recipe, out, mode, offline, storage } => {
+            build(context, &recipe, out, &mode, offline, storage.as_ref())
+        }
         TemplateVerb::Verify { name } => verify(context, &name),
         TemplateVerb::Prune { all, dry } => prune(context, all, dry.dry_run),
     }
 }
 
-fn install(context: &Context, file: &Path, dry_run: bool) -> Result<ExitCode> {
+fn install(context: &Context, file: &Path, storage: Option<&StorageId>, dry_run: bool) -> Result<ExitCode> {
     let file = std::path::absolute(file)
         .map_err(|source| Error::io(format!("finding {}", file.display()), source))?;
     let before = context.platform.templates()?;
-    let step = InstallTemplate { file: file.clone(), now: world::now() };
+    let step = InstallTemplate { file: file.clone(), storage: storage.cloned(), now: world::now() };
     let target = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let plan = Plan {
         verb: "template install",
@@ -71,6 +75,7 @@ fn build(
     out: Option<PathBuf>,
     forms: &[Form],
     offline: bool,
+    storage: Option<&StorageId>,
 ) -> Result<ExitCode> {
     let absolute = |path: &Path| {
         std::path::absolute(path).map_err(|source| Error::io(format!("finding {}", path.display()), source))
@@ -100,8 +105,9 @@ fn build(
     let runner = System::with_interrupt(context.interrupt.clone());
     let built = runner.run_streaming(&command, streams).map_err(build_failed);
     let built = built.and_then(|answer| archives(&answer.stdout, &out));
-    let result = built
-        .and_then(|files| files.iter().try_fold(ExitCode::SUCCESS, |_, file| install(context, file, false)));
+    let result = built.and_then(|files| {
+        files.iter().try_fold(ExitCode::SUCCESS, |_, file| install(context, file, storage, false))
+    });
     if !kept {
         durable::remove_tree(&out)?;
     }

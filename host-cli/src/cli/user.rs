@@ -10,8 +10,7 @@ use super::edit::Edit;
 use super::status;
 use crate::operation::{Context, Secrets};
 use crate::output::view::UserList;
-use crate::platform::standalone::records;
-use crate::{Error, Result, password};
+use crate::{Error, Result, password, record};
 
 pub(super) fn run(context: &Context, verb: UserVerb) -> Result<ExitCode> {
     match verb {
@@ -80,7 +79,7 @@ fn find(spec: &GatewaySpec, user: &UserName) -> Result<usize> {
 }
 
 fn list(context: &Context, name: &GatewayName) -> Result<ExitCode> {
-    let record = context.platform.record(name)?.ok_or_else(|| records::missing(name))?;
+    let record = context.platform.record(name)?.ok_or_else(|| record::missing(name))?;
     let mut users = status::users(&record);
     // a stopped gateway is no error here: whether a password is set is then unknown
     if let Ok(known) = context.world(Secrets::new()).agent(name).and_then(|agent| agent.users()) {

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use smbgw_api::{Address, GatewayName, Network};
 
 use super::Observed;
-use crate::platform::standalone::bridge::no_bridge;
+use crate::platform::bridges::no_bridge;
 use crate::record::{GuestAddress, GuestNetwork, Record};
 use crate::{Error, Result};
 
@@ -32,7 +32,8 @@ pub fn choose(
     old: Option<&Record>,
 ) -> Result<GuestNetwork> {
     let own = observed.node.own_network.as_ref();
-    let (bridge, own_bridge) = match (&wanted.bridge, own) {
+    let default = observed.node.default_bridge.as_ref();
+    let (bridge, own_bridge) = match (wanted.bridge.as_ref().or(default.filter(|_| own.is_none())), own) {
         (Some(bridge), Some(own)) if *bridge == own.bridge => (bridge.clone(), true),
         (Some(bridge), _) => (bridge.clone(), false),
         (None, Some(own)) => (own.bridge.clone(), true),
@@ -68,6 +69,11 @@ pub fn choose(
                 .hint("choose another address"));
             }
             GuestAddress::Static { ip, prefix }
+        }
+        // without a network of its own, the platform leaves addresses to the network's DHCP server
+        Address::Auto if own.is_none() => {
+            let kept = old.filter(|old| old.guest.network.bridge == bridge);
+            kept.map_or(GuestAddress::Dhcp, |old| old.guest.network.address)
         }
         Address::Auto => {
             let own = own.filter(|_| own_bridge).ok_or_else(|| {
@@ -106,5 +112,14 @@ pub fn choose(
         .hint("name one that does with --bridge: `ip link set BRIDGE type bridge vlan_filtering 1`"));
     }
     let mac = old.map_or_else(|| mac(&observed.node.id, name), |old| old.guest.network.mac.clone());
-    Ok(GuestNetwork { bridge, own_bridge, mac, address, gateway: wanted.gateway, vlan: wanted.vlan })
+    Ok(GuestNetwork {
+        bridge,
+        own_bridge,
+        mac,
+        address,
+        gateway: wanted.gateway,
+        vlan: wanted.vlan,
+        nameservers: wanted.nameservers.clone(),
+        searchdomain: wanted.searchdomain.clone(),
+    })
 }

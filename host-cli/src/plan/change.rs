@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use smbgw_api::v1::DesiredState;
 use smbgw_api::{GatewaySpec, UserName};
 
-use super::create::{cores, form, grants, memory, mounts, proofs};
+use super::create::{cores, form, grants, memory, mounts, places, proofs};
 use super::{Entropy, HandWork, Observed, Plan, address, checks, idmap};
 use crate::platform::{ByHand, GuestState};
 use crate::record::{GuestForm, GuestPlan, Record, RecordState};
@@ -67,7 +67,21 @@ pub fn plan(
             GuestForm::Machine { .. } => form(&spec, None)?,
         },
         mounts: mounts(&spec),
+        onboot: spec.onboot,
+        startup: spec.startup,
+        // it stays where it was made
+        storage: old.guest.storage.clone(),
     };
+    if spec.guest_storage != old.spec.guest_storage {
+        return Err(Error::usage(
+            "storage-fixed",
+            "the storage of a gateway's own disk cannot be changed here",
+        )
+        .hint("move the disk with the platform's own tools (`pct move-volume`, `qm disk move`)"));
+    }
+    if spec.shares != old.spec.shares {
+        plan.notes.extend(observed.caveats.iter().cloned());
+    }
     plan.details = map.explanation;
     let new = Record { spec, guest, ..old.clone() };
     let (was, wanted) = (DesiredState::from(&old.spec), DesiredState::from(&new.spec));
@@ -77,7 +91,9 @@ pub fn plan(
     // the disk and what starts it, memory and processors of a machine
     let hardware = new.guest.form != old.guest.form || (sized && new.guest.is_machine());
     let remount = hardware || new.guest.mounts != old.guest.mounts || new.guest.network != old.guest.network;
-    let limits = sized && !new.guest.is_machine();
+    let boot = |guest: &GuestPlan| (guest.onboot, guest.startup);
+    let started = observed.node.abilities.starts_guests && boot(&new.guest) != boot(&old.guest);
+    let limits = (sized && !new.guest.is_machine()) || started;
     let is_running = matches!(running, GuestState::Running { .. });
     if hardware && !is_running && was == wanted && with_password.is_empty() {
         // nothing in it has to be told: it takes effect at its next start
@@ -101,6 +117,7 @@ pub fn plan(
     if moved && new.spec.disk.is_some() {
         steps.push(ClaimDisk { guest: new.guest.clone() }.into());
     }
+    steps.extend(places(&new.spec, observed, entropy));
     steps.extend(grants(&new.spec, observed)?);
     if remount {
         if new.guest.network.bridge != old.guest.network.bridge {
@@ -158,7 +175,7 @@ fn uses(record: &Record, template: &str) -> bool {
 fn new_proofs(old: &Record, new: &Record, entropy: Entropy) -> Vec<Step> {
     let mut spec = new.spec.clone();
     spec.shares.retain(|share| {
-        !old.spec.shares.iter().any(|o| o.name == share.name && o.location == share.location && !o.read_only)
+        !old.spec.shares.iter().any(|o| o.name == share.name && o.same_place(share) && !o.read_only)
     });
     proofs(&spec, entropy)
 }
@@ -175,7 +192,7 @@ pub(super) fn revocations(old: &Record, new: &Record) -> Vec<Step> {
                 .spec
                 .shares
                 .iter()
-                .filter(|s| s.location == share.location && s.grant)
+                .filter(|s| s.same_place(share) && s.grant)
                 .flat_map(|s| new.spec.users_of(s))
                 .filter_map(|user| user.uid)
                 .collect();

@@ -16,6 +16,20 @@ pub fn spec(spec: &GatewaySpec, observed: &Observed) -> Result<Vec<String>> {
         return Err(Error::usage("mode-unavailable", format!("mode {} is not available here", spec.mode))
             .hint("this version makes gateways of the modes lxc and vm"));
     }
+    let abilities = observed.node.abilities;
+    let only_pve = |what: &str| {
+        Err(Error::usage("platform-lacks", format!("this platform cannot do it: {what}"))
+            .hint("leave it out; it is for gateways on Proxmox VE"))
+    };
+    if spec.guest_storage.is_some() && !abilities.storages {
+        return only_pve("a storage for the guest's own disk (guest-storage)");
+    }
+    if spec.startup.is_some() && !abilities.starts_guests {
+        return only_pve("a turn among the guests that start with the node (startup)");
+    }
+    if (!spec.network.nameservers.is_empty() || spec.network.searchdomain.is_some()) && !abilities.dns {
+        return only_pve("name servers and a search domain (nameservers, searchdomain)");
+    }
     let mut notes = Vec::new();
     for share in &spec.shares {
         if let Some(path) = share.directory() {
@@ -115,7 +129,7 @@ fn directory(spec: &GatewaySpec, share: &Share, path: &HostPath, observed: &Obse
         }
     }
     if let Some(other) = observed.records.iter().filter(|r| *r.name() != spec.name).find(|record| {
-        record.spec.shares.iter().any(|s| s.location == share.location && !(s.read_only && share.read_only))
+        record.spec.shares.iter().any(|s| s.same_place(share) && !(s.read_only && share.read_only))
     }) {
         notes.push(format!(
             "{path} is shared by gateway {} as well: file locks do not reach from one to the other",

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use smbgw_api::v1::{DesiredState, ProbeRequest};
-use smbgw_api::{ByteSize, GatewaySpec, Mode, UserName};
+use smbgw_api::{ByteSize, GatewaySpec, Location, Mode, UserName};
 
 use super::{Entropy, HandWork, Observed, Plan, address, checks, idmap};
 use crate::platform::{ByHand, Form, choose_template};
@@ -12,8 +12,8 @@ use crate::record::{
     RECORD_VERSION, Record, RecordState,
 };
 use crate::step::{
-    AwaitAgent, ClaimDisk, Configure, CreateGuest, EnsureNetwork, Grant, MakeLink, Probe, Prove, Ready,
-    SetPasswords, Start, Step, WriteRecord,
+    AwaitAgent, ClaimDisk, Configure, CreateGuest, EnsureNetwork, Grant, MakeLink, MakePlace, Probe, Prove,
+    Ready, SetPasswords, Start, Step, WriteRecord,
 };
 use crate::storage::access;
 use crate::{Error, Result};
@@ -53,7 +53,11 @@ pub fn plan(
         network: address::choose(&spec.name, &spec.network, observed, None)?,
         form: form(&spec, map.range)?,
         mounts: mounts(&spec),
+        onboot: spec.onboot,
+        startup: spec.startup,
+        storage: observed.guest_storage.clone(),
     };
+    notes.extend(observed.caveats.iter().cloned());
     let unset: Vec<_> =
         spec.users.iter().filter(|u| !with_password.contains(&u.name)).map(|u| u.name.as_str()).collect();
     if !unset.is_empty() {
@@ -73,6 +77,7 @@ pub fn plan(
         WriteRecord { new: creating.clone(), old: None, by_hand: by_hand(ByHand::Record(&name)) }.into(),
         EnsureNetwork { gateway: name.clone(), network: guest.network.clone() }.into(),
     ];
+    steps.extend(places(&creating.spec, observed, entropy));
     if !guest.is_machine() {
         steps.push(MakeLink { guest: guest.clone(), by_hand: by_hand(ByHand::Link(&name)) }.into());
     }
@@ -127,6 +132,24 @@ pub(super) fn mounts(spec: &GatewaySpec) -> Vec<GuestMount> {
         .iter()
         .filter_map(|share| {
             Some(GuestMount { source: share.directory()?.clone(), share: share.name.clone() })
+        })
+        .collect()
+}
+
+/// Datasets and directories that shares ask for and their storages do not have yet.
+pub(super) fn places(spec: &GatewaySpec, observed: &Observed, entropy: Entropy) -> Vec<Step> {
+    let mut made = BTreeSet::new();
+    spec.shares
+        .iter()
+        .filter_map(|share| {
+            let Location::Storage(place) = &share.location else { return None };
+            let path = place.path.clone().filter(|path| observed.absent.contains(path))?;
+            // two shares of one directory make it once
+            made.insert(path.clone()).then(|| {
+                let (storage, dataset) = (place.storage.clone(), place.dataset.clone());
+                let ticket = entropy.ticket();
+                MakePlace { share: share.name.clone(), storage, dataset, path, ticket }.into()
+            })
         })
         .collect()
 }

@@ -30,9 +30,10 @@ pub fn plan(spec: &GatewaySpec, observed: &Observed) -> Result<IdMapPlan> {
             .hint("`pve-smbgateway doctor --fix` gives it one")
     })?;
     let mut explanation = vec![format!(
-        "container ids 0-{} are host ids {base}-{}; on shares, an idmapped mount makes ids inside and on the node equal",
+        "container ids 0-{} are host ids {base}-{}; on shares, {} makes ids inside and on the node equal",
         count - 1,
-        base + count - 1
+        base + count - 1,
+        observed.node.id_mechanism
     )];
     for user in &spec.users {
         let Some(uid) = user.uid else {

@@ -15,10 +15,10 @@ pub mod idmap;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use smbgw_api::{DiskSource, GatewayName, GatewaySpec, HostPath, Share};
+use smbgw_api::{DiskSource, GatewayName, GatewaySpec, HostPath, Location, StorageId};
 
 use crate::platform::{ByHand, DiskFacts, NodeFacts, Platform, Template};
 use crate::record::Record;
@@ -57,29 +57,53 @@ pub struct Observed {
     pub storage: BTreeMap<HostPath, StorageFacts>,
     /// Disks that gateways are to have.
     pub disks: BTreeMap<DiskSource, DiskFacts>,
+    /// Directories on storages that are to be made.
+    pub absent: BTreeSet<HostPath>,
+    /// Storage of a new guest's own disk.
+    pub guest_storage: Option<StorageId>,
+    /// What the platform has a person know.
+    pub caveats: Vec<String>,
 }
 
 impl Observed {
-    /// Looks at the node, and at what this gateway is to have of it.
+    /// Looks at the node, and at what this gateway is to have of it; where its storages have their directories is noted in
+    /// the spec.
     ///
     /// # Errors
     /// What prevents looking; a directory that cannot be shared is an error of its own.
-    pub fn look(platform: &dyn Platform, spec: Option<&GatewaySpec>) -> Result<Self> {
-        let mut storage = BTreeMap::new();
-        for path in spec.iter().flat_map(|spec| &spec.shares).filter_map(Share::directory) {
-            storage.insert(path.clone(), storage::inspect(path)?);
+    pub fn look(platform: &dyn Platform, mut spec: Option<&mut GatewaySpec>) -> Result<Self> {
+        if let Some(spec) = spec.as_deref_mut() {
+            platform.locate(spec)?;
+        }
+        let spec = spec.as_deref();
+        let (mut storage, mut absent) = (BTreeMap::new(), BTreeSet::new());
+        for share in spec.iter().flat_map(|spec| &spec.shares) {
+            let Some(path) = share.directory() else { continue };
+            let make = matches!(&share.location, Location::Storage(place) if place.create);
+            let facts = match storage::inspect(path) {
+                Err(error) if error.code == "path-missing" && make => {
+                    absent.insert(path.clone());
+                    storage::expect(path)?
+                }
+                other => other?,
+            };
+            storage.insert(path.clone(), facts);
         }
         let mut disks = BTreeMap::new();
         if let Some(disk) = spec.and_then(|spec| spec.disk.as_ref()) {
             disks.insert(disk.source.clone(), platform.inspect_disk(&disk.source)?);
         }
-        Ok(Self {
-            node: platform.facts()?,
-            records: platform.records()?,
-            templates: platform.templates()?,
-            storage,
-            disks,
-        })
+        let records = platform.records()?;
+        let mut caveats = Vec::new();
+        let mut guest_storage = None;
+        if let Some(spec) = spec {
+            caveats = platform.review(spec)?;
+            if !records.iter().any(|record| *record.name() == spec.name) {
+                guest_storage = platform.place_guest(spec)?;
+            }
+        }
+        let (node, templates) = (platform.facts()?, platform.templates()?);
+        Ok(Self { node, records, templates, storage, disks, absent, guest_storage, caveats })
     }
 
     /// A gateway.
@@ -87,10 +111,7 @@ impl Observed {
     /// # Errors
     /// Code `no-such-gateway`.
     pub fn record(&self, name: &GatewayName) -> Result<&Record> {
-        self.records
-            .iter()
-            .find(|record| record.name() == name)
-            .ok_or_else(|| crate::platform::standalone::records::missing(name))
+        self.records.iter().find(|record| record.name() == name).ok_or_else(|| crate::record::missing(name))
     }
 
     /// What was seen of a directory.

@@ -49,6 +49,7 @@ fn template((base, form): (&str, Form)) -> Template {
         version: "0.2.0".into(),
         sha256: String::new(),
         samba: String::new(),
+        storage: None,
         used_by: Vec::new(),
     }
 }
@@ -65,8 +66,14 @@ fn node() -> Observed {
                 node: [10, 86, 0, 1].into(),
                 prefix: 24,
             }),
+            default_bridge: None,
             id_range: Some((100_000, 65_536)),
+            id_mechanism: "an idmapped mount",
+            abilities: crate::platform::Abilities::default(),
         },
+        absent: BTreeSet::new(),
+        guest_storage: None,
+        caveats: Vec::new(),
         records: Vec::new(),
         templates: [("debian-13", Form::Container), ("debian-13-vm", Form::Machine)].map(template).to_vec(),
         disks: BTreeMap::from([
@@ -320,4 +327,83 @@ fn passwords_are_set_for_those_who_have_one() {
     let step = plan.steps.iter().find(|step| step.label() == "passwords").unwrap();
     assert!(step.describe().contains("bob") && !step.describe().contains("alice"));
     assert!(plan.notes.iter().any(|note| note.contains("alice")), "{:?}", plan.notes);
+}
+
+/// A node of Proxmox VE: no network of the platform's own, storages, guests that it starts by itself.
+fn pve() -> Observed {
+    let path = |path: &str| HostPath::parse(path).unwrap();
+    let mut observed = node();
+    observed.node.own_network = None;
+    observed.node.default_bridge = Some(BridgeName::parse("vmbr0").unwrap());
+    observed.node.vlan_bridges = observed.node.bridges.clone();
+    observed.node.id_mechanism = "a mount point with idmap=passthrough";
+    observed.node.abilities = crate::platform::Abilities { storages: true, starts_guests: true, dns: true };
+    observed.guest_storage = Some("local-zfs".parse().unwrap());
+    observed.caveats = vec!["its shares are bind mounts".to_owned()];
+    observed.storage.insert(path("/tank/new"), StorageFacts { filesystem: "zfs".into(), ..ext4(0, 0o755) });
+    observed.absent.insert(path("/tank/new"));
+    observed
+}
+
+const STORED: &str = "{name: team, startup: {order: 20}, network: {vlan: 30, nameservers: [10.0.0.10], searchdomain: ad.example.com}, \
+    users: [{name: alice}], shares: [{name: team, storage: tank, dataset: new, create-dataset: true, path: /tank/new, grant: true}]}";
+
+/// The node after that gateway was created.
+fn with_stored() -> Observed {
+    let mut observed = pve();
+    let plan = planned(STORED, &observed).unwrap();
+    let Some(Step::WriteRecord(last)) = plan.steps.last() else { panic!("{plan:?}") };
+    observed.records.push(last.new.clone());
+    observed.absent.clear();
+    observed
+}
+
+#[test]
+fn a_container_on_proxmox_ve_in_words() {
+    let plan = planned(STORED, &pve()).unwrap();
+    insta::assert_snapshot!(in_words(&plan));
+    let Some(Step::WriteRecord(last)) = plan.steps.last() else { panic!("{plan:?}") };
+    let guest = &last.new.guest;
+    assert_eq!((guest.network.bridge.as_str(), guest.network.address.ip()), ("vmbr0", None));
+    assert_eq!(guest.storage.as_ref().unwrap().as_str(), "local-zfs");
+    for step in &plan.steps {
+        let json = serde_json::to_string(step).unwrap();
+        assert_eq!(serde_json::from_str::<Step>(&json).unwrap(), *step);
+    }
+}
+
+#[test]
+fn its_start_with_the_node_is_the_platforms() {
+    let observed = with_stored();
+    let mut text = String::new();
+    for (from, to) in [
+        ("startup: {order: 20}", "startup: {order: 5}"),
+        ("startup: {order: 20}", "onboot: false"),
+        ("{name: team, ", "{name: team, memory: 256M, "),
+    ] {
+        text += &in_words(&changed(&STORED.replacen(from, to, 1), RUNNING, &observed).unwrap());
+    }
+    assert!(changed(STORED, RUNNING, &observed).unwrap().steps.is_empty());
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn what_only_proxmox_ve_can_is_refused_elsewhere() {
+    for yaml in [
+        "{name: x, guest-storage: local-zfs}",
+        "{name: x, startup: {order: 1}}",
+        "{name: x, network: {nameservers: [10.0.0.10]}}",
+        "{name: x, network: {searchdomain: example.com}}",
+    ] {
+        let error = planned(yaml, &node()).unwrap_err();
+        assert_eq!((error.code, error.category.exit_code()), ("platform-lacks", 2), "{yaml}");
+        assert!(error.hint.is_some());
+        planned(yaml, &pve()).unwrap();
+    }
+    let error = changed(
+        &STORED.replacen("{name: team, ", "{name: team, guest-storage: other, ", 1),
+        RUNNING,
+        &with_stored(),
+    );
+    assert_eq!(error.unwrap_err().code, "storage-fixed");
 }

@@ -3,14 +3,23 @@
 //! * [`Platform`]: what each one can do
 //! * [`standalone`]: LXC and QEMU on any Debian machine
 
+//! * [`pve`]: containers and virtual machines of Proxmox VE
+//! * [`archive`]: a template's file and its manifest · [`bridges`], [`subid`], [`lock`]: what every node has
+
+pub mod archive;
+pub mod bridges;
+pub mod lock;
+pub(crate) mod mount_entry;
+pub mod pve;
 pub mod standalone;
+pub mod subid;
 
 use std::net::Ipv4Addr;
 use std::path::Path;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use smbgw_api::{BridgeName, DiskSource, GatewayName};
+use smbgw_api::{BridgeName, DiskSource, GatewayName, GatewaySpec, StorageId, StoragePlace};
 
 use crate::link::Link;
 use crate::record::{GuestNetwork, GuestPlan, Record};
@@ -26,6 +35,32 @@ pub trait Platform: Send + Sync {
     /// # Errors
     /// When the node cannot be looked at.
     fn facts(&self) -> Result<NodeFacts>;
+
+    /// Works out where the directories are that shares have on storages, and notes it in the spec.
+    ///
+    /// # Errors
+    /// Codes `no-storages`, `storage-missing`, `storage-unsuitable`, `storage-inactive`.
+    fn locate(&self, spec: &mut GatewaySpec) -> Result<()>;
+
+    /// The storage that a new guest's own disk goes to; none where there are no storages.
+    ///
+    /// # Errors
+    /// Codes `storage-missing`, `storage-content`, `storage-inactive`.
+    fn place_guest(&self, spec: &GatewaySpec) -> Result<Option<StorageId>>;
+
+    /// Looks for what the platform forbids in a spec; what a person should know of it before is said.
+    ///
+    /// # Errors
+    /// The first thing that is forbidden.
+    fn review(&self, spec: &GatewaySpec) -> Result<Vec<String>>;
+
+    /// Looks for what forbids the removal of a gateway.
+    ///
+    /// # Errors
+    /// The first thing that does: codes `guest-protected`, `guest-locked`, `share-data`.
+    fn review_removal(&self, _: &GatewayName) -> Result<()> {
+        Ok(())
+    }
 
     /// All gateways, by name.
     ///
@@ -69,11 +104,13 @@ pub trait Platform: Send + Sync {
     /// When they cannot be listed.
     fn templates(&self) -> Result<Vec<Template>>;
 
-    /// Installs a template from its file, with the manifest beside it. Says its exact name.
+    /// Installs a template from its file, with the manifest beside it, on this storage if there are storages. Says its exact
+    /// name.
     ///
     /// # Errors
     /// Codes `template-missing`, `template-checksum`, `template-invalid`.
-    fn install_template(&self, file: &Path, now: Timestamp) -> Result<Installed>;
+    fn install_template(&self, file: &Path, storage: Option<&StorageId>, now: Timestamp)
+    -> Result<Installed>;
 
     /// Removes what an interrupted installation left.
     ///
@@ -117,6 +154,18 @@ pub trait Platform: Send + Sync {
     /// When it cannot be removed.
     fn remove_link(&self, name: &GatewayName) -> Result<()>;
 
+    /// Makes a dataset or directory on a storage, marked with this ticket as ours; one that is there stays as it is.
+    ///
+    /// # Errors
+    /// When the storage refuses.
+    fn make_place(&self, place: &StoragePlace, ticket: &str) -> Result<()>;
+
+    /// Removes a dataset or directory that has this ticket and nothing in it; any other stays.
+    ///
+    /// # Errors
+    /// When the storage refuses.
+    fn remove_place(&self, place: &StoragePlace, ticket: &str) -> Result<()>;
+
     /// Makes a guest from its template.
     ///
     /// # Errors
@@ -129,7 +178,7 @@ pub trait Platform: Send + Sync {
     /// When it cannot be written.
     fn configure_guest(&self, guest: &GuestPlan) -> Result<()>;
 
-    /// Applies the limits of a guest while it runs.
+    /// Applies the limits of a guest while it runs, and whether it starts with the node.
     ///
     /// # Errors
     /// When the node refuses.
@@ -182,6 +231,25 @@ pub trait Platform: Send + Sync {
     /// # Errors
     /// When the platform does not say.
     fn guest_state(&self, name: &GatewayName) -> Result<GuestState>;
+
+    /// Whether this node has, or is to have, a gateway's guest.
+    ///
+    /// # Errors
+    /// When the platform does not say.
+    fn is_here(&self, _: &Record) -> Result<bool> {
+        Ok(true)
+    }
+
+    /// How the guests of these gateways are, in the same order.
+    ///
+    /// # Errors
+    /// When the platform does not say.
+    fn guest_states(&self, records: &[Record]) -> Result<Vec<GuestState>> {
+        records.iter().map(|record| self.guest_state(record.name())).collect()
+    }
+
+    /// Whether the memory limits of containers are enforced.
+    fn limits_memory(&self) -> bool;
 
     /// What can be seen of a running guest from outside, beyond its state.
     ///
@@ -249,19 +317,17 @@ pub enum ByHand<'a> {
 }
 
 /// A lock that is held while it lives.
-#[derive(Debug)]
 pub struct Lock {
     _file: std::fs::File,
     forget: Option<Forget>,
 }
 
 /// A lock file that goes when what it guards is gone.
-#[derive(Debug)]
 pub struct Forget {
     /// The lock file.
     pub lock: std::path::PathBuf,
-    /// What it guards.
-    pub guarded: std::path::PathBuf,
+    /// Whether what it guards is gone.
+    pub gone: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl Lock {
@@ -274,7 +340,7 @@ impl Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         // still held: whoever waits finds that the file is another one by then, and tries again
-        if let Some(forget) = self.forget.take().filter(|forget| !forget.guarded.exists()) {
+        if let Some(forget) = self.forget.take().filter(|forget| (forget.gone)()) {
             let _ = std::fs::remove_file(forget.lock);
         }
     }
@@ -291,8 +357,25 @@ pub struct NodeFacts {
     pub vlan_bridges: Vec<String>,
     /// The platform's own network, if it has one.
     pub own_network: Option<OwnNetwork>,
+    /// Bridge of a gateway that names none, where the platform has no network of its own.
+    pub default_bridge: Option<BridgeName>,
     /// Host ids that containers may use: first and number.
     pub id_range: Option<(u32, u32)>,
+    /// How ids are kept the same on the mounts of containers, in words.
+    pub id_mechanism: &'static str,
+    /// What only some platforms can.
+    pub abilities: Abilities,
+}
+
+/// What only some platforms can.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Abilities {
+    /// Names of storages mean something.
+    pub storages: bool,
+    /// It starts guests by itself when the node starts, in an order.
+    pub starts_guests: bool,
+    /// It tells guests name servers and a search domain.
+    pub dns: bool,
 }
 
 /// The platform's own network: a bridge that it makes for its gateways.
@@ -341,6 +424,9 @@ pub struct Template {
     pub sha256: String,
     /// Samba's version, as Debian writes it.
     pub samba: String,
+    /// Storage that it is on, where there are storages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storage: Option<String>,
     /// Gateways made from it.
     pub used_by: Vec<String>,
 }

@@ -81,6 +81,15 @@ impl Action for LimitGuest {
     const NAME: &'static str = "limits";
 
     fn describe(&self) -> String {
+        let sized = |guest: &GuestPlan| (guest.memory, guest.cores);
+        let boot = if self.new.onboot {
+            "start the gateway with the node"
+        } else {
+            "do not start the gateway with the node"
+        };
+        if sized(&self.new) == sized(&self.old) {
+            return boot.to_owned();
+        }
         let cores = self.new.cores.map_or_else(|| "all processors".to_owned(), |n| format!("{n} processors"));
         format!("limit the container to {} memory and {cores}, while it runs", self.new.memory)
     }

@@ -8,6 +8,7 @@ mod disk;
 mod guest;
 mod link;
 mod network;
+mod place;
 mod probe;
 mod prove;
 mod purge;
@@ -23,6 +24,7 @@ pub use disk::{ClaimDisk, GrowDisk, ReleaseDisk};
 pub use guest::{ConfigureGuest, CreateGuest, LimitGuest};
 pub use link::MakeLink;
 pub use network::EnsureNetwork;
+pub use place::MakePlace;
 pub use probe::Probe;
 pub use prove::Prove;
 pub use purge::Purge;
@@ -109,6 +111,7 @@ steps!(
     RemoveRecord,
     EnsureNetwork,
     MakeLink,
+    MakePlace,
     CreateGuest,
     ConfigureGuest,
     LimitGuest,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use smbgw_api::StorageId;
 
 use super::Action;
 use crate::Result;
@@ -14,6 +15,9 @@ use crate::world::World;
 pub struct InstallTemplate {
     /// The `.tar.zst`.
     pub file: PathBuf,
+    /// Storage to keep it on; chosen when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage: Option<StorageId>,
     /// When.
     pub now: Timestamp,
 }
@@ -26,7 +30,7 @@ impl Action for InstallTemplate {
     }
 
     fn perform(&self, world: &World) -> Result<()> {
-        world.platform.install_template(&self.file, self.now).map(drop)
+        world.platform.install_template(&self.file, self.storage.as_ref(), self.now).map(drop)
     }
 
     /// A template appears whole or not at all; only a half unpacked one is to be removed.

@@ -114,6 +114,28 @@ pub fn inspect(path: &HostPath) -> Result<StorageFacts> {
     })
 }
 
+/// What a directory will be that is still to be made: root's, on the file system of the nearest one above it.
+///
+/// # Errors
+/// As [`inspect`] on that one.
+pub fn expect(path: &HostPath) -> Result<StorageFacts> {
+    let mut above = path.as_str();
+    loop {
+        above = above.rsplit_once('/').map_or("", |(parent, _)| parent);
+        // what is never shared itself may well hold what is: `/` and the like
+        let parent = HostPath::parse(above)?;
+        match inspect(&parent) {
+            Err(error) if error.code == "path-missing" => {}
+            other => {
+                let facts = other?;
+                // a new dataset gets both (zfsprops(7): acltype, xattr)
+                let acls = facts.acls || facts.filesystem == "zfs";
+                return Ok(StorageFacts { uid: 0, gid: 0, mode: 0o755, acl: None, acls, ..facts });
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use smbgw_api::{FolderPath, GatewayName, HostPath, ShareName, UserName};
 
-use super::{DryRun, GatewayArg, PasswordArgs, ShareOptions};
+use super::{DryRun, GatewayArg, PasswordArgs, PlaceArgs, ShareOptions};
 
 /// `share`
 #[derive(Debug, Subcommand)]
@@ -15,10 +15,13 @@ pub enum ShareVerb {
         /// Name of the share
         share: ShareName,
         /// Directory on this node to share
-        #[arg(long, value_name = "DIR", required_unless_present = "folder")]
+        #[arg(long, value_name = "DIR", required_unless_present_any = ["folder", "storage"])]
         path: Option<HostPath>,
+        #[command(flatten)]
+        /// Directory of a storage.
+        place: PlaceArgs,
         /// Folder on the gateway's disk to share
-        #[arg(long, value_name = "FOLDER", conflicts_with = "path")]
+        #[arg(long, value_name = "FOLDER", conflicts_with_all = ["path", "storage"])]
         folder: Option<FolderPath>,
         #[command(flatten)]
         /// Options of the share.

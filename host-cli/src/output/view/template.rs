@@ -23,10 +23,17 @@ impl View for TemplateList {
 
     fn table(&self) -> String {
         table::render(
-            &["TEMPLATE", "MODE", "SAMBA", "GATEWAYS", "SHA-256"],
+            &["TEMPLATE", "MODE", "SAMBA", "STORAGE", "GATEWAYS", "SHA-256"],
             self.templates.iter().map(|t| {
                 let sha = t.sha256.chars().take(12).collect();
-                vec![t.name.clone(), t.form.to_string(), t.samba.clone(), t.used_by.len().to_string(), sha]
+                vec![
+                    t.name.clone(),
+                    t.form.to_string(),
+                    t.samba.clone(),
+                    t.storage.clone().unwrap_or_else(|| "-".to_owned()),
+                    t.used_by.len().to_string(),
+                    sha,
+                ]
             }),
         )
     }

@@ -9,6 +9,7 @@ use smbgw_command::{Command, Runner};
 
 use super::{Standalone, records};
 use crate::platform::OwnNetwork;
+use crate::platform::bridges::{existing, no_bridge};
 use crate::record::GuestNetwork;
 use crate::{Error, Result};
 
@@ -25,35 +26,6 @@ const IP_DEADLINE: Duration = Duration::from_secs(10);
 /// Never; the name is a constant.
 pub fn own() -> Result<OwnNetwork> {
     Ok(OwnNetwork { bridge: BridgeName::parse(NAME)?, node: NODE, prefix: PREFIX })
-}
-
-/// Bridges that exist, ours or not.
-///
-/// # Errors
-/// When `/sys` cannot be read.
-pub fn existing() -> Result<Vec<String>> {
-    let io = |source| Error::io("listing network interfaces", source);
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir("/sys/class/net").map_err(io)? {
-        let entry = entry.map_err(io)?;
-        if entry.path().join("bridge").is_dir() {
-            names.push(entry.file_name().to_string_lossy().into_owned());
-        }
-    }
-    names.sort();
-    Ok(names)
-}
-
-/// Bridges that tell VLANs apart.
-///
-/// # Errors
-/// When `/sys` cannot be read.
-pub fn vlan_aware() -> Result<Vec<String>> {
-    let filters = |bridge: &String| {
-        let path = Path::new("/sys/class/net").join(bridge).join("bridge/vlan_filtering");
-        std::fs::read_to_string(path).is_ok_and(|text| text.trim() == "1")
-    };
-    Ok(existing()?.into_iter().filter(filters).collect())
 }
 
 fn has_ports(bridge: &str) -> bool {
@@ -151,11 +123,4 @@ pub fn remove_port(runner: &dyn Runner, port: &str) -> Result<()> {
         Err(error) if error.stderr().contains("Cannot find device") => Ok(()),
         other => other.map(drop).map_err(Error::from),
     }
-}
-
-/// The error of a bridge that is not there.
-pub fn no_bridge(bridge: &str) -> Error {
-    Error::resource("bridge-missing", format!("there is no bridge {bridge} on this node")).hint(format!(
-        "make it (`ip link add {bridge} type bridge`, or in /etc/network/interfaces), or leave out --bridge"
-    ))
 }

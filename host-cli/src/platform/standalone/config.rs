@@ -5,6 +5,7 @@ use std::path::Path;
 
 use smbgw_api::v1::LINK_DIRECTORY;
 
+use crate::platform::mount_entry::escape;
 use crate::record::{GuestAddress, GuestPlan, IdRange};
 
 /// What of the node's abilities the configuration depends on.
@@ -130,21 +131,6 @@ pub fn interfaces(address: GuestAddress) -> String {
     text
 }
 
-/// A path in a mount entry (fstab(5)): blanks and backslashes in octal.
-fn escape(path: &str) -> String {
-    let mut text = String::with_capacity(path.len());
-    for c in path.chars() {
-        match c {
-            ' ' => text.push_str("\\040"),
-            '\t' => text.push_str("\\011"),
-            '\\' => text.push_str("\\134"),
-            '#' => text.push_str("\\043"),
-            c => text.push(c),
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,12 +152,17 @@ mod tests {
                 address: GuestAddress::Static { ip: [10, 86, 0, 10].into(), prefix: 24 },
                 gateway: Some([10, 86, 0, 1].into()),
                 vlan: None,
+                nameservers: Vec::new(),
+                searchdomain: None,
             },
             form: GuestForm::Container(IDS),
             mounts: vec![GuestMount {
                 source: HostPath::parse("/tank/my files").unwrap(),
                 share: ShareName::parse("Büro Daten").unwrap(),
             }],
+            onboot: true,
+            startup: None,
+            storage: None,
         }
     }
 

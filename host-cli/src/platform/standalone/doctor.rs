@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::path::Path;
 
-use super::{Standalone, bridge, cgroup, machine, subid};
-use crate::platform::{Finding, Verdict};
+use super::{Standalone, bridge, cgroup, machine};
+use crate::platform::{Finding, Verdict, bridges, subid};
 use crate::{Error, Result};
 
 const SUBUID: &str = "/etc/subuid";
@@ -178,7 +178,7 @@ fn limits() -> Finding {
 
 fn network() -> Result<Finding> {
     let own = bridge::own()?;
-    let bridges = bridge::existing()?;
+    let bridges = bridges::existing()?;
     let detail = if bridges.is_empty() {
         format!("no bridge; {} ({}/{}) is made with the first gateway", own.bridge, own.node, own.prefix)
     } else {

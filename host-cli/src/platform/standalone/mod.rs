@@ -2,8 +2,8 @@
 //!
 //! * [`records`]: one file a gateway · [`template`]: installed templates · [`container`]: making and running
 //! * [`machine`]: virtual machines · [`config`]: the container's configuration (pure) · [`guest_file`]: writing into a guest's tree safely
-//! * [`bridge`]: our own network · [`subid`]: host ids (pure) · [`cgroup`]: limits and leftovers
-//! * [`doctor`]: what the node has and lacks · [`lock`]: one operation at a time
+//! * [`bridge`]: our own network · [`cgroup`]: limits and leftovers
+//! * [`doctor`]: what the node has and lacks
 
 pub mod bridge;
 pub mod cgroup;
@@ -11,27 +11,27 @@ pub mod config;
 pub mod container;
 pub mod doctor;
 pub mod guest_file;
-pub mod lock;
 pub mod machine;
 pub mod records;
-pub mod subid;
 pub mod template;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use smbgw_api::{DiskSource, GatewayName};
+use smbgw_api::{DiskSource, GatewayName, GatewaySpec, Location, StorageId, StoragePlace};
 use smbgw_command::{Interrupt, System};
 
+use super::lock::Locks;
 use super::{
-    ByHand, DiskFacts, Finding, GuestDetails, GuestState, Installed, Lock, NodeFacts, Platform, Template,
+    Abilities, ByHand, DiskFacts, Finding, GuestDetails, GuestState, Installed, Lock, NodeFacts, Platform,
+    Template, bridges, subid,
 };
-use crate::Result;
 use crate::link::guest_agent::GuestAgentLink;
 use crate::link::{Link, UnixLink};
 use crate::paths::Paths;
 use crate::record::{GuestForm, GuestNetwork, GuestPlan, Record};
+use crate::{Error, Result};
 
 /// The standalone platform.
 #[derive(Debug, Clone)]
@@ -46,6 +46,20 @@ impl Standalone {
     pub fn new(paths: Paths, interrupt: Interrupt) -> Self {
         Self { paths, system: Arc::new(System::with_interrupt(interrupt.clone())), interrupt }
     }
+
+    fn locks(&self) -> Locks {
+        Locks::new(self.paths.locks(), self.interrupt.clone())
+    }
+
+    pub(super) fn node_lock(&self) -> Result<super::Lock> {
+        self.locks().node()
+    }
+}
+
+/// The error of a place on a storage.
+fn no_storages(location: &impl std::fmt::Display) -> Error {
+    Error::usage("no-storages", format!("{location}: this platform knows no storages"))
+        .hint("name the directory or the disk itself: --path or --disk; storages are Proxmox VE's")
 }
 
 impl Platform for Standalone {
@@ -58,11 +72,30 @@ impl Platform for Standalone {
         let id = std::fs::read_to_string("/etc/machine-id").unwrap_or_default().trim().to_owned();
         Ok(NodeFacts {
             id,
-            bridges: bridge::existing()?,
-            vlan_bridges: bridge::vlan_aware()?,
+            bridges: bridges::existing()?,
+            vlan_bridges: bridges::vlan_aware()?,
             own_network: Some(bridge::own()?),
+            default_bridge: None,
             id_range: doctor::id_range()?.map(|first| (first, subid::MAP_SIZE)),
+            id_mechanism: "an idmapped mount",
+            abilities: Abilities::default(),
         })
+    }
+
+    fn locate(&self, spec: &mut GatewaySpec) -> Result<()> {
+        let stored = |share: &smbgw_api::Share| matches!(share.location, Location::Storage(_));
+        match spec.shares.iter().find(|share| stored(share)) {
+            Some(share) => Err(no_storages(&share.location)),
+            None => Ok(()),
+        }
+    }
+
+    fn place_guest(&self, _: &GatewaySpec) -> Result<Option<StorageId>> {
+        Ok(None)
+    }
+
+    fn review(&self, _: &GatewaySpec) -> Result<Vec<String>> {
+        Ok(Vec::new())
     }
 
     fn records(&self) -> Result<Vec<Record>> {
@@ -89,14 +122,23 @@ impl Platform for Standalone {
     }
 
     fn lock(&self, name: &GatewayName) -> Result<Lock> {
-        self.gateway_lock(name)
+        let record = self.paths.records().join(format!("{name}.json"));
+        self.locks().gateway(name, move || !record.exists())
     }
 
     fn templates(&self) -> Result<Vec<Template>> {
         self.list_templates()
     }
 
-    fn install_template(&self, file: &Path, now: Timestamp) -> Result<Installed> {
+    fn install_template(
+        &self,
+        file: &Path,
+        storage: Option<&StorageId>,
+        now: Timestamp,
+    ) -> Result<Installed> {
+        if let Some(storage) = storage {
+            return Err(no_storages(storage));
+        }
         // one at a time: they unpack into the same place
         let _node = self.node_lock()?;
         self.install_template_file(file, now)
@@ -132,6 +174,14 @@ impl Platform for Standalone {
         crate::durable::remove_tree(&self.paths.link(name))
     }
 
+    fn make_place(&self, place: &StoragePlace, _: &str) -> Result<()> {
+        Err(no_storages(&Location::Storage(place.clone())))
+    }
+
+    fn remove_place(&self, _: &StoragePlace, _: &str) -> Result<()> {
+        Ok(())
+    }
+
     fn create_guest(&self, guest: &GuestPlan) -> Result<()> {
         if guest.is_machine() { self.create_machine(guest) } else { self.create_container(guest) }
     }
@@ -141,6 +191,9 @@ impl Platform for Standalone {
     }
 
     fn limit_guest(&self, guest: &GuestPlan) -> Result<()> {
+        if guest.is_machine() {
+            return Ok(());
+        }
         self.write_configuration(guest)?;
         self.limit_container(guest)
     }
@@ -183,6 +236,10 @@ impl Platform for Standalone {
         }
     }
 
+    fn limits_memory(&self) -> bool {
+        cgroup::abilities().memory
+    }
+
     fn guest_details(&self, name: &GatewayName) -> Result<GuestDetails> {
         self.machine_details(name)
     }
@@ -204,7 +261,7 @@ impl Platform for Standalone {
     }
 
     fn link(&self, name: &GatewayName) -> Result<Box<dyn Link>> {
-        let record = records::read(&self.paths, name)?.ok_or_else(|| records::missing(name))?;
+        let record = records::read(&self.paths, name)?.ok_or_else(|| crate::record::missing(name))?;
         Ok(match record.guest.form {
             GuestForm::Container(ids) => Box::new(UnixLink::new(self.paths.link(name), ids.base)),
             GuestForm::Machine { .. } => {

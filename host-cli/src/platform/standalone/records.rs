@@ -13,12 +13,6 @@ fn path(paths: &Paths, name: &GatewayName) -> PathBuf {
     paths.records().join(format!("{name}.json"))
 }
 
-/// The error of a gateway that is not there.
-pub fn missing(name: &GatewayName) -> Error {
-    Error::resource("no-such-gateway", format!("there is no gateway {name}"))
-        .hint("`pve-smbgateway list` shows those there are")
-}
-
 /// All records, by name.
 ///
 /// # Errors

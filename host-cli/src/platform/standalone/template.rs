@@ -1,30 +1,25 @@
 //! Installed templates: one directory a version, its root file system owned by the ids that containers use.
 
 mod compare;
-mod manifest;
 
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use smbgw_api::TemplateName;
 use smbgw_command::{Command, Streams};
 
-use self::manifest::Manifest;
-use super::{Standalone, doctor, machine, records, subid};
-use crate::platform::{Form, Installed, Template};
+use super::{Standalone, doctor, machine, records};
+use crate::platform::archive::{
+    self, Manifest, hash_file, manifest_path, read_bounded, read_manifest, version_key,
+};
+use crate::platform::{Form, Installed, Template, subid};
 use crate::record::GuestPlan;
 use crate::{Error, Result, durable};
-
-const CONTAINER_SUFFIX: &str = ".tar.zst";
-const MACHINE_SUFFIX: &str = ".qcow2";
-/// Largest manifest that is read: it lists every file of a template, some 3 MB.
-const MAX_MANIFEST: u64 = 64 << 20;
 
 /// What is noted beside an installed template.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -69,6 +64,7 @@ impl Standalone {
                 version: note.version,
                 sha256: note.sha256,
                 samba: note.samba,
+                storage: None,
             })
             .collect();
         templates.sort_by(|a, b| {
@@ -110,19 +106,8 @@ impl Standalone {
 
     pub(super) fn install_template_file(&self, file: &Path, now: Timestamp) -> Result<Installed> {
         let manifest = read_manifest(file)?;
-        let base = match manifest.form {
-            Form::Container => manifest.template.clone(),
-            Form::Machine => format!("{}{}", manifest.template, Template::MACHINE),
-        };
-        let name = TemplateName::parse(&format!("{base}_{}", manifest.version))?;
-        let sha256 = hash_file(file)?;
-        if sha256 != manifest.archive.sha256 {
-            return Err(Error::resource(
-                "template-checksum",
-                format!("{} is not the file that its manifest speaks of (SHA-256 {sha256})", file.display()),
-            )
-            .hint("it is damaged or was changed: copy it again, or build it again"));
-        }
+        let (base, name) = archive::names(&manifest)?;
+        let sha256 = archive::check(file, &manifest)?;
         if let Some(note) = self.note(name.as_str())? {
             if note.sha256 == sha256 {
                 return Ok(Installed { name: name.to_string(), unchanged: true });
@@ -276,48 +261,6 @@ fn not_installed(name: &str) -> Error {
         .hint("`pve-smbgateway template list` shows those there are")
 }
 
-fn manifest_path(file: &Path) -> PathBuf {
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    match name.strip_suffix(MACHINE_SUFFIX) {
-        Some(stem) => file.with_file_name(format!("{stem}.vm.manifest.json")),
-        None => {
-            let stem = name.strip_suffix(CONTAINER_SUFFIX).unwrap_or(&name);
-            file.with_file_name(format!("{stem}.manifest.json"))
-        }
-    }
-}
-
-fn read_manifest(file: &Path) -> Result<Manifest> {
-    if !file.is_file() {
-        return Err(Error::resource("template-missing", format!("there is no file {}", file.display()))
-            .hint("build one: pve-smbgateway template build debian-13"));
-    }
-    let name = file.to_string_lossy();
-    let form = if name.ends_with(CONTAINER_SUFFIX) {
-        Form::Container
-    } else if name.ends_with(MACHINE_SUFFIX) {
-        Form::Machine
-    } else {
-        return Err(Error::usage(
-            "template-invalid",
-            format!("{name} is neither a {CONTAINER_SUFFIX} nor a {MACHINE_SUFFIX} file"),
-        ));
-    };
-    let path = manifest_path(file);
-    if !path.is_file() {
-        return Err(Error::resource("template-invalid", format!("there is no manifest {}", path.display()))
-            .hint(
-                "copy the manifest and SHA256SUMS along with the template: without them it cannot be checked",
-            ));
-    }
-    let manifest = Manifest::parse(&path, &read_bounded(&path)?)?;
-    if manifest.form != form {
-        return Err(Error::usage("template-invalid", format!("{} speaks of another form", path.display()))
-            .hint("build the template again with the builder of this version"));
-    }
-    Ok(manifest)
-}
-
 /// Copies a machine's disk, sharing blocks where the file system can.
 fn copy_disk(file: &Path, into: &Path) -> Result<()> {
     durable::make_directory(into, 0o711)?;
@@ -325,59 +268,4 @@ fn copy_disk(file: &Path, into: &Path) -> Result<()> {
     std::fs::copy(file, &place)
         .and_then(|_| std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o444)))
         .map_err(|source| Error::io(format!("copying {}", file.display()), source))
-}
-
-fn read_bounded(path: &Path) -> Result<String> {
-    let reading = |source| Error::io(format!("reading {}", path.display()), source);
-    let mut text = String::new();
-    File::open(path).map_err(reading)?.take(MAX_MANIFEST).read_to_string(&mut text).map_err(reading)?;
-    Ok(text)
-}
-
-/// SHA-256 of a file, in hexadecimal.
-fn hash_file(path: &Path) -> Result<String> {
-    let reading = |source| Error::io(format!("reading {}", path.display()), source);
-    let mut file = File::open(path).map_err(reading)?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0u8; 1 << 20];
-    loop {
-        match file.read(&mut buffer).map_err(reading)? {
-            0 => return Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
-            count => hash.update(&buffer[..count]),
-        }
-    }
-}
-
-/// Order of versions: numbers by value, the rest as text.
-fn version_key(version: &str) -> Vec<(u64, String)> {
-    version
-        .split(['.', '-', '+', '~'])
-        .map(|part| {
-            let digits: String = part.chars().take_while(char::is_ascii_digit).collect();
-            (digits.parse().unwrap_or(0), part[digits.len()..].to_owned())
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_are_ordered_by_number() {
-        assert!(version_key("0.10.0") > version_key("0.9.1"));
-        assert!(version_key("1.0") > version_key("0.99"));
-    }
-
-    #[test]
-    fn the_manifest_lies_beside_the_archive() {
-        assert_eq!(
-            manifest_path(Path::new("/x/smb-gateway-debian-13_0.1.0_amd64.tar.zst")),
-            Path::new("/x/smb-gateway-debian-13_0.1.0_amd64.manifest.json")
-        );
-        assert_eq!(
-            manifest_path(Path::new("/x/smb-gateway-debian-13_0.1.0_amd64.qcow2")),
-            Path::new("/x/smb-gateway-debian-13_0.1.0_amd64.vm.manifest.json")
-        );
-    }
 }

@@ -132,7 +132,7 @@ impl<'a> Claim<'a> {
     fn of(runner: &'a dyn Runner, disk: &'a DiskSource) -> Option<Self> {
         match disk {
             DiskSource::Rbd { image, user } => Some(Self { runner, image, user: user.as_ref() }),
-            DiskSource::File(_) => None,
+            DiskSource::File(_) | DiskSource::Volume(_) => None,
         }
     }
 

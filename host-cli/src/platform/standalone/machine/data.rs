@@ -14,7 +14,7 @@ use super::claim::{self, Owner};
 use super::config::{DATA, blocks};
 use super::control::Control;
 use crate::platform::DiskFacts;
-use crate::platform::standalone::Standalone;
+use crate::platform::standalone::{Standalone, no_storages};
 use crate::record::{GuestForm, GuestPlan};
 use crate::{Error, Result};
 
@@ -28,8 +28,10 @@ const LEAST: u64 = 64 << 20;
 /// # Errors
 /// Codes `disk-missing`, `disk-unusable`, `disk-in-use`.
 pub fn inspect(runner: &dyn Runner, disk: &DiskSource, state: &Path) -> Result<DiskFacts> {
-    if let DiskSource::File(path) = disk {
-        file(Path::new(path.as_str()), state)?;
+    match disk {
+        DiskSource::File(path) => file(Path::new(path.as_str()), state)?,
+        DiskSource::Rbd { .. } => {}
+        DiskSource::Volume(_) => return Err(no_storages(disk)),
     }
     let bytes = size(runner, disk)?;
     if bytes < LEAST {

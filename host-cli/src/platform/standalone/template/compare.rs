@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::hash_file;
-use super::manifest::{Entry, Kind, Manifest};
+use crate::platform::archive::{Entry, Kind, Manifest};
 use crate::{Error, Result};
 
 /// Differences in words; none when all is as it was built.

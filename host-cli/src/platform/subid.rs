@@ -44,6 +44,15 @@ pub fn usable(subuid: &str, subgid: &str) -> Option<u32> {
     roots(subuid).into_iter().map(|r| r.first).find(|first| groups.iter().any(|g| g.first == *first))
 }
 
+/// Whether root's ranges in a file have all ids of a container that begins at `first`.
+pub fn covers(text: &str, first: u32) -> bool {
+    let (first, last) = (u64::from(first), u64::from(first) + u64::from(MAP_SIZE));
+    parse(text).iter().any(|r| {
+        let begin = u64::from(r.first);
+        (r.owner == "root" || r.owner == "0") && begin <= first && begin + u64::from(r.count) >= last
+    })
+}
+
 /// First id of a range that nobody has, for root.
 pub fn free(subuid: &str, subgid: &str) -> Option<u32> {
     let taken: Vec<_> = parse(subuid).into_iter().chain(parse(subgid)).collect();
@@ -66,6 +75,12 @@ mod tests {
         assert_eq!(usable(text, text), Some(100_000));
         assert_eq!(usable(text, "alice:1:1\n"), None);
         assert_eq!(usable("root:100000:1000\n", text), None);
+    }
+
+    #[test]
+    fn a_larger_range_will_do() {
+        assert!(covers("root:100000:1000000\n", 100_000) && covers("root:65536:200000\n", 100_000));
+        assert!(!covers("root:100000:65535\nalice:100000:65536\n", 100_000));
     }
 
     #[test]

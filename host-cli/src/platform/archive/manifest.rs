@@ -13,44 +13,44 @@ const FORMAT: u32 = 1;
 
 /// A manifest.
 #[derive(Debug, Deserialize)]
-pub(super) struct Manifest {
+pub(crate) struct Manifest {
     format: u32,
-    pub(super) template: String,
-    pub(super) version: String,
+    pub(crate) template: String,
+    pub(crate) version: String,
     #[serde(deserialize_with = "form")]
-    pub(super) form: Form,
-    pub(super) samba: Option<String>,
-    pub(super) agent: Agent,
-    pub(super) archive: Archive,
-    pub(super) files: Vec<Entry>,
+    pub(crate) form: Form,
+    pub(crate) samba: Option<String>,
+    pub(crate) agent: Agent,
+    pub(crate) archive: Archive,
+    pub(crate) files: Vec<Entry>,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Agent {
-    pub(super) version: Option<String>,
+pub(crate) struct Agent {
+    pub(crate) version: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Archive {
-    pub(super) sha256: String,
+pub(crate) struct Archive {
+    pub(crate) sha256: String,
 }
 
 /// A path of the template.
 #[derive(Debug, Deserialize)]
-pub(super) struct Entry {
-    pub(super) path: String,
+pub(crate) struct Entry {
+    pub(crate) path: String,
     #[serde(rename = "type")]
-    pub(super) kind: Kind,
-    pub(super) mode: String,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-    pub(super) sha256: Option<String>,
-    pub(super) link: Option<String>,
+    pub(crate) kind: Kind,
+    pub(crate) mode: String,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) sha256: Option<String>,
+    pub(crate) link: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Directory,
     File,
     Symlink,
@@ -66,7 +66,7 @@ fn form<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Resul
 }
 
 impl Manifest {
-    pub(super) fn parse(path: &Path, text: &str) -> Result<Self> {
+    pub(crate) fn parse(path: &Path, text: &str) -> Result<Self> {
         let invalid = |why: String| {
             Error::usage("template-invalid", format!("the manifest {} cannot be used: {why}", path.display()))
                 .hint("build the template again with the builder of this version")
