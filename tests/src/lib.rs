@@ -11,6 +11,7 @@
 //! * [`ceph`]: a Ceph cluster of one machine
 //! * [`qemu`]: a virtual machine from an image, without the product
 //! * [`pve`]: simulated nodes of Proxmox VE
+//! * [`node_lab`]: [`NodeLab`], the product on such nodes
 //! * [`lab`]: [`Lab`], what a test holds while it runs
 
 #![allow(
@@ -26,6 +27,7 @@ pub mod files;
 pub mod lab;
 pub mod leftovers;
 pub mod memory;
+pub mod node_lab;
 pub mod product;
 pub mod pve;
 pub mod qemu;
@@ -36,6 +38,7 @@ pub use daemon::Daemon;
 pub use environment::Environment;
 pub use lab::{Gateway, Lab};
 pub use leftovers::Snapshot;
+pub use node_lab::NodeLab;
 pub use product::{Answer, Product};
 pub use pve::PveNode;
 pub use qemu::Machine;
