@@ -27,6 +27,8 @@ fn an_rbd_image_is_the_disk_of_one_gateway() -> Result<()> {
     let client = lab.client(&gateway, "team", "alice")?;
     let (sent, got) = (lab.directory().join("sent"), lab.directory().join("again"));
     client.put(&sent, "survivor.bin")?;
+    // a power cut takes what was not yet written out
+    lab.in_guest("team", "sync")?.ok()?;
 
     // by the record, and by the cluster when the record is on another node
     let thief = ["create", "thief", "--mode", "vm"];
