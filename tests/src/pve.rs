@@ -217,13 +217,13 @@ impl PveNode {
     pub fn forget_calls(&self) -> Result<()> {
         let path = self.control("calls");
         if path.exists() {
-            fs::remove_file(path)?
-        };
+            fs::remove_file(path)?;
+        }
         Ok(())
     }
 
     /// Lets something go wrong: `2 kill pct create` for the next two calls that have these words in this order, `*` for all.
-    /// Faults: lock-timeout, storage-full, quorum-before, quorum-middle, quorum-after, warning, task-error, kill, kill-after,
+    /// Faults: lock-timeout, storage-full, quorum-before, quorum-middle, quorum-after, warning, task-error, kill, kill-late, kill-after,
     /// hang, hang-after, taken, no-agent, agent-timeout, `fail=SOME_WORDS`.
     ///
     /// # Errors

@@ -493,6 +493,13 @@ fn faults() -> Result<()> {
     ensure!(node.line(CREATE)?.code != 0);
     ensure!(node.container(101)? == "lock: create\n", "half made");
     node.line("pct destroy 101 --force 1")?.ok()?;
+    node.fault("1 kill-late pct create")?;
+    ensure!(node.line(CREATE)?.code != 0);
+    ensure!(node.container(101)? == "lock: create\n" && volumes(), "its volume is there");
+    // which nothing names, so nothing frees
+    node.line("pct destroy 101 --force 1")?.ok()?;
+    ensure!(volumes());
+    node.line("pvesm free local:101/vm-101-disk-0.raw")?.ok()?;
     node.fault("1 quorum-middle pct create")?;
     ensure!(node.line(CREATE)?.code == 255);
     node.quorum(true)?;
@@ -746,6 +753,82 @@ fn a_machine_from_its_making_to_its_end() -> Result<()> {
         ignore_empty_mapping(&node)?;
         node.expect_same(&before, &directory)?;
     }
+    Ok(())
+}
+
+/// A system in a machine, with what Proxmox VE gave it by cloud-init, and its agent.
+#[test]
+#[ignore = "minutes of emulation: cargo xtask test --thorough"]
+fn the_agent_of_a_machine() -> Result<()> {
+    let (product, _) = lab()?;
+    let image = product.image("debian-13")?;
+    let node = node("9.2")?;
+    let share = node.path("/mnt/share");
+    fs::create_dir(&share)?;
+    fs::write(share.join("file"), "root's")?;
+    node.line("pvesh create /cluster/mapping/dir --id team-share --map node=pve1,path=/mnt/share")?.ok()?;
+    node.line(&format!(
+        "qm create 101 --name team --memory 640 --scsihw virtio-scsi-single --scsi0 local:0,import-from={} --scsi1 local:1,serial=data \
+         --ide2 local:cloudinit --boot order=scsi0 --serial0 socket --net0 virtio,bridge=vmbr0 --agent enabled=1 --ipconfig0 ip=10.10.10.6/24 \
+         --nameserver 10.10.10.1 --searchdomain lab.example --ciupgrade 0 --virtiofs0 team-share,expose-acl=1",
+        image.display()
+    ))?
+    .ok()?;
+    node.line("qm start 101")?.ok()?;
+    let long = std::time::Duration::from_secs(600);
+    let answers = || {
+        node.line("qm guest cmd 101 ping").ok().filter(|answer| answer.code == 0).map(|answer| answer.stdout)
+    };
+    let answer = smbgw_command::wait_until("the agent", long, &smbgw_command::Interrupt::new(), answers);
+    let console = fs::read_to_string(node.path("/var/log/pve/console-101.log")).unwrap_or_default();
+    ensure!(answer.is_ok_and(|answer| answer == "{}\n"), "the console: {console}");
+
+    let exec = |options: &[&str], words: &[&str], stdin: &str| {
+        let args = ["guest", "exec", "101"].iter().chain(options).chain(&["--"]).chain(words).copied();
+        let answer = Answer::of(&node.command("qm").args(args).stdin(stdin.as_bytes().to_vec()))?;
+        anyhow::Ok((answer.code, answer.json()?, answer.stdout))
+    };
+    let (code, told, text) = exec(&["--pass-stdin", "1"], &["/bin/cat"], "Bü")?;
+    // bytes as characters, and those as UTF-8
+    ensure!(code == 0 && told["out-data"] == "BÃ¼" && told["exitcode"] == 0 && told["exited"] == 1, "{told}");
+    ensure!(text.starts_with("{\n   \"exitcode\" : 0,\n   \"exited\" : 1,\n"), "{text}");
+    let (code, told, _) = exec(&[], &["/bin/sh", "-c", "echo no >&2; exit 3"], "")?;
+    ensure!(
+        code == 0 && told["exitcode"] == 3 && told["err-data"] == "no\n" && told.get("out-data").is_none(),
+        "{told}"
+    );
+    let (code, told, _) = exec(&["--timeout", "1"], &["/bin/sleep", "8"], "")?;
+    ensure!(
+        code == 0 && told.as_object().is_some_and(|fields| fields.len() == 1 && told["pid"].is_number()),
+        "{told}"
+    );
+    let (_, told, _) = exec(
+        &["--timeout", "240"],
+        &[
+            "/bin/sh",
+            "-c",
+            "cloud-init status --wait --long; cat /run/cloud-init/*.log /etc/cloud/cloud.cfg.d/* | tail -100; blkid; systemctl list-units --failed; cat /run/systemd/network/* /etc/network/interfaces.d/* /etc/netplan/*",
+        ],
+        "",
+    )?;
+    println!("{}", told["out-data"].as_str().unwrap_or_default());
+    let script = "hostname -f; ip -4 -o address show; cat /etc/resolv.conf; mkdir -p /t && mount -t virtiofs team-share /t && cat /t/file; ls /dev/disk/by-id";
+    let (_, told, _) = exec(&[], &["/bin/sh", "-c", script], "")?;
+    let said = told["out-data"].as_str().unwrap_or_default();
+    ensure!(
+        said.contains("team.lab.example") && said.contains("10.10.10.6/24") && said.contains("root's"),
+        "{told}"
+    );
+
+    node.line("qm guest cmd 101 fsfreeze-freeze")?.ok()?;
+    ensure!(node.line("qm guest cmd 101 fsfreeze-status")?.ok()?.stdout == "\"frozen\"\n");
+    refused(&node, "qm guest exec 101 -- /bin/true", 255, "Agent error: ")?;
+    node.line("qm guest cmd 101 fsfreeze-thaw")?.ok()?;
+    ensure!(node.line("qm guest cmd 101 fsfreeze-status")?.ok()?.stdout == "\"thawed\"\n");
+    node.fault("1 no-agent qm guest exec")?;
+    refused(&node, "qm guest exec 101 -- /bin/true", 255, "QEMU guest agent is not running")?;
+    node.line("qm shutdown 101 --timeout 280")?.ok()?;
+    ensure!(node.line("qm status 101")?.stdout == "status: stopped\n");
     Ok(())
 }
 

@@ -53,6 +53,9 @@ pub(crate) const CEPH: &[Need] =
 pub(crate) const LAB: &[Need] =
     &[("kill", "procps"), ("strace", "strace"), ("mke2fs", "e2fsprogs"), ("tar", "tar"), ("zstd", "zstd")];
 
+/// What simulated Proxmox VE nodes need beyond QEMU, and the small guests of their own tests.
+pub(crate) const PVE: &[Need] = &[("genisoimage", "genisoimage"), ("/bin/busybox", "busybox-static"), ("perl", "perl-base")];
+
 /// What unit tests ask whether we are right: the usual makers and checkers of file systems and disks.
 pub(crate) const ORACLES: &[Need] = &[
     ("sgdisk", "gdisk"),
@@ -69,7 +72,7 @@ pub(crate) const ORACLES: &[Need] = &[
 
 /// Installs what demo, tests and benchmarks need, all of it.
 pub(crate) fn all() -> Result<i32> {
-    install(&[COMPILER, BUILDER, NODE, CLIENT, LAB, ORACLES, QEMU, VIRTIOFS, CEPH])?;
+    install(&[COMPILER, BUILDER, NODE, CLIENT, LAB, ORACLES, QEMU, VIRTIOFS, CEPH, PVE])?;
     Ok(0)
 }
 

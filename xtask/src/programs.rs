@@ -79,6 +79,13 @@ pub(crate) fn build_with_faults() -> Result<()> {
     place(&other.join("debug/pve-smbgateway"), &directory().join("faults"))
 }
 
+/// Builds the simulator of Proxmox VE nodes.
+pub(crate) fn build_simulator() -> Result<()> {
+    say::step("programs", "pve-sim, which stands for Proxmox VE nodes");
+    succeed(&mut cargo(&["build", "-p", "smbgw-pve-sim"]))?;
+    place(&target().join("debug/pve-sim"), &directory())
+}
+
 /// Copies a program if it changed: its time of change decides whether a template is built again.
 fn place(from: &Path, directory: &Path) -> Result<()> {
     fs::create_dir_all(directory)?;

@@ -93,6 +93,9 @@ fn lab(thorough: bool, filter: Option<&str>, interrupt: &Interrupt) -> Result<()
     packages::install(&needs)?;
     programs::build()?;
     programs::build_with_faults()?;
+    if more.nodes {
+        programs::build_simulator()?;
+    }
     for name in TEMPLATES {
         templates::build(name)?;
         // what boots Debian 12 by itself is among the thorough tests
@@ -128,7 +131,7 @@ fn lab(thorough: bool, filter: Option<&str>, interrupt: &Interrupt) -> Result<()
 }
 
 /// What single files of the lab need beyond what all need.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct More {
     /// Virtual machine images, and QEMU.
     images: bool,
@@ -136,6 +139,8 @@ struct More {
     ceph: bool,
     /// Gateways in virtual machines: images, QEMU and virtiofsd.
     machines: bool,
+    /// Simulated Proxmox VE nodes, and QEMU and virtiofsd.
+    nodes: bool,
 }
 
 impl More {
@@ -143,27 +148,34 @@ impl More {
     fn of(filter: Option<&str>) -> Self {
         let file = |name: &str| source().join("tests/tests").join(format!("{name}.rs")).exists();
         match filter {
-            Some("images") => Self { images: true, ceph: false, machines: false },
-            Some("ceph") => Self { images: false, ceph: true, machines: false },
-            Some("vm_rbd") => Self { images: true, ceph: true, machines: true },
+            Some("images") => Self { images: true, ..Self::default() },
+            Some("ceph") => Self { ceph: true, ..Self::default() },
+            Some("vm_rbd") => Self { images: true, ceph: true, machines: true, nodes: false },
             Some(name) if name.starts_with("vm") && file(name) => {
-                Self { images: true, ceph: false, machines: true }
+                Self { images: true, machines: true, ..Self::default() }
             }
-            Some(name) if file(name) => Self { images: false, ceph: false, machines: false },
-            _ => Self { images: true, ceph: true, machines: true },
+            // a guest of those nodes may be a virtual machine
+            Some(name) if name.starts_with("pve") && file(name) => {
+                Self { images: true, machines: true, nodes: true, ceph: false }
+            }
+            Some(name) if file(name) => Self::default(),
+            _ => Self { images: true, ceph: true, machines: true, nodes: true },
         }
     }
 
     fn packages(self) -> Vec<&'static [packages::Need]> {
         let mut needs = Vec::new();
-        if self.images || self.ceph {
+        if self.images || self.ceph || self.nodes {
             needs.push(packages::QEMU);
         }
         if self.ceph {
             needs.push(packages::CEPH);
         }
-        if self.machines {
+        if self.machines || self.nodes {
             needs.push(packages::VIRTIOFS);
+        }
+        if self.nodes {
+            needs.push(packages::PVE);
         }
         needs
     }

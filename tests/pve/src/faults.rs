@@ -29,6 +29,8 @@ pub enum Fault {
     TaskError,
     /// The call is killed in the middle.
     Kill,
+    /// The call is killed when what it makes is half made: its volumes are there, its configuration is not.
+    KillLate,
     /// The call is killed when it has done its work, before it says so.
     KillAfter,
     /// The call never ends.
@@ -57,6 +59,7 @@ impl Fault {
             "warning" => Self::Warning,
             "task-error" => Self::TaskError,
             "kill" => Self::Kill,
+            "kill-late" => Self::KillLate,
             "kill-after" => Self::KillAfter,
             "hang" => Self::Hang,
             "hang-after" => Self::HangAfter,

@@ -209,7 +209,7 @@ pub fn main(sim: &Sim, arguments: &[String]) -> Result<i32> {
             for item in status(sim)?.as_array().into_iter().flatten() {
                 println!(
                     "{} {}",
-                    item["type"].as_str().unwrap_or_default().replace("quorum", "quorum"),
+                    item["type"].as_str().unwrap_or_default(),
                     item["status"].as_str().unwrap_or_default()
                 );
             }

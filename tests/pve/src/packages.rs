@@ -33,25 +33,31 @@ pub fn dpkg_query(sim: &Sim, arguments: &[String]) -> Result<i32> {
     let shows = arguments.iter().any(|argument| {
         argument == "-W" || argument == "--show" || argument == "--status" || argument == "-s"
     });
-    let asked: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
+    let mut asked = Vec::new();
+    let mut format = None;
+    let mut words = arguments.iter();
+    while let Some(word) = words.next() {
+        let glued = ["-f=", "--showformat="].iter().find_map(|option| word.strip_prefix(option));
+        match (word.as_str(), glued) {
+            (_, Some(text)) => format = Some(text.to_owned()),
+            ("-f" | "--showformat", None) => format = words.next().cloned(),
+            (word, None) if word.starts_with('-') => {}
+            (word, None) => asked.push(word.to_owned()),
+        }
+    }
     let version = |name: &str| known.iter().find(|(known, _)| *known == name).map(|(_, version)| *version);
     if !shows || !asked.iter().any(|name| version(name).is_some()) {
         let error = Command::new(DPKG_QUERY).args(arguments).exec();
         return Err(Refusal::new(error.to_string()));
     }
-    let format = arguments.iter().find_map(|argument| {
-        argument
-            .strip_prefix("-f=")
-            .or_else(|| argument.strip_prefix("--showformat="))
-            .or_else(|| argument.strip_prefix("-f"))
-    });
-    let format = format.unwrap_or("${binary:Package}\\t${Version}\\n");
+    let format = format.as_deref().unwrap_or("${binary:Package}\\t${Version}\\n");
     let mut code = 0;
     for name in asked {
-        let line = match version(name) {
-            Some(version) => fill(format, name, version, "install ok installed"),
+        let line = match version(&name) {
+            Some(version) => fill(format, &name, version, "install ok installed"),
             None => {
-                let output = Command::new(DPKG_QUERY).args(["-W", &format!("-f={format}"), name]).output()?;
+                let output =
+                    Command::new(DPKG_QUERY).args(["-W", &format!("-f={format}"), &name]).output()?;
                 if !output.status.success() {
                     eprintln!("dpkg-query: no packages found matching {name}");
                     code = 1;

@@ -6,6 +6,9 @@ use std::process::Command;
 use crate::refusal::{Refusal, Result};
 use crate::sim::Sim;
 
+/// Set for a call that another node has counted already.
+pub const HANDED_ON: &str = "PVE_SIM_HANDED_ON";
+
 /// Runs a program on another node, with our stdin, stdout and stderr.
 ///
 /// # Errors
@@ -19,10 +22,12 @@ pub fn program(sim: &Sim, node: &str, program: &str, arguments: &[String]) -> Re
     let namespace = |name: &str| {
         format!("--{}=/proc/{}/ns/{name}", if name == "mnt" { "mount" } else { name }, pid.trim())
     };
-    let status = Command::new("nsenter")
-        .args([&namespace("mnt"), &namespace("uts"), "--", program])
-        .args(arguments)
-        .status()?;
+    let mut command = Command::new("nsenter");
+    if program == "pvesh" {
+        command.env(HANDED_ON, "1");
+    }
+    let status =
+        command.args([&namespace("mnt"), &namespace("uts"), "--", program]).args(arguments).status()?;
     Ok(status.code().unwrap_or(255))
 }
 

@@ -67,6 +67,13 @@ impl Sim {
         }
     }
 
+    /// Something that goes wrong before a new guest's configuration is written.
+    pub fn late(&self) {
+        if self.fault == Some(Fault::KillLate) {
+            kill();
+        }
+    }
+
     /// Something that goes wrong when all is done.
     ///
     /// # Errors

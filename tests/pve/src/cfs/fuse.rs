@@ -337,7 +337,7 @@ impl Filesystem for ClusterFs {
         });
         match created {
             Ok(attributes) => {
-                reply.created(&TTL, &attributes, Generation(0), FileHandle(0), FopenFlags::FOPEN_DIRECT_IO)
+                reply.created(&TTL, &attributes, Generation(0), FileHandle(0), FopenFlags::FOPEN_DIRECT_IO);
             }
             Err(errno) => reply.error(errno),
         }

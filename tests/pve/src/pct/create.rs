@@ -203,6 +203,7 @@ fn build(
     {
         task.warn(&format!("Systemd {version} detected. You may need to enable nesting."));
     }
+    sim.late();
     // only now is the lock gone
     file::store(sim, Kind::Ct, vmid, &config)
 }

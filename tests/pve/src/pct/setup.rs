@@ -54,13 +54,10 @@ pub fn once(config: &Config, root: &Path) -> Result<()> {
         return Ok(());
     }
     if root.join("etc/systemd/network").is_dir() {
-        // networking by the files below only
-        write(root, "etc/systemd/system-preset/00-pve.preset", "disable systemd-networkd.service\n")?;
-        for unit in
-            ["dbus-org.freedesktop.network1.service", "multi-user.target.wants/systemd-networkd.service"]
-        {
-            let _ = fs::remove_file(root.join("etc/systemd/system").join(unit));
-        }
+        // it counts at the first boot of a guest that has no machine-id yet
+        let text =
+            "# Added by PVE at create-time for first-boot configuration.\ndisable systemd-networkd.service\n";
+        write(root, "etc/systemd/system-preset/00-pve.preset", text)?;
     }
     if let Some(timezone) = config.get("timezone").filter(|timezone| *timezone != "host") {
         let link = root.join("etc/localtime");

@@ -25,12 +25,12 @@ pub fn run(sim: &Sim, found: &Found, options: &Options) -> Result<Value> {
         "POST /nodes/{node}/lxc/{vmid}/status/start" => pct::life::start(sim, options)?,
         "POST /nodes/{node}/lxc/{vmid}/status/stop" => pct::life::stop(sim, options, pct::life::Way::Kill)?,
         "POST /nodes/{node}/lxc/{vmid}/status/shutdown" => {
-            pct::life::stop(sim, options, pct::life::Way::Halt)?
+            pct::life::stop(sim, options, pct::life::Way::Halt)?;
         }
         "POST /nodes/{node}/lxc/{vmid}/snapshot" => pct::snapshot::make(sim, Kind::Ct, options)?,
         "POST /nodes/{node}/qemu" => qm::create::run(sim, options)?,
         "PUT /nodes/{node}/qemu/{vmid}/config" | "POST /nodes/{node}/qemu/{vmid}/config" => {
-            qm::change::run(sim, options)?
+            qm::change::run(sim, options)?;
         }
         "DELETE /nodes/{node}/qemu/{vmid}" => qm::destroy::run(sim, options)?,
         "POST /nodes/{node}/qemu/{vmid}/status/start" => qm::life::start(sim, options)?,

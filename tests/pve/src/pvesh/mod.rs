@@ -1,7 +1,8 @@
 //! `pvesh`: the REST API without the network. Source: PVE::CLI::pvesh.
 //!
-//! * [`route`]: paths
-//! * [`get`]: what is read; [`change`]: what is changed
+//! * [`route`]: paths of the API
+//! * [`get`]: what is read
+//! * [`change`]: what is changed
 
 pub mod change;
 pub mod get;

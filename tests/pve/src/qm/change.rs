@@ -85,7 +85,7 @@ pub fn run(sim: &Sim, options: &Options) -> Result<()> {
     }
     for key in list("delete") {
         let params = sim.table.command("qm set").map(|call| &call.params);
-        if !params.is_some_and(|params| crate::schema::find(params, &key).is_some())
+        if params.is_none_or(|params| crate::schema::find(params, &key).is_none())
             && !key.starts_with("unused")
         {
             return Err(Refusal::new(format!(
@@ -167,14 +167,12 @@ fn delete(sim: &Sim, vmid: u32, config: &mut Config, key: &str, running: bool) -
     };
     if drive::is(key) {
         file::check_protection(Kind::Vm, vmid, config, &format!("can't remove drive '{key}'"))?;
-        if running {
-            if let Err(refusal) = machine::unplug(vmid, &drive::Drive::read(sim, key, &old)) {
-                let mut deletes = config.deletes();
-                deletes.push(key.to_owned());
-                set_deletes(config, &deletes);
-                eprintln!("{}", refusal.text);
-                return Ok(());
-            }
+        if running && let Err(refusal) = machine::unplug(vmid, &drive::Drive::read(sim, key, &old)) {
+            let mut deletes = config.deletes();
+            deletes.push(key.to_owned());
+            set_deletes(config, &deletes);
+            eprintln!("{}", refusal.text);
+            return Ok(());
         }
         config.now.values.remove(key);
         return unuse(sim, vmid, config, key, &old);

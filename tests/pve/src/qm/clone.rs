@@ -127,6 +127,7 @@ fn fill(
     if let Some(text) = options.get("description") {
         change::apply(sim, &mut config, "description", text)?;
     }
+    sim.late();
     file::store(sim, Kind::Vm, new, &config)
 }
 

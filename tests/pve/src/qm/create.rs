@@ -103,6 +103,7 @@ fn fill(sim: &Sim, vmid: u32, options: &Options, config: &mut Config, made: &mut
             config.set(key, value);
         }
     }
+    sim.late();
     file::store(sim, Kind::Vm, vmid, config)
 }
 
