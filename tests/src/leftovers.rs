@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -15,6 +15,12 @@ use sha2::{Digest, Sha256};
 const NOT_OURS: &[&str] = &["/templates/", "/operations/", "/locks/", "/accelerator/"];
 /// What a guest writes into its own root file system while it runs.
 const INSIDE: &[&str] = &["/rootfs/", "/upper/", "/work/", "/delta/", "/overlay/", "/root.qcow2/"];
+/// State directory of a simulated node, as it is seen from outside.
+const NODE_STATE: &str = "/state/";
+/// Where simulated nodes have the volumes of guests, whose content changes while those run.
+const VOLUMES: &[&str] = &["/vz/images/", "/pools/", "/shared/"];
+/// Ends of the names of containers' volumes: what is below belongs to a guest.
+const VOLUME_ENDS: &[&str] = &[".raw", ".subvol", "-disk-0", "-disk-1"];
 /// How long processes and mounts may take to go after a command has ended.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -30,6 +36,14 @@ impl Snapshot {
     /// # Errors
     /// When something cannot be read.
     pub fn take(directory: &Path) -> Result<Self> {
+        Self::with(directory, &[])
+    }
+
+    /// As [`Self::take`], with the files below more directories.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub fn with(directory: &Path, more: &[PathBuf]) -> Result<Self> {
         let mut things = BTreeMap::new();
         things.insert("process", processes()?);
         things.insert("mount", mounts()?);
@@ -42,6 +56,9 @@ impl Snapshot {
         }
         // what changed in /etc and /var lies here
         walk(&directory.join("upper"), &mut files);
+        for root in more {
+            walk(root, &mut files);
+        }
         files.retain(|line| !samba_client(line) && !lxc_own(line) && !frame(line));
         things.insert("file", files);
         Ok(Self { things })
@@ -63,9 +80,17 @@ impl Snapshot {
     /// # Errors
     /// With each thing that differs.
     pub fn expect_same(&self, directory: &Path) -> Result<()> {
+        self.expect_same_with(directory, &[])
+    }
+
+    /// As [`Self::expect_same`], with the files below more directories.
+    ///
+    /// # Errors
+    /// As [`Self::expect_same`].
+    pub fn expect_same_with(&self, directory: &Path, more: &[PathBuf]) -> Result<()> {
         let start = Instant::now();
         loop {
-            let mut differences = self.differences(&Self::take(directory)?);
+            let mut differences = self.differences(&Self::with(directory, more)?);
             differences.extend(unfinished());
             if differences.is_empty() {
                 return Ok(());
@@ -100,9 +125,10 @@ fn unfinished() -> Vec<String> {
     lines
 }
 
-/// LXC's lock files: empty, on a tmpfs, one for each name that was ever used; LXC removes none.
+/// LXC's lock files: empty, on a tmpfs, one for each name that was ever used; LXC removes none. Proxmox VE's are the same.
 fn lxc_own(line: &str) -> bool {
-    line.starts_with("/run/lxc")
+    let node = ["/run/lxc", "/run/lock/lxc", "/run/lock/qemu-server"].iter().any(|part| line.contains(part));
+    line.starts_with("/run/lxc") || (line.contains("/pve/") && node)
 }
 
 /// The directories right below the state directory: made once, not for one gateway.
@@ -139,7 +165,11 @@ fn processes() -> Result<BTreeSet<String>> {
         };
         let name = head.split_once('(').map(|(_, name)| name).unwrap_or_default();
         let cgroup = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-        let guest = |part: &&str| part.starts_with("lxc.") || part.starts_with("smbgw.machine.");
+        let guest = |part: &&str| {
+            part.starts_with("lxc.")
+                || part.starts_with("smbgw.machine.")
+                || (part.ends_with(".scope") && *part != "init.scope")
+        };
         let container = cgroup.split(['/', '\n']).find(guest);
         let started = tail.split_whitespace().nth(19).unwrap_or_default();
         found.insert(match container {
@@ -222,8 +252,15 @@ fn walk(directory: &Path, found: &mut BTreeSet<String>) {
         };
         let text = path.display().to_string();
         let skipped = |parts: &[&str]| parts.iter().any(|part| format!("{text}/").contains(part));
-        if text.starts_with("/var/lib/pve-smbgateway")
-            && (skipped(NOT_OURS) || skipped(INSIDE) || text.ends_with(".log"))
+        let state = text.starts_with("/var/lib/pve-smbgateway") || text.contains(NODE_STATE);
+        if state && (skipped(NOT_OURS) || skipped(INSIDE) || text.ends_with(".log")) {
+            continue;
+        }
+        let volume = VOLUMES.iter().any(|part| text.contains(part));
+        if volume
+            && path
+                .parent()
+                .is_some_and(|parent| VOLUME_ENDS.iter().any(|end| parent.to_string_lossy().ends_with(end)))
         {
             continue;
         }
@@ -234,6 +271,8 @@ fn walk(directory: &Path, found: &mut BTreeSet<String>) {
             format!("link to {}", fs::read_link(&path).unwrap_or_default().display())
         } else if kind.is_socket() {
             "socket".to_owned()
+        } else if kind.is_file() && volume {
+            "volume".to_owned()
         } else if kind.is_file() {
             format!("{} bytes {}", metadata.len(), short_hash(&path, metadata.len()))
         } else {

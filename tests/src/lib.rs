@@ -10,6 +10,7 @@
 //! * [`daemon`]: programs that run beside a test
 //! * [`ceph`]: a Ceph cluster of one machine
 //! * [`qemu`]: a virtual machine from an image, without the product
+//! * [`pve`]: simulated nodes of Proxmox VE
 //! * [`lab`]: [`Lab`], what a test holds while it runs
 
 #![allow(
@@ -26,6 +27,7 @@ pub mod lab;
 pub mod leftovers;
 pub mod memory;
 pub mod product;
+pub mod pve;
 pub mod qemu;
 pub mod smb;
 
@@ -35,5 +37,6 @@ pub use environment::Environment;
 pub use lab::{Gateway, Lab};
 pub use leftovers::Snapshot;
 pub use product::{Answer, Product};
+pub use pve::PveNode;
 pub use qemu::Machine;
 pub use smb::Client;
