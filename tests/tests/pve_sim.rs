@@ -35,6 +35,9 @@ fn node(release: &str) -> Result<PveNode> {
         "local",
         &["path /var/lib/vz", "content vztmpl,iso,backup,rootdir,images,import,snippets"],
     )?;
+    // its directories are made when it is used first
+    node.line("pvesm status")?.ok()?;
+    node.forget_calls()?;
     Ok(node)
 }
 

@@ -76,11 +76,12 @@ fn read(sim: &Sim, found: &route::Found, rest: &[String]) -> Result<(Options, St
     let mut values = found.values.clone();
     let mut lists: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut format = "text".to_owned();
-    let mut unknown = Vec::new();
+    let (mut unknown, mut places) = (Vec::new(), false);
     let mut rest = rest.iter().peekable();
     while let Some(argument) = rest.next() {
         let Some(name) = argument.strip_prefix("--").or_else(|| argument.strip_prefix('-')) else {
-            return refuse("400 too many arguments");
+            places = true;
+            continue;
         };
         let (name, glued) =
             name.split_once('=').map_or((name, None), |(name, value)| (name, Some(value.to_owned())));
@@ -117,6 +118,9 @@ fn read(sim: &Sim, found: &route::Found, rest: &[String]) -> Result<(Options, St
     }
     if !unknown.is_empty() {
         return refuse(format!("{}\n400 unable to parse option", unknown.join("\n")));
+    }
+    if places {
+        return refuse("400 too many arguments");
     }
     if !["json", "json-pretty", "yaml", "text"].contains(&format.as_str()) {
         let what = format!(

@@ -10,7 +10,7 @@ use crate::refusal::{Refusal, Result};
 use crate::sim::Sim;
 use crate::storage::{allocate, volume};
 
-/// The processor where there is no KVM: x86-64-v2 with AES.
+/// The processor that is emulated, whatever the configuration says: x86-64-v2 with AES.
 const EMULATED: &str = "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+cx16,+aes,+pclmulqdq";
 
 /// Refuses a bridge that is not there: a machine's is looked for at its start. Text: pve-bridge of qemu-server.
@@ -27,11 +27,6 @@ pub fn check_bridge(sim: &Sim, text: &str) -> Result<()> {
     Err(Refusal::new(format!(
         "bridge '{bridge}' does not exist\nkvm: -netdev type=tap,id=net0: network script /usr/libexec/qemu-server/pve-bridge failed with status 512\nstart failed: QEMU exited with code 1"
     )))
-}
-
-/// Whether the processor can be used as it is.
-pub fn kvm() -> bool {
-    std::fs::File::options().read(true).write(true).open("/dev/kvm").is_ok()
 }
 
 /// A directory that a machine is given.
@@ -68,13 +63,9 @@ pub fn qemu(
     add("-display", "none");
     let machine =
         if config.get("machine").is_some_and(|machine| machine.contains("q35")) { "q35" } else { "pc" };
-    if kvm() && config.get("kvm") != Some("0") {
-        add("-accel", "kvm");
-        add("-cpu", "host");
-    } else {
-        add("-accel", "tcg,thread=multi");
-        add("-cpu", EMULATED);
-    }
+    // a KVM that is there may not work, or be slower than this
+    add("-accel", "tcg,thread=multi");
+    add("-cpu", EMULATED);
     let number = |key: &str| config.get(key).and_then(|text| text.parse::<u32>().ok()).unwrap_or(1);
     add(
         "-smp",

@@ -85,20 +85,22 @@ fn launch(vmid: u32, plan: &machine::Plan) -> Result<()> {
     fs::write(&file, serde_json::to_string(plan).unwrap_or_default())?;
     let log = format!("/var/log/pve/qemu-{vmid}.log");
     let output = fs::File::create(&log)?;
-    let mut child = Command::new("setsid")
+    Command::new("setsid")
+        .arg("--fork")
         .arg(std::env::current_exe()?)
         .args(["machine", &file])
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)
         .stderr(output)
         .process_group(0)
-        .spawn()?;
+        .status()?;
     let end = Instant::now() + Duration::from_secs(60);
     loop {
         if Monitor::open(vmid).is_ok() {
             return Ok(());
         }
-        if child.try_wait()?.is_some() || Instant::now() > end {
+        // it takes the file away at its end
+        if !Path::new(&file).exists() || Instant::now() > end {
             let said = fs::read_to_string(&log).unwrap_or_default();
             return Err(Refusal::new(format!("start failed: {}", said.trim())));
         }

@@ -158,9 +158,34 @@ pub fn active(sim: &Sim, storage: &Storage) -> bool {
             if storage.values.get("mkdir").is_none_or(|text| text == "1") && storage.kind == "dir" {
                 let _ = std::fs::create_dir_all(storage.root());
             }
+            if storage.root().is_dir() {
+                directories(storage);
+            }
             storage.root().is_dir()
         }
         _ => std::fs::create_dir_all(storage.root()).is_ok(),
+    }
+}
+
+/// Makes the directories of its content types, as every activation does. Source: PVE::Storage::Plugin, `activate_storage`.
+fn directories(storage: &Storage) {
+    let all = [
+        ("images", "images"),
+        ("rootdir", "private"),
+        ("vztmpl", "template/cache"),
+        ("iso", "template/iso"),
+        ("backup", "dump"),
+        ("snippets", "snippets"),
+        ("import", "import"),
+    ];
+    for (content, directory) in all {
+        let wanted = storage.takes(content) || (content == "images" && storage.takes("rootdir"));
+        let off = ["mkdir", "create-subdirs"]
+            .iter()
+            .any(|key| storage.values.get(*key).is_some_and(|text| text == "0"));
+        if wanted && !off {
+            let _ = std::fs::create_dir_all(storage.root().join(directory));
+        }
     }
 }
 
