@@ -1,6 +1,10 @@
 //! Simulated Proxmox VE nodes (`tests/pve`), each in a mount namespace of its own inside the lab's environment.
 //!
+//! * [`cases`]: what their own tests have in common
+//!
 //! All nodes share the lab's network, with the bridge `vmbr0`, and nodes of one cluster share its `/etc/pve`.
+
+pub mod cases;
 
 use std::fs;
 use std::path::{Path, PathBuf};
