@@ -10,9 +10,11 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde_json::json;
+use smbgw_command::{Interrupt, wait_until};
 use smbgw_lab::pve::cases::{BOTH, CREATE, busybox, furnished, lab, node, refused};
 use smbgw_lab::{Answer, PveNode};
 
@@ -374,6 +376,41 @@ fn storages() -> Result<()> {
         );
         ensure!(node.path("/mnt/data/share").is_dir());
         ensure!(node.line("zfs get -H -o value mountpoint rpool/data/none")?.code == 1);
+    }
+    Ok(())
+}
+
+/// systemd boots, and has the network from the files that Proxmox VE writes.
+#[test]
+fn a_whole_system_in_a_container() -> Result<()> {
+    let (product, _) = lab()?;
+    let template = product.template("debian-13")?;
+    for release in BOTH {
+        let node = node(release)?;
+        let more = "--memory 512 --hostname team --nameserver 10.10.10.1 --searchdomain lab.example --net0 name=eth0,bridge=vmbr0,ip=10.10.10.7/24,gw=10.10.10.254";
+        let create = format!(
+            "pct create 101 {} --rootfs local:4 --unprivileged 1 --features nesting=1 --start 1 {more}",
+            template.display()
+        );
+        let made = node.line(&create)?.ok()?;
+        ensure!(!made.stderr.contains("WARN"), "{made}");
+        let inside =
+            |script: &str| node.run("pct", ["exec", "101", "--keep-env", "0", "--", "sh", "-c", script]);
+        let address = || {
+            inside("ip -4 -o address show eth0").ok().filter(|answer| answer.stdout.contains("10.10.10.7/24"))
+        };
+        let waited = wait_until("its address", Duration::from_secs(60), &Interrupt::new(), address);
+        let script = "systemctl is-system-running --wait; hostname -f; systemctl --failed; cat /etc/network/interfaces; systemctl status networking; ip address";
+        let up = inside(script)?;
+        ensure!(waited.is_ok() && up.stdout.contains("team.lab.example"), "{up}");
+        node.line("pct reboot 101")?.ok()?;
+        node.line("pct shutdown 101 --timeout 60")?.ok()?;
+        ensure!(node.line("pct status 101")?.stdout == "status: stopped\n");
+        // 9 says what systemd wants
+        let bare = create.replace("101", "102").replace("--features nesting=1 --start 1", "");
+        ensure!(
+            node.line(&bare)?.ok()?.stderr.contains("You may need to enable nesting") == (*release == "9.2")
+        );
     }
     Ok(())
 }

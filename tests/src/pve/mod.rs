@@ -343,6 +343,8 @@ impl Drop for PveNode {
         let own = self.world.program().display().to_string();
         let _ = Answer::of(&self.command(&own).args(["end"]));
         end_those_in(self.holder.id());
+        // one that something just ended was about to start
+        let _ = Answer::of(&self.command(&own).args(["end"]));
         // it serves until its stdin ends
         drop(self.holder.stdin.take());
         let holder = &mut self.holder;
