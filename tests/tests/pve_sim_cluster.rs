@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use rustix::io::Errno;
-use smbgw_lab::pve::cases::{CREATE, furnished, lab, refused};
+use smbgw_lab::pve::cases::{CREATE, busybox, furnished, lab, refused};
 use smbgw_lab::{Answer, PveNode};
 
 #[test]
@@ -168,5 +168,31 @@ fn killing_the_caller_leaves_the_guest() -> Result<()> {
     ensure!(hung.is_err(), "it was to hang");
     ensure!(node.line("pct status 101")?.stdout == "status: running\n");
     ensure!(node.calls()?.iter().any(|call| call.verb() == "pct start" && call.code.is_none()));
+    Ok(())
+}
+
+/// One id, two nodes, at once: one gets it, and the other is told.
+#[test]
+fn two_nodes_want_one_id() -> Result<()> {
+    let (product, directory) = lab()?;
+    let nodes = PveNode::cluster(&product, &directory, "9.2", &["pve1", "pve2"])?;
+    nodes[0].storage("dir", "local", &["path /var/lib/vz", "content vztmpl,rootdir,images"])?;
+    for node in &nodes {
+        busybox(node)?;
+    }
+    for round in 0..3 {
+        let answers: Vec<Result<Answer>> = std::thread::scope(|scope| {
+            let threads: Vec<_> = nodes.iter().map(|node| scope.spawn(|| node.line(CREATE))).collect();
+            threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
+        });
+        let answers: Vec<Answer> = answers.into_iter().collect::<Result<_>>()?;
+        let (won, lost): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.code == 0);
+        ensure!(won.len() == 1 && lost.len() == 1, "round {round}: {answers:?}");
+        ensure!(lost[0].stderr.contains("unable to create CT 101 - "), "{}", lost[0]);
+        let owner = usize::from(nodes[0].container(101).is_err());
+        ensure!(nodes[1 - owner].line("pct status 101")?.code != 0);
+        ensure!(nodes[1 - owner].get(&format!("/nodes/pve{}/lxc", owner + 1))?[0]["name"] == "team");
+        nodes[owner].line("pct destroy 101")?.ok()?;
+    }
     Ok(())
 }
