@@ -54,7 +54,11 @@ pub(crate) const LAB: &[Need] =
     &[("kill", "procps"), ("strace", "strace"), ("mke2fs", "e2fsprogs"), ("tar", "tar"), ("zstd", "zstd")];
 
 /// What simulated Proxmox VE nodes need beyond QEMU, and the small guests of their own tests.
-pub(crate) const PVE: &[Need] = &[("genisoimage", "genisoimage"), ("/bin/busybox", "busybox-static"), ("perl", "perl-base")];
+pub(crate) const PVE: &[Need] = &[
+    ("genisoimage", "genisoimage"),
+    ("/usr/share/doc/busybox-static/copyright", "busybox-static"),
+    ("perl", "perl-base"),
+];
 
 /// What unit tests ask whether we are right: the usual makers and checkers of file systems and disks.
 pub(crate) const ORACLES: &[Need] = &[

@@ -77,6 +77,11 @@ pub fn request(sim: &Sim, kind: Kind, vmid: u32, state: &str) -> Result<bool> {
 /// When the guest cannot be started or stopped.
 pub fn act(sim: &Sim, kind: &str, vmid: u32, state: &str) -> Result<()> {
     std::thread::sleep(std::time::Duration::from_millis(300));
+    let guest = if kind == "lxc" { Kind::Ct } else { Kind::Vm };
+    let wanted = find(guest, vmid)?.and_then(|section| section.values.get("state").cloned());
+    if wanted.as_deref() != Some(state) {
+        return Ok(());
+    }
     match (kind, state) {
         ("lxc", "started") if !pct::life::running(vmid) => pct::life::start_now(sim, vmid),
         ("lxc", "stopped") if pct::life::running(vmid) => pct::life::kill(vmid),

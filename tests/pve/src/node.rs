@@ -69,6 +69,11 @@ fn cluster(node: &Node) -> Result<()> {
         for directory in ["lxc", "qemu-server", "priv"] {
             fs::create_dir_all(etc.join("nodes").join(member).join(directory))?;
         }
+        // pve-cluster 8.1: the keys of the node's ssh, under the name that HostKeyAlias gives
+        fs::write(
+            etc.join("nodes").join(member).join("ssh_known_hosts"),
+            format!("{member} ssh-rsa AAAA\n"),
+        )?;
     }
     for directory in ["priv/lock", "mapping", "ha", "firewall", "sdn", "virtual-guest"] {
         fs::create_dir_all(etc.join(directory))?;

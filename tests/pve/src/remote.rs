@@ -61,6 +61,7 @@ pub fn ssh(sim: &Sim, arguments: &[String]) -> Result<i32> {
         )));
     }
     // what ssh sends is one line for the shell there
-    let line: Vec<&str> = words.map(String::as_str).filter(|word| *word != "--").collect();
+    let line: Vec<&str> = words.map(String::as_str).collect();
+    let line = line.strip_prefix(&["--"]).unwrap_or(&line);
     program(sim, &node, "/bin/sh", &["-c".to_owned(), line.join(" ")])
 }

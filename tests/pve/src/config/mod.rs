@@ -3,7 +3,7 @@
 //! * [`parse`]: text to [`Config`] and back
 //! * [`property`]: `key=value,…` in one option
 //! * [`raw`]: `lxc.*` lines
-//! * [`file`]: reading, writing, locking
+//! * [`mod@file`]: reading, writing, locking
 
 pub mod file;
 pub mod parse;

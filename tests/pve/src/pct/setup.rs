@@ -32,7 +32,7 @@ pub fn detect(root: &Path) -> Option<&'static str> {
 
 /// Version of systemd in a guest, by the name of its library.
 pub fn systemd(root: &Path) -> Option<u32> {
-    let directories = ["lib/systemd", "usr/lib/systemd"];
+    let directories = ["lib/systemd", "usr/lib/systemd", "usr/lib/x86_64-linux-gnu/systemd"];
     let entries = directories
         .iter()
         .flat_map(|directory| fs::read_dir(root.join(directory)).into_iter().flatten().flatten());

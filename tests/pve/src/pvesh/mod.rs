@@ -2,7 +2,7 @@
 //!
 //! * [`route`]: paths of the API
 //! * [`get`]: what is read
-//! * [`change`]: what is changed
+//! * [`mod@change`]: what is changed
 
 pub mod change;
 pub mod get;

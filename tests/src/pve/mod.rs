@@ -1,6 +1,10 @@
 //! Simulated Proxmox VE nodes (`tests/pve`), each in a mount namespace of its own inside the lab's environment.
 //!
+//! * [`cases`]: what their own tests have in common
+//!
 //! All nodes share the lab's network, with the bridge `vmbr0`, and nodes of one cluster share its `/etc/pve`.
+
+pub mod cases;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -339,6 +343,8 @@ impl Drop for PveNode {
         let own = self.world.program().display().to_string();
         let _ = Answer::of(&self.command(&own).args(["end"]));
         end_those_in(self.holder.id());
+        // one that something just ended was about to start
+        let _ = Answer::of(&self.command(&own).args(["end"]));
         // it serves until its stdin ends
         drop(self.holder.stdin.take());
         let holder = &mut self.holder;
