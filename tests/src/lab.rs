@@ -11,6 +11,8 @@ use smbgw_command::{Command, Interrupt, wait_until};
 use crate::{Answer, Client, Product, Snapshot, environment, files, product, qemu};
 
 static ONE: Mutex<()> = Mutex::new(());
+/// A virtual machine of little memory and one processor: emulated ones wait for each other.
+pub const SMALL_MACHINE: [&str; 6] = ["--mode", "vm", "--vm-memory", "640M", "--vm-cores", "1"];
 /// The password of every user of a test, but where the test is about passwords.
 pub const PASSWORD: &str = "Correct-horse-7";
 
@@ -178,15 +180,14 @@ impl Lab {
         self.gateway(name, path)
     }
 
-    /// Creates a gateway in a virtual machine with little memory and one processor (emulated ones wait for each other), with user `alice`, and more arguments.
+    /// Creates a gateway in a [`SMALL_MACHINE`], with user `alice`, and more arguments.
     ///
     /// # Errors
     /// When it cannot be created.
     pub fn create_vm(&self, name: &str, more: &[&str]) -> Result<Gateway> {
         let password = self.password_file()?;
-        let args =
-            ["create", name, "--mode", "vm", "--vm-memory", "640M", "--vm-cores", "1", "--user", "alice"];
-        let args = args.into_iter().chain(["--password-file", &password]).chain(more.iter().copied());
+        let args = ["create", name].into_iter().chain(SMALL_MACHINE);
+        let args = args.chain(["--user", "alice", "--password-file", &password]).chain(more.iter().copied());
         self.host(args)?.ok()?;
         self.gateway(name, self.directory.join("data").join(name))
     }

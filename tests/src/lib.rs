@@ -10,8 +10,7 @@
 //! * [`daemon`]: programs that run beside a test
 //! * [`ceph`]: a Ceph cluster of one machine
 //! * [`qemu`]: a virtual machine from an image, without the product
-//! * [`pve`]: simulated nodes of Proxmox VE
-//! * [`node_lab`]: [`NodeLab`], the product on such nodes
+//! * [`pve`]: simulated nodes of Proxmox VE, and [`NodeLab`], the product on them
 //! * [`lab`]: [`Lab`], what a test holds while it runs
 
 #![allow(
@@ -27,7 +26,6 @@ pub mod files;
 pub mod lab;
 pub mod leftovers;
 pub mod memory;
-pub mod node_lab;
 pub mod product;
 pub mod pve;
 pub mod qemu;
@@ -38,8 +36,7 @@ pub use daemon::Daemon;
 pub use environment::Environment;
 pub use lab::{Gateway, Lab};
 pub use leftovers::Snapshot;
-pub use node_lab::NodeLab;
 pub use product::{Answer, Product};
-pub use pve::PveNode;
+pub use pve::{NodeLab, PveNode};
 pub use qemu::Machine;
 pub use smb::Client;

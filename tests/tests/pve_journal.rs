@@ -11,8 +11,6 @@
 use anyhow::{Context, Result, ensure};
 use smbgw_lab::{Answer, Gateway, NodeLab, Snapshot};
 
-const BOTH: &[&str] = &["8.4", "9.2"];
-
 /// One verb with its arguments, in a world that `gateway` is part of or not.
 struct Case<'a> {
     lab: &'a NodeLab,
@@ -86,6 +84,7 @@ fn create_survives_on_9_2() -> Result<()> {
 }
 
 #[test]
+#[ignore = "the same as on 9.2 with the other id map: cargo xtask test --thorough"]
 fn create_survives_on_8_4() -> Result<()> {
     let lab = NodeLab::enter("8.4")?;
     Case::new(&lab, lab.create_arguments("team", "10.10.10.11/24")?, None)?.survives()?;
@@ -97,6 +96,7 @@ fn words(text: &str) -> Vec<String> {
 }
 
 #[test]
+#[ignore = "what the steps of create and delete show, over again: cargo xtask test --thorough"]
 fn changes_survive() -> Result<()> {
     let lab = NodeLab::enter("9.2")?;
     let gateway = lab.create("team", "10.10.10.11/24", &[])?;
@@ -110,39 +110,37 @@ fn changes_survive() -> Result<()> {
     lab.leave()
 }
 
-#[test]
-fn delete_survives() -> Result<()> {
-    for release in BOTH {
-        let lab = NodeLab::enter(release)?;
-        let empty = lab.snapshot()?;
-        let gateway = lab.create("team", "10.10.10.11/24", &[])?;
-        let case = Case::new(&lab, words("delete team"), Some(gateway))?;
-        let labels = case.labels()?;
-        let (last, others) = labels.split_last().context("no steps")?;
-        for label in others {
-            case.faulted(&format!("fail@{label}"), None)?;
-            case.faulted(&format!("kill-before@{label}"), Some(-9))?;
-            case.faulted(&format!("kill-after@{label}"), Some(-9))?;
-        }
-        for label in others {
-            case.faulted(&format!("fail@{last},undo-fail@{label}"), Some(6))?;
-            case.faulted(&format!("fail@{last},undo-kill@{label}"), Some(-9))?;
-        }
-        // past the point of no return a recovery goes on to the end
-        let killed = lab.host_with_fault(&format!("kill-before@{last}"), case.args())?;
-        ensure!(killed.code == -9, "{killed}");
-        lab.host(["ops", "recover"])?.ok()?;
-        if lab.gateways(0)?.is_empty() {
-            lab.expect_same(&empty)?;
-        } else {
-            case.expect_before("killed before the last step", &killed)?;
-            lab.host_with_fault(&format!("kill-after@{last}"), case.args())?;
-            lab.host(["ops", "recover"])?.ok()?;
-            lab.expect_same(&empty)?;
-        }
-        lab.leave()?;
+fn delete_survives(release: &str) -> Result<()> {
+    let lab = NodeLab::enter(release)?;
+    let empty = lab.snapshot()?;
+    let gateway = lab.create("team", "10.10.10.11/24", &[])?;
+    let case = Case::new(&lab, words("delete team"), Some(gateway))?;
+    let labels = case.labels()?;
+    let (last, others) = labels.split_last().context("no steps")?;
+    for label in others {
+        case.faulted(&format!("fail@{label}"), None)?;
+        case.faulted(&format!("kill-before@{label}"), Some(-9))?;
+        case.faulted(&format!("kill-after@{label}"), Some(-9))?;
+        case.faulted(&format!("fail@{last},undo-fail@{label}"), Some(6))?;
+        case.faulted(&format!("fail@{last},undo-kill@{label}"), Some(-9))?;
     }
-    Ok(())
+    // past the point of no return a recovery goes on to the end
+    let killed = lab.host_with_fault(&format!("kill-after@{last}"), case.args())?;
+    ensure!(killed.code == -9, "{killed}");
+    lab.host(["ops", "recover"])?.ok()?;
+    lab.expect_same(&empty)?;
+    lab.leave()
+}
+
+#[test]
+fn delete_survives_on_9_2() -> Result<()> {
+    delete_survives("9.2")
+}
+
+#[test]
+#[ignore = "the same as on 9.2 with the other id map: cargo xtask test --thorough"]
+fn delete_survives_on_8_4() -> Result<()> {
+    delete_survives("8.4")
 }
 
 /// Puts the node right after a fault, as a person would.
@@ -195,15 +193,59 @@ const FAULTS: &[&str] = &[
     "kill-after",
 ];
 
+fn create_meets_what_proxmox_can_show(release: &str) -> Result<()> {
+    let lab = NodeLab::enter(release)?;
+    let case = Case::new(&lab, lab.create_arguments("team", "10.10.10.11/24")?, None)?;
+    proxmox_faults(&case, &["pct create", "pct start"], FAULTS)?;
+    proxmox_faults(&case, &["pvesh get /cluster/nextid"], &["kill", "quorum-after", "fail=got_timeout"])?;
+    lab.leave()
+}
+
 #[test]
-fn create_meets_what_proxmox_can_show() -> Result<()> {
-    for release in BOTH {
-        println!("-- Proxmox VE {release}");
-        let lab = NodeLab::enter(release)?;
-        let case = Case::new(&lab, lab.create_arguments("team", "10.10.10.11/24")?, None)?;
-        proxmox_faults(&case, &["pct create", "pct start"], FAULTS)?;
-        proxmox_faults(&case, &["pvesh get /cluster/nextid"], &["kill", "quorum-after", "fail=timeout"])?;
-        lab.leave()?;
+fn create_meets_what_proxmox_can_show_on_9_2() -> Result<()> {
+    create_meets_what_proxmox_can_show("9.2")
+}
+
+#[test]
+fn create_meets_what_proxmox_can_show_on_8_4() -> Result<()> {
+    create_meets_what_proxmox_can_show("8.4")
+}
+
+/// A gateway that is there meets them in a change, in being stopped and started, and in its deletion.
+#[test]
+fn the_rest_meets_what_proxmox_can_show() -> Result<()> {
+    let lab = NodeLab::enter("9.2")?;
+    let gateway = lab.create("team", "10.10.10.11/24", &[])?;
+    let before = lab.snapshot()?;
+    let faults = ["lock-timeout", "quorum-before", "quorum-after", "kill", "kill-after"];
+    for (line, back, calls) in [
+        ("set team --memory 256M", "set team --memory 128M", &["pct set"][..]),
+        ("stop team", "start team", &["pct shutdown"][..]),
+    ] {
+        for (call, fault) in calls.iter().flat_map(|call| faults.iter().map(move |fault| (call, fault))) {
+            let what = format!("{line} with {fault} at {call}");
+            lab.node().fault(&format!("1 {fault} {call}"))?;
+            let answer = lab.host(line.split(' '))?;
+            ensure!(lab.node().faults().is_empty(), "{what}: it was not met: {answer}");
+            println!("{what}: exit code {}", answer.code);
+            mend(&lab).with_context(|| format!("{what}: {answer}"))?;
+            if answer.code == 0 {
+                lab.host(back.split(' '))?.ok()?;
+            }
+            lab.expect_same(&before).with_context(|| format!("{what}: {answer}"))?;
+            lab.round_trip(&gateway, "team").with_context(|| format!("{what}: {answer}"))?;
+        }
     }
-    Ok(())
+    for (call, fault) in ["pct destroy"].iter().flat_map(|call| faults.iter().map(move |fault| (call, fault))) {
+        let what = format!("delete with {fault} at {call}");
+        lab.node().fault(&format!("1 {fault} {call}"))?;
+        let answer = lab.host(["delete", "team"])?;
+        ensure!(lab.node().faults().is_empty(), "{what}: it was not met: {answer}");
+        println!("{what}: exit code {}", answer.code);
+        mend(&lab).with_context(|| format!("{what}: {answer}"))?;
+        // past its point of no return: it is gone, at the latest by the recovery
+        ensure!(lab.gateways(0)?.is_empty(), "{what}: it is still there: {answer}");
+        lab.create("team", "10.10.10.11/24", &[])?;
+    }
+    lab.leave()
 }

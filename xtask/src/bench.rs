@@ -4,9 +4,11 @@
 //! * [`gateway`]: create to first byte, memory, the agent's answers
 //! * [`throughput`]: SMB through a gateway, beside the same smbd without one
 //! * [`machine`]: virtual machines, beside the bare image and a container
+//! * [`proxmox`]: what each verb asks of Proxmox VE
 
 mod gateway;
 mod machine;
+mod proxmox;
 mod template;
 mod throughput;
 
@@ -38,6 +40,8 @@ pub(crate) enum Part {
     Throughput,
     /// Virtual machines: image builds, boot, the agent's answers, throughput
     Machine,
+    /// Calls of Proxmox VE by each verb, on simulated nodes
+    Proxmox,
 }
 
 /// Figures by name, in the order they are printed.
@@ -95,8 +99,15 @@ pub(crate) fn run(parts: &[Part], interrupt: &Interrupt) -> Result<i32> {
     if parts.contains(&Part::Machine) {
         needs.extend([packages::QEMU, packages::VIRTIOFS]);
     }
+    if parts.contains(&Part::Proxmox) {
+        needs.extend([packages::QEMU, packages::VIRTIOFS, packages::PVE]);
+    }
     packages::install(&needs)?;
     programs::build()?;
+    if parts.contains(&Part::Proxmox) {
+        programs::build_simulator()?;
+        templates::build_image("debian-13")?;
+    }
     let mut figures = Figures::default();
     if parts.contains(&Part::Template) {
         template::run(&mut figures, interrupt)?;
@@ -153,6 +164,9 @@ pub(crate) fn inside(template: &Path, out: &Path, parts: &[Part]) -> Result<()> 
     if parts.contains(&Part::Machine) {
         let image = smbgw_lab::Product::from_environment()?.image("debian-13")?;
         machine::run(&bench, &image, &mut figures)?;
+    }
+    if parts.contains(&Part::Proxmox) {
+        proxmox::run(&mut figures)?;
     }
     fs::write(out, serde_json::to_vec(&serde_json::json!({"rows": figures.rows, "json": figures.json}))?)?;
     Ok(())

@@ -1,10 +1,12 @@
 //! Simulated Proxmox VE nodes (`tests/pve`), each in a mount namespace of its own inside the lab's environment.
 //!
 //! * [`cases`]: what their own tests have in common
+//! * [`lab`]: [`NodeLab`], the product on them
 //!
 //! All nodes share the lab's network, with the bridge `vmbr0`, and nodes of one cluster share its `/etc/pve`.
 
 pub mod cases;
+pub mod lab;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,6 +18,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use smbgw_command::{Command, Interrupt, wait_until};
 
+pub use self::lab::NodeLab;
 use crate::{Answer, Product, Snapshot};
 
 /// The bridge of all nodes.

@@ -9,7 +9,8 @@ use serde_json::Value;
 use smbgw_command::{Command, Interrupt, wait_until};
 
 use crate::lab::{PASSWORD, find_address, strings};
-use crate::{Answer, Client, Gateway, Product, PveNode, Snapshot, environment, files};
+use super::{Call, PveNode};
+use crate::{Answer, Client, Gateway, Product, Snapshot, environment, files};
 
 static ONE: Mutex<()> = Mutex::new(());
 /// Where the package has the program; containers' hooks call it there.
@@ -249,7 +250,7 @@ impl NodeLab {
     /// # Errors
     /// When they cannot be read.
     pub fn calls(&self) -> Result<Vec<String>> {
-        Ok(self.node().calls()?.iter().map(crate::pve::Call::verb).collect())
+        Ok(self.node().calls()?.iter().map(Call::verb).collect())
     }
 
     /// Value of `field` in `status`.
