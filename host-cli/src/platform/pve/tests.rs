@@ -309,7 +309,7 @@ fn a_container_by_few_calls() {
     node.pve.start(&plan).unwrap();
     assert_eq!(
         node.calls(),
-        ["dpkg-query -W -f", "pvesh get /cluster/nextid", "pct create 100", "pct start 100"]
+        ["dpkg-query -W --showformat=${Package} ${Version} ${db:Status-Status}\\n", "pvesh get /cluster/nextid", "pct create 100", "pct start 100"]
     );
     let config = node.config("lxc/100.conf");
     assert!(config.contains("mp0: /tank/smb/team,mp=/srv/smb/team,idmap=passthrough"), "{config}");

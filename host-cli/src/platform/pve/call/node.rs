@@ -17,7 +17,7 @@ pub struct Versions;
 impl External for Versions {
     fn command(&self) -> Command {
         Command::new("dpkg-query")
-            .args(["-W", "-f", "${Package} ${Version} ${db:Status-Status}\\n"])
+            .args(["-W", "--showformat=${Package} ${Version} ${db:Status-Status}\\n"])
             .args(PACKAGES)
             .accept(&[0, 1])
     }
