@@ -41,6 +41,7 @@ pub(super) fn run(context: &Context, verb: TemplateVerb) -> Result<ExitCode> {
 fn install(context: &Context, file: &Path, storage: Option<&StorageId>, dry_run: bool) -> Result<ExitCode> {
     let file = std::path::absolute(file)
         .map_err(|source| Error::io(format!("finding {}", file.display()), source))?;
+    context.platform.require_writable()?;
     let before = context.platform.templates()?;
     let step = InstallTemplate { file: file.clone(), storage: storage.cloned(), now: world::now() };
     let target = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -193,6 +194,7 @@ fn verify(context: &Context, name: &TemplateName) -> Result<ExitCode> {
 }
 
 fn prune(context: &Context, all: bool, dry_run: bool) -> Result<ExitCode> {
+    context.platform.require_writable()?;
     let templates = context.platform.templates()?;
     let mut newest: Vec<&str> = Vec::new();
     let mut remove = Vec::new();

@@ -98,6 +98,14 @@ pub trait Platform: Send + Sync {
     /// Code `gateway-busy`.
     fn lock(&self, name: &GatewayName) -> Result<Lock>;
 
+    /// Makes sure that something can be written down at all.
+    ///
+    /// # Errors
+    /// Code `no-quorum`.
+    fn require_writable(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Installed templates, each name's newest first.
     ///
     /// # Errors

@@ -70,6 +70,14 @@ impl Storage {
     }
 }
 
+/// A task, as `/nodes/NODE/tasks` has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct Task {
+    /// When it ended; absent while it runs.
+    #[serde(default, deserialize_with = "number")]
+    pub endtime: Option<u64>,
+}
+
 /// A volume, as `…/content` has it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Volume {

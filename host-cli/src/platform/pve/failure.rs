@@ -75,7 +75,9 @@ const WORDS: &[(&str, Category, &str, &str, &str)] = &[
 pub(super) fn failed(doing: &str, error: CommandError) -> Error {
     let CommandError::Failed { .. } = &error else { return Error::from(error).doing(doing) };
     let said = said(&error);
-    let known = WORDS.iter().find(|(words, ..)| said.contains(words));
+    // what cannot be written in /etc/pve by root lacks quorum
+    let refused = said.contains("/etc/pve/") && said.contains("Permission denied");
+    let known = WORDS.iter().find(|(words, ..)| said.contains(words) || (refused && *words == "no quorum"));
     let base = match known {
         Some((_, category, code, message, hint)) => {
             Error::new(*category, code, format!("{doing}: {message}")).hint(*hint)
@@ -126,6 +128,7 @@ mod tests {
             ("TASK ERROR: zfs error: cannot create: out of space", "no-space", 4),
             ("mkfs: No space left on device", "no-space", 4),
             ("base volume 'local:base-9000-disk-0' is still in use by linked clones", "template-in-use", 4),
+            ("unable to open file '/etc/pve/nodes/a/lxc/1.conf.tmp.7' - Permission denied", "no-quorum", 3),
             ("TASK ERROR: storage 'x' does not exist", "proxmox-refused", 3),
             ("", "proxmox-refused", 3),
         ] {

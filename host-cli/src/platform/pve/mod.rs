@@ -189,10 +189,7 @@ impl Platform for Pve {
     }
 
     fn remove_record(&self, name: &GatewayName) -> Result<()> {
-        Registry::update(&self.files, |registry| {
-            registry.remove(name);
-            Ok(())
-        })
+        self.forget(name)
     }
 
     /// Another node is kept out by the place of the guest: only its own node changes a gateway.
@@ -204,6 +201,10 @@ impl Platform for Pve {
             Registry::read(&files).is_ok_and(|registry| matches!(registry.gateway(&gateway), Ok(None)))
         };
         self.locks().gateway(name, gone)
+    }
+
+    fn require_writable(&self) -> Result<()> {
+        self.files.require_quorum()
     }
 
     fn templates(&self) -> Result<Vec<Template>> {

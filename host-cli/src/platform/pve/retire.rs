@@ -1,24 +1,51 @@
 //! Removing guests. Proxmox VE cannot move one aside, so a deletion under way is a section of our file: until its last step the
 //! guest is there, stopped, and can be taken back.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use smbgw_api::{GatewayName, VolumeId};
 use smbgw_command::{CommandError, WaitError, wait_until};
 
-use super::call::pvesh::Kind;
+use super::answer::Task;
+use super::call::pvesh::{Kind, Tasks};
 use super::call::{Call, External, GuestId, pct, qm};
 use super::cluster::registry::{Registry, Retired};
 use super::config::file::GuestFile;
 use super::config::guest::GuestConfig;
 use super::config::marker::{self, Ownership};
-use super::{Pve, failure};
+use super::{Pve, answer, failure};
 use crate::{Error, Result};
 
 /// Time for a task that was killed to clean up after itself.
 const CLEANUP: Duration = Duration::from_secs(60);
+/// Time between two questions for tasks.
+const POLITE: Duration = Duration::from_secs(3);
 
 impl Pve {
+    /// A gateway whose guest is still there is not forgotten, unless a deletion under way remembers it.
+    pub(super) fn forget(&self, name: &GatewayName) -> Result<()> {
+        let registry = self.registry()?;
+        let Some(entry) = registry.gateway(name)? else { return Ok(()) };
+        let retired = registry.retired();
+        let remembered = retired.iter().any(|one| one.name == *name && Some(one.id) == entry.id);
+        if let Some(id) = entry.id.filter(|_| !remembered)
+            && let Some((_, config)) = GuestFile::find(&self.files, &self.files.node()?, id)?
+            && marker::ownership(&config, &marker::of_gateway(name)) != Ownership::Foreign
+        {
+            return Err(Error::infrastructure(
+                "guest-remains",
+                format!("guest {id} of gateway {name} is still there"),
+            )
+            .hint(format!(
+                "`pct destroy {id} --purge 1`, or the same with qm for a virtual machine, removes it"
+            )));
+        }
+        Registry::update(&self.files, |registry| {
+            registry.remove(name);
+            Ok(())
+        })
+    }
+
     /// Removes a gateway's guest, if there is one and it is ours; its directory mappings as well.
     pub(super) fn destroy(&self, name: &GatewayName) -> Result<()> {
         if let Some(entry) = self.registry()?.gateway(name)?
@@ -43,20 +70,31 @@ impl Pve {
         self.remove_ours(&file, &config)
     }
 
-    /// A guest of ours, once no dying task has its hands on it.
+    /// A guest of ours, once no dying task has its hands on it. One that has nothing but the lock of a task that is over was
+    /// promised to us, and has nothing that could be lost.
     pub(super) fn settled(&self, description: &str, id: GuestId) -> Result<Option<(GuestFile, GuestConfig)>> {
         let here = self.files.node()?;
         let what = format!("the task that makes guest {id} to end");
-        let settled =
-            wait_until(&what, CLEANUP, &self.interrupt, || match GuestFile::find(&self.files, &here, id) {
-                Ok(None) => Some(Ok(None)),
-                Ok(Some((file, config))) => match marker::ownership(&config, description) {
-                    Ownership::Ours => Some(Ok(Some((file, config)))),
-                    Ownership::Foreign => Some(Ok(None)),
-                    Ownership::Unborn => None,
-                },
+        let mut due = Instant::now();
+        let settled = wait_until(&what, CLEANUP, &self.interrupt, || {
+            let (file, config) = match GuestFile::find(&self.files, &here, id) {
+                Ok(Some(found)) => found,
+                Ok(None) => return Some(Ok(None)),
+                Err(error) => return Some(Err(error)),
+            };
+            match marker::ownership(&config, description) {
+                Ownership::Ours => return Some(Ok(Some((file, config)))),
+                Ownership::Foreign => return Some(Ok(None)),
+                // each question takes a second
+                Ownership::Unborn if Instant::now() < due => return None,
+                Ownership::Unborn => due = Instant::now() + POLITE,
+            }
+            match self.has_task(&file) {
+                Ok(true) => None,
+                Ok(false) => Some(Ok(Some((file, config)))),
                 Err(error) => Some(Err(error)),
-            });
+            }
+        });
         match settled {
             Ok(result) => result,
             Err(WaitError::TimedOut { .. }) => Err(Error::infrastructure(
@@ -64,10 +102,18 @@ impl Pve {
                 format!("guest {id} is half made, and nothing in it says whose it is"),
             )
             .hint(format!(
-                "if no task makes it any more: `pct unlock {id}; pct destroy {id}`, or the same with qm for a virtual machine"
+                "wait for its task, or stop it in the web interface; by hand: `pct unlock {id}; pct destroy {id}`, or the same with qm for a virtual machine"
             ))),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Whether a task works on a guest now.
+    fn has_task(&self, file: &GuestFile) -> Result<bool> {
+        let asked = Tasks { node: file.node.clone(), id: file.id };
+        let output = self.call("asking for tasks", asked)?;
+        let tasks: Vec<Task> = answer::parse("tasks", &output.stdout)?;
+        Ok(tasks.iter().any(|task| task.endtime.is_none()))
     }
 
     /// Removes a guest that was proven to be ours.

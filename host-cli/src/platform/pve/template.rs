@@ -277,6 +277,7 @@ impl Pve {
     }
 
     pub(super) fn remove_installed(&self, name: &str) -> Result<()> {
+        self.files.require_quorum()?;
         self.refuse_if_used(name)?;
         let here = self.files.node()?;
         let templates = self.registry()?.templates();

@@ -23,6 +23,7 @@ struct Programs {
     seen: Mutex<Vec<String>>,
     faults: Mutex<VecDeque<(String, Fault)>>,
     running: Mutex<Vec<String>>,
+    tasks: Mutex<&'static str>,
 }
 
 #[derive(Clone)]
@@ -86,6 +87,9 @@ impl Programs {
                     r#"{{"status":"{}","pid":7}}"#,
                     if running { "running" } else { "stopped" }
                 ));
+            }
+            ("pvesh", "get") if arg(1).ends_with("/tasks") => {
+                return Ok((*self.tasks.lock().unwrap()).to_owned());
             }
             ("pvesh", "get") => return Ok("[]".into()),
             ("pvesh", "create") => {
@@ -220,6 +224,7 @@ fn node(versions: &'static str) -> Node {
         seen: Mutex::default(),
         faults: Mutex::default(),
         running: Mutex::default(),
+        tasks: Mutex::new("[]"),
     });
     programs.list();
     let pve = Pve::with_runner(paths.clone(), Interrupt::new(), programs.clone());
@@ -309,7 +314,12 @@ fn a_container_by_few_calls() {
     node.pve.start(&plan).unwrap();
     assert_eq!(
         node.calls(),
-        ["dpkg-query -W --showformat=${Package} ${Version} ${db:Status-Status}\\n", "pvesh get /cluster/nextid", "pct create 100", "pct start 100"]
+        [
+            "dpkg-query -W --showformat=${Package} ${Version} ${db:Status-Status}\\n",
+            "pvesh get /cluster/nextid",
+            "pct create 100",
+            "pct start 100"
+        ]
     );
     let config = node.config("lxc/100.conf");
     assert!(config.contains("mp0: /tank/smb/team,mp=/srv/smb/team,idmap=passthrough"), "{config}");
@@ -451,14 +461,22 @@ fn a_killed_task_is_waited_for() {
     node.pve.add_record(&record(&plan)).unwrap();
     node.fault("pct create", Fault::Killed);
     assert_eq!(node.pve.create_guest(&plan).unwrap_err().code, "proxmox-refused");
+    assert_eq!(node.pve.remove_record(&plan.name).unwrap_err().code, "guest-remains");
+    // its task still runs: it cleans up
+    *node.programs.tasks.lock().unwrap() = r#"[{"upid":"UPID:pve1:1:2:3:vzcreate:100:root@pam:"}]"#;
     let programs = node.programs.clone();
     let cleaner = std::thread::spawn(move || {
-        let path = programs.conf("100").unwrap();
-        std::fs::remove_file(path).unwrap();
+        std::fs::remove_file(programs.conf("100").unwrap()).unwrap();
         programs.list();
     });
     node.pve.destroy_guest(&plan.name).unwrap();
     cleaner.join().unwrap();
+    // or it is over, and nothing but a lock is left
+    *node.programs.tasks.lock().unwrap() = "[]";
+    node.fault("pct create", Fault::Killed);
+    node.pve.create_guest(&plan).unwrap_err();
+    node.pve.destroy_guest(&plan.name).unwrap();
+    node.pve.remove_record(&plan.name).unwrap();
     assert_eq!(node.configs(), Vec::<String>::new());
 }
 

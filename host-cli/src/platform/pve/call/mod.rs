@@ -106,6 +106,8 @@ calls!(
     PveshStatus(pvesh::Status),
     /// List a node's guests of one kind.
     PveshGuests(pvesh::Guests),
+    /// List the tasks that work on a guest.
+    PveshTasks(pvesh::Tasks),
     /// Make a directory mapping.
     PveshMap(pvesh::Map),
     /// Change a directory mapping.

@@ -104,6 +104,26 @@ impl External for Guests {
     }
 }
 
+/// `/nodes/NODE/tasks`: those of one guest that run now.
+#[derive(Debug, Clone)]
+pub struct Tasks {
+    /// Node.
+    pub node: String,
+    /// Id of the guest.
+    pub id: GuestId,
+}
+
+impl External for Tasks {
+    fn command(&self) -> Command {
+        get(&format!("/nodes/{}/tasks", self.node)).args([
+            "--source",
+            "active",
+            "--vmid",
+            &self.id.to_string(),
+        ])
+    }
+}
+
 /// One node's directory of a mapping.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mapped {

@@ -146,6 +146,7 @@ fn every(mounts: ShareMounts) -> Vec<Call> {
         pvesh::Status { node: "pve1".into(), kind: Kind::Machine, id: 102 }.into(),
         pvesh::Guests { node: "pve1".into(), kind: Kind::Container }.into(),
         pvesh::Guests { node: "pve1".into(), kind: Kind::Machine }.into(),
+        pvesh::Tasks { node: "pve1".into(), id: 101 }.into(),
         pvesh::Map {
             id: "smbgw-0123456789ab".into(),
             description: "pve-smbgateway team".into(),
