@@ -73,7 +73,12 @@ const WORDS: &[(&str, Category, &str, &str, &str)] = &[
 
 /// The error of a call that failed while this was being done.
 pub(super) fn failed(doing: &str, error: CommandError) -> Error {
-    let CommandError::Failed { .. } = &error else { return Error::from(error).doing(doing) };
+    let CommandError::Failed { code, .. } = &error else { return Error::from(error).doing(doing) };
+    if code.is_none() {
+        return Error::infrastructure("proxmox-refused", format!("{doing}: Proxmox VE's program was killed"))
+            .hint("did the node run out of memory? `journalctl -k` says so; then try again")
+            .source(error);
+    }
     let said = said(&error);
     // what cannot be written in /etc/pve by root lacks quorum
     let refused = said.contains("/etc/pve/") && said.contains("Permission denied");

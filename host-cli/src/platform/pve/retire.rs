@@ -237,12 +237,12 @@ impl Pve {
 
 /// A volume that would be freed with a guest and is not one that came with it.
 fn data_volume(config: &GuestConfig, id: GuestId) -> Option<(String, VolumeId)> {
-    let its_own = ["rootfs", "scsi0", "ide2", "efidisk0", "vmstate"];
+    let its_own = ["rootfs", "scsi0", "efidisk0", "vmstate"];
     config
         .volumes()
         .filter(|(key, _)| !its_own.contains(key))
         .filter_map(|(key, volume)| Some((key.to_owned(), VolumeId::parse(volume).ok()?)))
-        .find(|(_, volume)| volume.owner() == Some(id))
+        .find(|(_, volume)| volume.owner() == Some(id) && !volume.as_str().contains("-cloudinit"))
 }
 
 #[cfg(test)]
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn only_volumes_that_would_be_freed_count() {
-        let own = "rootfs: local:101/vm-101-disk-0.raw\nscsi0: a-b:vm-101-disk-0\nide2: a-b:vm-101-cloudinit,media=cdrom\n\
+        let own = "rootfs: local:101/vm-101-disk-0.raw\nscsi0: a-b:vm-101-disk-0\nscsi2: a-b:vm-101-cloudinit,media=cdrom\n\
             scsi1: ceph:vm-900-disk-0,serial=x\nscsi2: /dev/zvol/tank/x\nmp0: /tank/x,mp=/srv/smb/x\n";
         assert_eq!(data_volume(&GuestConfig::parse(own), 101), None);
         for line in [

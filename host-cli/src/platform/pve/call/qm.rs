@@ -51,7 +51,8 @@ impl External for Create {
             .args(["--memory", "2048", "--cores", "2", "--scsihw", "virtio-scsi-single"])
             .arg("--scsi0")
             .arg(disk.text())
-            .args(["--ide2", &format!("{}:cloudinit", self.storage), "--boot", "order=scsi0"])
+            // as a SCSI disk: cloud-init looks for it before the driver of other controllers is loaded
+            .args(["--scsi2", &format!("{}:cloudinit", self.storage), "--boot", "order=scsi0"])
             .args(["--serial0", "socket", "--vga", "serial0", "--agent", "enabled=1"])
             // the default would upgrade packages at the first boot
             .args(["--ciupgrade", "0"])
