@@ -142,7 +142,7 @@ fn versions_between_have_the_raw_mount() -> Result<()> {
 #[test]
 fn many_by_one_manifest() -> Result<()> {
     let lab = NodeLab::enter("9.2")?;
-    let mut text = String::from("version: 1\ngateways:\n");
+    let mut text = String::from("gateways:\n");
     let mut passwords = String::new();
     for number in 1..=4 {
         let path = lab.data(&format!("g{number}"))?;
@@ -157,7 +157,7 @@ fn many_by_one_manifest() -> Result<()> {
     std::fs::write(&manifest, text)?;
     files::secret_file(&secrets, &passwords)?;
     let (manifest, secrets) = (manifest.display().to_string(), secrets.display().to_string());
-    let args = ["apply", "-f", &manifest, "--parallel", "4", "--password-file", &secrets];
+    let args = ["apply", "-f", &manifest, "--parallel", "4", "--passwords-file", &secrets];
     lab.host(args)?.ok()?;
     let mut ids = Vec::new();
     for number in 1..=4 {
@@ -183,7 +183,7 @@ fn at_once(lab: &NodeLab, nodes: [usize; 2]) -> Result<()> {
     let answers: Vec<_> = std::thread::scope(|scope| {
         let running: Vec<_> =
             commands.iter().map(|command| scope.spawn(|| smbgw_lab::Answer::of(command))).collect();
-        running.into_iter().map(|one| one.join()).collect()
+        running.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
     });
     for answer in answers {
         answer.map_err(|_| anyhow::anyhow!("a create panicked"))??.ok()?;
@@ -254,7 +254,19 @@ fn without_quorum_nothing_is_touched() -> Result<()> {
         lab.host(["show", "team"])?.ok()?;
         lab.host(["doctor"])?;
         let changes: &[&[&str]] = &[
-            &["create", "other", "--path", &more, "--ip", "10.10.10.12/24", "--user", "alice", "--password-file", &password, "--grant"],
+            &[
+                "create",
+                "other",
+                "--path",
+                &more,
+                "--ip",
+                "10.10.10.12/24",
+                "--user",
+                "alice",
+                "--password-file",
+                &password,
+                "--grant",
+            ],
             &["set", "team", "--memory", "256M"],
             &["share", "add", "team", "more", "--path", &more, "--grant"],
             &["share", "remove", "team", "team"],
@@ -287,11 +299,13 @@ fn what_proxmox_forbids_is_said_before() -> Result<()> {
         lab.expect_same(&before)
     };
     let base = ["create", "team", "--path", &path, "--grant"];
-    refused(&[&base[..], &["--bridge", "vmbr9"]].concat(), 4, "no-bridge")
-        .or_else(|_| refused(&[&base[..], &["--bridge", "vmbr9"]].concat(), 3, "no-bridge"))
-        .or_else(|_| refused(&[&base[..], &["--bridge", "vmbr9"]].concat(), 2, "no-bridge"))?;
+    refused(&[&base[..], &["--bridge", "vmbr9"]].concat(), 4, "bridge-missing")?;
+    refused(&[&base[..], &["--guest-storage", "nothing"]].concat(), 4, "storage-missing")?;
     let plan = lab.host([&base[..], &["--ip", "10.10.10.11/24", "--dry-run"]].concat())?.ok()?.data()?;
     ensure!(plan["notes"].to_string().contains("bind mounts"), "{plan}");
     lab.node().storage("dir", "bare", &["path /var/lib/vz", "content iso"])?;
-    lab.leave()
+    let refused = lab.host([&base[..], &["--guest-storage", "bare"]].concat())?.exits(2)?;
+    ensure!(refused.json()?["error"]["code"] == "storage-content", "{refused}");
+    lab.node().storage("dir", "bare", &["path /var/lib/vz", "content iso", "disable 1"])?;
+    Ok(())
 }

@@ -101,10 +101,9 @@ fn changes_survive() -> Result<()> {
     let lab = NodeLab::enter("9.2")?;
     let gateway = lab.create("team", "10.10.10.11/24", &[])?;
     let more = lab.data("more")?.display().to_string();
-    for line in [
-        "set team --memory 256M --cores 1".to_owned(),
-        format!("share add team more --path {more} --grant"),
-    ] {
+    for line in
+        ["set team --memory 256M --cores 1".to_owned(), format!("share add team more --path {more} --grant")]
+    {
         Case::new(&lab, words(&line), Some(gateway.clone()))?.survives()?;
     }
     lab.leave()
@@ -236,7 +235,8 @@ fn the_rest_meets_what_proxmox_can_show() -> Result<()> {
             lab.round_trip(&gateway, "team").with_context(|| format!("{what}: {answer}"))?;
         }
     }
-    for (call, fault) in ["pct destroy"].iter().flat_map(|call| faults.iter().map(move |fault| (call, fault))) {
+    for (call, fault) in ["pct destroy"].iter().flat_map(|call| faults.iter().map(move |fault| (call, fault)))
+    {
         let what = format!("delete with {fault} at {call}");
         lab.node().fault(&format!("1 {fault} {call}"))?;
         let answer = lab.host(["delete", "team"])?;

@@ -32,7 +32,10 @@ fn every_verb(release: &str) -> Result<()> {
     let id = node.guest_id("team")?;
     let config = node.node().machine(id)?;
     println!("{config}");
-    expects(&config, &["agent: enabled=1", "ciupgrade: 0", "tags: smbgateway", "virtiofs0: ", "memory: 640", "name: team"])?;
+    expects(
+        &config,
+        &["agent: enabled=1", "ciupgrade: 0", "tags: smbgateway", "virtiofs0: ", "memory: 640", "name: team"],
+    )?;
     let mapping = std::fs::read_to_string(node.node().stored("mapping/directory.cfg"))?;
     ensure!(mapping.contains(&gateway.path.display().to_string()), "no mapping: {mapping}");
     let status = node.status("team")?;
@@ -72,8 +75,10 @@ fn a_volume_as_the_disk() -> Result<()> {
     // a volume that belongs to no guest of ours, so that it outlives the gateway
     node.node().line("pvesm alloc local 9999 vm-9999-disk-0.raw 1G --format raw")?.ok()?;
     let password = node.password_file()?;
-    let args = ["create", "team", "--volume", "local:9999/vm-9999-disk-0.raw", "--format", "--ip", "10.10.10.11/24"];
-    let args = args.into_iter().chain(lab::SMALL_MACHINE).chain(["--user", "alice", "--password-file", &password]);
+    let args =
+        ["create", "team", "--volume", "local:9999/vm-9999-disk-0.raw", "--format", "--ip", "10.10.10.11/24"];
+    let args =
+        args.into_iter().chain(lab::SMALL_MACHINE).chain(["--user", "alice", "--password-file", &password]);
     node.host(args)?.ok()?;
     let gateway = node.gateway("team")?;
     let client = node.client(&gateway, "team")?;

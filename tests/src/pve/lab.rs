@@ -8,8 +8,8 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use smbgw_command::{Command, Interrupt, wait_until};
 
-use crate::lab::{PASSWORD, find_address, strings};
 use super::{Call, PveNode};
+use crate::lab::{PASSWORD, find_address, strings};
 use crate::{Answer, Client, Gateway, Product, Snapshot, environment, files};
 
 static ONE: Mutex<()> = Mutex::new(());
@@ -70,6 +70,8 @@ impl NodeLab {
         }
         let file = template(&lab.product)?.display().to_string();
         for index in 0..lab.nodes.len() {
+            // the directories that all gateways of a node have in common are no leftovers
+            lab.host_on(index, ["doctor", "--fix"])?;
             lab.host_on(index, ["template", "install", &file])?.ok()?;
         }
         lab.node().forget_calls()?;
