@@ -122,15 +122,18 @@ fn every_trouble_has_its_own_error() -> Result<()> {
     healthy(&lab, &gateway)?;
 
     println!("-- the guest agent hung");
-    // it stops itself, after the answer has gone out, and comes back a while later
+    // it stops itself, after the answer has gone out, and comes back when it was waited for in vain
     lab.in_guest(
         "team",
-        "systemd-run --no-block --collect sh -c 'sleep 2; pkill -STOP -x qemu-ga; sleep 45; pkill -CONT -x qemu-ga'",
+        "systemd-run --no-block --collect sh -c 'sleep 2; pkill -STOP -x qemu-ga; sleep 200; pkill -CONT -x qemu-ga'",
     )?
     .ok()?;
     std::thread::sleep(Duration::from_secs(8));
     says(&lab, "does not answer")?;
     refuses(&lab, "guest-agent-hung")?;
+    wait_until("the guest agent to go on", Duration::from_secs(240), &Interrupt::new(), || {
+        status(&lab).ok().filter(|said| said["ready"] == true)
+    })?;
     healthy(&lab, &gateway)?;
 
     println!("-- the guest agent ended in the guest");

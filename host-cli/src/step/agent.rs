@@ -22,6 +22,9 @@ const MACHINE_UP: u64 = 600;
 const POLITE: Duration = Duration::from_secs(4);
 /// So long before that, a machine whose boot does not come to smbd is told what it should run all the same.
 const GIVE_UP: Duration = Duration::from_secs(60);
+/// So long a guest agent may be there without an answer: a guest that boots on a busy node has moments of that, one that stays
+/// so hangs.
+const HUNG: Duration = Duration::from_secs(120);
 /// Time for smbd to accept connections.
 const SMBD_UP: Duration = Duration::from_secs(30);
 
@@ -56,6 +59,7 @@ impl Action for AwaitAgent {
         let patience = Duration::from_secs(self.patience_s);
         let (start, slow) = (Instant::now(), self.patience_s >= MACHINE_UP);
         let mut due = start;
+        let mut hung = None;
         let answered = wait_until("the agent", patience, &world.interrupt, || {
             if slow && Instant::now() < due {
                 return None;
@@ -63,11 +67,17 @@ impl Action for AwaitAgent {
             asked += 1;
             let answer = agent.health();
             due = Instant::now() + POLITE;
+            if matches!(&answer, Err(error) if error.code == "guest-agent-hung") {
+                hung.get_or_insert_with(Instant::now);
+            } else {
+                hung = None;
+            }
             match answer {
                 // a container is there in a moment, and its agent waits itself
                 Ok(health) if slow && boots(&health.smbd) && start.elapsed() + GIVE_UP < patience => None,
                 Ok(_) => Some(Ok(())),
                 // no socket yet, or nobody listens yet; a guest that boots may be too busy to answer
+                Err(error) if hung.is_some_and(|since| since.elapsed() >= HUNG) => Some(Err(error)),
                 Err(error) if COMING.contains(&error.code) => {
                     let gone = asked.is_multiple_of(20)
                         && matches!(

@@ -1,4 +1,4 @@
-//! Moving a guest aside, so that a deletion can still be taken back.
+//! Setting a guest aside, so that a deletion can still be taken back.
 
 use serde::{Deserialize, Serialize};
 use smbgw_api::GatewayName;
@@ -7,7 +7,7 @@ use super::Action;
 use crate::Result;
 use crate::world::World;
 
-/// Moves the stopped guest aside.
+/// Sets the stopped guest aside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retire {
     /// Gateway.
@@ -20,7 +20,7 @@ impl Action for Retire {
     const NAME: &'static str = "retire";
 
     fn describe(&self) -> String {
-        "move the guest aside".to_owned()
+        "set the guest aside".to_owned()
     }
 
     fn perform(&self, world: &World) -> Result<()> {
