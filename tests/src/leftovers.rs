@@ -256,6 +256,10 @@ fn walk(directory: &Path, found: &mut BTreeSet<String>) {
         if state && (skipped(NOT_OURS) || skipped(INSIDE) || text.ends_with(".log")) {
             continue;
         }
+        // what LXC has said of a node's container
+        if text.contains("/pve/") && text.contains("/lxc/") && text.ends_with("/log") {
+            continue;
+        }
         let volume = VOLUMES.iter().any(|part| text.contains(part));
         if volume
             && path

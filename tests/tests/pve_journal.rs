@@ -116,12 +116,14 @@ fn delete_survives(release: &str) -> Result<()> {
     let case = Case::new(&lab, words("delete team"), Some(gateway))?;
     let labels = case.labels()?;
     let (last, others) = labels.split_last().context("no steps")?;
+    // the last one that can be taken back
+    let point = others.last().context("no steps")?;
     for label in others {
         case.faulted(&format!("fail@{label}"), None)?;
         case.faulted(&format!("kill-before@{label}"), Some(-9))?;
         case.faulted(&format!("kill-after@{label}"), Some(-9))?;
-        case.faulted(&format!("fail@{last},undo-fail@{label}"), Some(6))?;
-        case.faulted(&format!("fail@{last},undo-kill@{label}"), Some(-9))?;
+        case.faulted(&format!("fail@{point},undo-fail@{label}"), Some(6))?;
+        case.faulted(&format!("fail@{point},undo-kill@{label}"), Some(-9))?;
     }
     // past the point of no return a recovery goes on to the end
     let killed = lab.host_with_fault(&format!("kill-after@{last}"), case.args())?;
@@ -206,6 +208,7 @@ fn create_meets_what_proxmox_can_show_on_9_2() -> Result<()> {
 }
 
 #[test]
+#[ignore = "the same as on 9.2 with the other id map: cargo xtask test --thorough"]
 fn create_meets_what_proxmox_can_show_on_8_4() -> Result<()> {
     create_meets_what_proxmox_can_show("8.4")
 }
