@@ -133,7 +133,7 @@ pub fn plan(
     }
     if was != wanted || remount || !with_password.is_empty() {
         // it may have been started a moment ago, here or by somebody else
-        steps.push(AwaitAgent::of(&new.guest).into());
+        steps.push(AwaitAgent { booted: !remount, ..AwaitAgent::of(&new.guest) }.into());
     }
     if was != wanted || remount {
         steps.push(

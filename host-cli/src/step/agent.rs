@@ -22,8 +22,8 @@ const MACHINE_UP: u64 = 600;
 const POLITE: Duration = Duration::from_secs(4);
 /// So long before that, a machine whose boot does not come to smbd is told what it should run all the same.
 const GIVE_UP: Duration = Duration::from_secs(60);
-/// So long a guest agent may be there without an answer: a guest that boots on a busy node has moments of that, one that stays
-/// so hangs.
+/// So long a guest that has booted may be without an answer of its guest agent: on a busy node it has moments of that, one that
+/// stays so hangs. While it boots, nobody can tell the two apart.
 const HUNG: Duration = Duration::from_secs(120);
 /// Time for smbd to accept connections.
 const SMBD_UP: Duration = Duration::from_secs(30);
@@ -35,13 +35,16 @@ pub struct AwaitAgent {
     pub gateway: GatewayName,
     /// How long, in seconds.
     pub patience_s: u64,
+    /// The guest was not started by the same operation: it has most likely booted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub booted: bool,
 }
 
 impl AwaitAgent {
-    /// As long as this guest may take.
+    /// As long as this guest may take from its start.
     pub fn of(guest: &GuestPlan) -> Self {
         let patience_s = if guest.is_machine() { MACHINE_UP } else { CONTAINER_UP };
-        Self { gateway: guest.name.clone(), patience_s }
+        Self { gateway: guest.name.clone(), patience_s, booted: false }
     }
 }
 
@@ -77,7 +80,9 @@ impl Action for AwaitAgent {
                 Ok(health) if slow && boots(&health.smbd) && start.elapsed() + GIVE_UP < patience => None,
                 Ok(_) => Some(Ok(())),
                 // no socket yet, or nobody listens yet; a guest that boots may be too busy to answer
-                Err(error) if hung.is_some_and(|since| since.elapsed() >= HUNG) => Some(Err(error)),
+                Err(error) if self.booted && hung.is_some_and(|since| since.elapsed() >= HUNG) => {
+                    Some(Err(error))
+                }
                 Err(error) if COMING.contains(&error.code) => {
                     let gone = asked.is_multiple_of(20)
                         && matches!(
@@ -151,7 +156,8 @@ impl Action for Configure {
         match &self.old {
             Some(old) => {
                 // the undo of a stop has just started it
-                AwaitAgent { gateway: self.gateway.clone(), patience_s: self.patience_s }.perform(world)?;
+                let (gateway, patience_s) = (self.gateway.clone(), self.patience_s);
+                AwaitAgent { gateway, patience_s, booted: false }.perform(world)?;
                 world.agent(&self.gateway)?.configure(old).map(drop)
             }
             None => Ok(()),
