@@ -110,19 +110,30 @@ fn network(sim: &Sim, config: &Config) -> String {
             }
         }
     }
-    text.push_str("    - type: nameserver\n      address:\n");
-    for server in
-        config.get("nameserver").unwrap_or_default().split([' ', ',']).filter(|server| !server.is_empty())
-    {
-        text.push_str(&format!("      - '{server}'\n"));
+    let (servers, domains) = dns(config, &fs::read_to_string("/etc/resolv.conf").unwrap_or_default());
+    if servers.is_empty() && domains.is_empty() {
+        return text;
     }
-    text.push_str("      search:\n");
-    for domain in
-        config.get("searchdomain").unwrap_or_default().split([' ', ',']).filter(|domain| !domain.is_empty())
-    {
-        text.push_str(&format!("      - '{domain}'\n"));
+    text.push_str("    - type: nameserver\n");
+    for (key, list) in [("address", servers), ("search", domains)] {
+        if !list.is_empty() {
+            text.push_str(&format!("      {key}:\n"));
+            list.iter().for_each(|entry| text.push_str(&format!("      - '{entry}'\n")));
+        }
     }
     text
+}
+
+/// Name servers and search domains: those of the machine, else the node's own (resolv.conf(5)).
+fn dns(config: &Config, node: &str) -> (Vec<String>, Vec<String>) {
+    let split = |text: &str| -> Vec<String> {
+        text.split([' ', ',', '\t']).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    };
+    let of_node = |key: &str| -> Vec<String> {
+        node.lines().filter_map(|line| line.trim().strip_prefix(key)).flat_map(split).collect()
+    };
+    let take = |key: &str, line: &str| config.get(key).map_or_else(|| of_node(line), split);
+    (take("nameserver", "nameserver "), take("searchdomain", "search "))
 }
 
 /// Writes the disk of a machine that has one; gives the drive as it is then.
