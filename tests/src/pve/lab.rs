@@ -63,6 +63,8 @@ impl NodeLab {
         // as people set it up who keep guests there
         let content = "content vztmpl,iso,backup,rootdir,images,import,snippets";
         lab.node().storage("dir", "local", &["path /var/lib/vz", content])?;
+        // it is there for good once there was a mapping
+        std::fs::write(lab.node().stored("mapping/directory.cfg"), "")?;
         let program = PathBuf::from(lab.product.program("pve-smbgateway"));
         for node in &lab.nodes {
             node.install(&program, PROGRAM)?;
