@@ -134,7 +134,7 @@ fn delete_survives(release: &str) -> Result<()> {
 }
 
 #[test]
-#[ignore = "many minutes of restarts: cargo xtask test --thorough"]
+#[ignore = "known to fail at one of its faults, not understood yet: cargo xtask test --thorough"]
 fn delete_survives_on_9_2() -> Result<()> {
     delete_survives("9.2")
 }
@@ -216,7 +216,7 @@ fn create_meets_what_proxmox_can_show_on_8_4() -> Result<()> {
 
 /// A gateway that is there meets them in a change, in being stopped and started, and in its deletion.
 #[test]
-#[ignore = "many minutes of restarts: cargo xtask test --thorough"]
+#[ignore = "not seen to its end yet: cargo xtask test --thorough"]
 fn the_rest_meets_what_proxmox_can_show() -> Result<()> {
     let lab = NodeLab::enter("9.2")?;
     let gateway = lab.create("team", "10.10.10.11/24", &[])?;
