@@ -197,6 +197,7 @@ impl Registry {
         if section.get("node").is_none() {
             section.set("node", node);
         }
+        write(section, record)?;
         // its deletion is being taken back: the guest is still there
         if section.get("vmid").is_none()
             && let Some(retired) = retired
@@ -204,7 +205,7 @@ impl Registry {
             section.set("node", retired.node);
             section.set("vmid", retired.id.to_string());
         }
-        write(section, record)
+        Ok(())
     }
 
     /// Notes where a gateway's guest is.
