@@ -11,6 +11,7 @@ pub struct Paths {
     log: PathBuf,
     cluster: PathBuf,
     container_locks: PathBuf,
+    machine_sockets: PathBuf,
 }
 
 impl Default for Paths {
@@ -20,6 +21,7 @@ impl Default for Paths {
             log: "/var/log/pve-smbgateway".into(),
             cluster: "/etc/pve".into(),
             container_locks: "/run/lock/lxc".into(),
+            machine_sockets: "/run/qemu-server".into(),
         }
     }
 }
@@ -32,6 +34,7 @@ impl Paths {
             log: root.join("log"),
             cluster: root.join("pve"),
             container_locks: root.join("lock"),
+            machine_sockets: root.join("qemu-server"),
         }
     }
 
@@ -68,6 +71,11 @@ impl Paths {
     /// Where Proxmox VE has the locks of containers' configurations (PVE 8.4 and 9.2, pve-container).
     pub fn container_locks(&self) -> &Path {
         &self.container_locks
+    }
+
+    /// Where Proxmox VE has the guest agent's channel of a virtual machine (PVE 8.4 and 9.2, qemu-server).
+    pub fn guest_agent(&self, id: u32) -> PathBuf {
+        self.machine_sockets.join(format!("{id}.qga"))
     }
 
     /// Directory that holds the agent's socket of one gateway. Outlives a reboot, or the gateway would not start.

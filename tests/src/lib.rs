@@ -37,6 +37,6 @@ pub use environment::Environment;
 pub use lab::{Gateway, Lab};
 pub use leftovers::Snapshot;
 pub use product::{Answer, Product};
-pub use pve::{NodeLab, PveNode};
+pub use pve::{FaultCase, NodeLab, PveNode};
 pub use qemu::Machine;
 pub use smb::Client;

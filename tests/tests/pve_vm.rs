@@ -18,15 +18,21 @@ fn expects(config: &str, lines: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// Calls of one verb, told and counted.
+fn counted(node: &NodeLab, what: &str, at_most: usize) -> Result<()> {
+    let calls = node.calls()?;
+    println!("{what}: {} calls: {}", calls.len(), calls.join(", "));
+    ensure!(calls.len() <= at_most, "{what} made {} calls: {}", calls.len(), calls.join(", "));
+    node.node().forget_calls()
+}
+
 fn every_verb(release: &str) -> Result<()> {
     let node = NodeLab::enter_vm(release)?;
-    let gateway = node.create("team", "10.10.10.11/24", &lab::SMALL_MACHINE)?;
-    let calls = node.calls()?;
-    // the status that the test asks for is not part of it
-    let boots = calls.iter().filter(|call| call.starts_with("qm guest")).count();
-    let create: Vec<_> = calls.iter().filter(|call| !call.starts_with("qm guest")).cloned().collect();
-    println!("create on {release}: {} calls and {boots} to the agent: {}", create.len(), create.join(", "));
-    ensure!(create.len() <= 8 + 1, "create made {} calls: {}", create.len(), create.join(", "));
+    let mut args = node.create_arguments("team", "10.10.10.11/24")?;
+    args.extend(lab::SMALL_MACHINE.map(str::to_owned));
+    node.host(args.iter().map(String::as_str))?.ok()?;
+    counted(&node, &format!("create on {release}"), 8)?;
+    let gateway = node.gateway("team")?;
     node.round_trip(&gateway, "team")?;
 
     let id = node.guest_id("team")?;
@@ -40,6 +46,24 @@ fn every_verb(release: &str) -> Result<()> {
     ensure!(mapping.contains(&gateway.path.display().to_string()), "no mapping: {mapping}");
     let status = node.status("team")?;
     ensure!(status["ready"] == true && status["mode"] == "vm" && status["state"] == "running", "{status}");
+
+    // what it is can be applied again
+    let show = node.node().command("/usr/bin/pve-smbgateway").args(["show", "team"]);
+    let manifest = node.directory().join("team.yaml");
+    let spec = smbgw_lab::Answer::of(&show)?.ok()?.stdout;
+    std::fs::write(&manifest, &spec)?;
+    let again = node.host(["apply", "-f", &manifest.display().to_string()])?.ok()?.data()?;
+    ensure!(again["changed"] == false, "{again}");
+
+    // another memory, by `set` and back by `apply`: each a restart
+    node.node().forget_calls()?;
+    node.host(["set", "team", "--vm-memory", "768M"])?.ok()?;
+    counted(&node, "set", 7)?;
+    expects(&node.node().machine(id)?, &["memory: 768"])?;
+    node.round_trip(&gateway, "team")?;
+    let again = node.host(["apply", "-f", &manifest.display().to_string()])?.ok()?.data()?;
+    ensure!(again["changed"] == true, "{again}");
+    expects(&node.node().machine(id)?, &["memory: 640"])?;
 
     let more = node.data("more")?.display().to_string();
     node.host(["share", "add", "team", "more", "--path", &more, "--grant"])?.ok()?;

@@ -19,6 +19,8 @@ const ASK: Duration = Duration::from_secs(12);
 const WORK: Duration = Duration::from_secs(45);
 /// For a job of a mount: its own `TimeoutSec`, and once more until systemd gives up a process that cannot be killed.
 const MOUNTS: Duration = Duration::from_secs(70);
+/// For a job while the machine boots: it waits in the queue for what comes before it, under emulation for minutes.
+const BOOT: Duration = Duration::from_secs(240);
 /// How long a machine may take from our start, which is early, to its bus.
 const BOOTS: Duration = Duration::from_secs(120);
 /// How long the bus may take to appear: the agent starts before it.
@@ -43,6 +45,10 @@ trait Manager {
     fn stop_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
     /// Reads all unit files again.
     fn reload(&self) -> zbus::Result<()>;
+
+    /// `initializing` and `starting` until the boot has ended.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn system_state(&self) -> zbus::Result<String>;
 
     /// A job ended; `result` is `done` when all is well.
     #[zbus(signal)]
@@ -90,13 +96,10 @@ impl Services for Systemd {
 
     fn run(&self, unit: &str, job: Job) -> Result<()> {
         let limit = if unit.ends_with(".mount") { MOUNTS } else { WORK };
-        let work = async { tokio::time::timeout(limit, run(unit, job)).await };
         let result = self
             .runtime
-            .block_on(work)
-            .map_err(|_| {
-                samba(format!("systemd's {job} of {unit} did not end within {} s", limit.as_secs()))
-            })?
+            .block_on(in_time(limit, run(unit, job)))
+            .ok_or_else(|| samba(format!("systemd's {job} of {unit} did not end in time")))?
             .map_err(|error| internal(format!("asking systemd for a {job} of {unit}: {error}")))?;
         match result.as_str() {
             "done" => Ok(()),
@@ -124,6 +127,27 @@ impl Services for Systemd {
             .map_err(|_| internal(format!("systemd did not read its units within {} s", WORK.as_secs())))?
             .map_err(|error| internal(format!("asking systemd to read its units: {error}")))
     }
+}
+
+/// Waits for a job: its limit, and longer as long as the machine boots.
+async fn in_time<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+    let start = tokio::time::Instant::now();
+    let mut work = std::pin::pin!(work);
+    loop {
+        if let Ok(result) = tokio::time::timeout(limit, &mut work).await {
+            return Some(result);
+        }
+        if start.elapsed() >= BOOT || !boots().await {
+            return None;
+        }
+    }
+}
+
+/// Whether the boot has not ended.
+async fn boots() -> bool {
+    let ask = async { ManagerProxy::new(&connect().await?).await?.system_state().await };
+    let answer = tokio::time::timeout(ASK, ask).await;
+    matches!(answer, Ok(Ok(state)) if matches!(state.as_str(), "initializing" | "starting"))
 }
 
 /// Connects to the system bus, as soon as there is one.

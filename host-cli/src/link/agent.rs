@@ -34,6 +34,14 @@ impl Agent {
         self.link.slack()
     }
 
+    /// Whether the way to it is open, at the least cost.
+    ///
+    /// # Errors
+    /// As [`Link::reach`].
+    pub fn reach(&self) -> Result<()> {
+        self.link.reach()
+    }
+
     /// Whether the gateway serves.
     ///
     /// # Errors

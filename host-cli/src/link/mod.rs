@@ -50,6 +50,15 @@ pub trait Link: Send + Sync {
     /// [`guest_agent::GuestExec::exec`].
     fn request(&self, request: &Request) -> Result<Response>;
 
+    /// Whether the way to the agent is open, as far as that can be found out without a request: one to a virtual machine
+    /// runs a program in it.
+    ///
+    /// # Errors
+    /// As [`Link::request`].
+    fn reach(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// How many times longer than in a container things may take at the other end.
     fn slack(&self) -> u32 {
         1

@@ -133,7 +133,8 @@ pub fn plan(
     }
     if was != wanted || remount || !with_password.is_empty() {
         // it may have been started a moment ago, here or by somebody else
-        steps.push(AwaitAgent { booted: !remount, ..AwaitAgent::of(&new.guest) }.into());
+        let awaited = if remount { AwaitAgent::to_configure(&new.guest) } else { AwaitAgent::of(&new.guest) };
+        steps.push(AwaitAgent { booted: !remount, ..awaited }.into());
     }
     if was != wanted || remount {
         steps.push(

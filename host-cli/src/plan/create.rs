@@ -13,7 +13,7 @@ use crate::record::{
 };
 use crate::step::{
     AwaitAgent, ClaimDisk, Configure, CreateGuest, EnsureNetwork, Grant, MakeLink, MakePlace, Probe, Prove,
-    Ready, SetPasswords, Start, Step, WriteRecord,
+    SetPasswords, Start, Step, WriteRecord,
 };
 use crate::storage::access;
 use crate::{Error, Result};
@@ -87,7 +87,7 @@ pub fn plan(
     steps.push(CreateGuest { guest: guest.clone(), by_hand: by_hand(ByHand::Guest(&name)) }.into());
     steps.extend(grants(&creating.spec, observed)?);
     steps.push(Start { by_hand: by_hand(ByHand::Running(&guest)), guest: guest.clone() }.into());
-    let awaited = AwaitAgent::of(&guest);
+    let awaited = AwaitAgent::to_configure(&guest);
     steps.push(awaited.clone().into());
     steps.push(
         Configure { gateway: name.clone(), new: desired, old: None, patience_s: awaited.patience_s }.into(),
@@ -98,7 +98,6 @@ pub fn plan(
         );
     }
     steps.extend(proofs(&creating.spec, entropy));
-    steps.push(Ready { gateway: name.clone() }.into());
     let active = Record { state: RecordState::Active, ..creating.clone() };
     steps.push(WriteRecord { new: active, old: Some(creating), by_hand: Vec::new() }.into());
     Ok(Plan { verb: "create", target: name.to_string(), steps, notes, details: map.explanation })

@@ -18,8 +18,12 @@ use crate::{Error, Result};
 const CONTAINER_UP: u64 = 30;
 /// Time for one in a virtual machine: under emulation and load, minutes.
 const MACHINE_UP: u64 = 600;
-/// Time between two questions to an emulated machine that boots: each runs a program in it, and slows it down.
+/// Time between two requests to an emulated machine that boots: each runs a program in it, and slows it down.
 const POLITE: Duration = Duration::from_secs(4);
+/// Time between two looks at whether its guest agent is up, which are nothing to it.
+const AGAIN: Duration = Duration::from_secs(1);
+/// Time for the agent of a machine whose guest agent is up.
+const FOLLOWS: Duration = Duration::from_secs(120);
 /// So long before that, a machine whose boot does not come to smbd is told what it should run all the same.
 const GIVE_UP: Duration = Duration::from_secs(60);
 /// So long a guest that has booted may be without an answer of its guest agent: on a busy node it has moments of that, one that
@@ -38,13 +42,22 @@ pub struct AwaitAgent {
     /// The guest was not started by the same operation: it has most likely booted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub booted: bool,
+    /// It is enough that the way to the agent is open: what comes next waits for the rest of the boot itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub way_only: bool,
 }
 
 impl AwaitAgent {
     /// As long as this guest may take from its start.
     pub fn of(guest: &GuestPlan) -> Self {
         let patience_s = if guest.is_machine() { MACHINE_UP } else { CONTAINER_UP };
-        Self { gateway: guest.name.clone(), patience_s, booted: false }
+        Self { gateway: guest.name.clone(), patience_s, booted: false, way_only: false }
+    }
+
+    /// Before it is configured: the agent of a machine waits for the boot in that, so that nobody has to ask it again and
+    /// again. A container is there in a moment.
+    pub fn to_configure(guest: &GuestPlan) -> Self {
+        Self { way_only: guest.is_machine(), ..Self::of(guest) }
     }
 }
 
@@ -68,8 +81,13 @@ impl Action for AwaitAgent {
                 return None;
             }
             asked += 1;
-            let answer = agent.health();
-            due = Instant::now() + POLITE;
+            let way = agent.reach();
+            due = Instant::now() + if way.is_ok() { POLITE } else { AGAIN };
+            let answer = match way {
+                Ok(()) if self.way_only => return Some(Ok(())),
+                Ok(()) => agent.health(),
+                Err(error) => Err(error),
+            };
             if matches!(&answer, Err(error) if error.code == "guest-agent-hung") {
                 hung.get_or_insert_with(Instant::now);
             } else {
@@ -149,7 +167,7 @@ impl Action for Configure {
     }
 
     fn perform(&self, world: &World) -> Result<()> {
-        world.agent(&self.gateway)?.configure(&self.new).map(drop)
+        configure(world, &self.gateway, &self.new)
     }
 
     fn undo(&self, world: &World) -> Result<()> {
@@ -157,11 +175,40 @@ impl Action for Configure {
             Some(old) => {
                 // the undo of a stop has just started it
                 let (gateway, patience_s) = (self.gateway.clone(), self.patience_s);
-                AwaitAgent { gateway, patience_s, booted: false }.perform(world)?;
-                world.agent(&self.gateway)?.configure(old).map(drop)
+                let way_only = patience_s >= MACHINE_UP;
+                AwaitAgent { gateway, patience_s, booted: false, way_only }.perform(world)?;
+                configure(world, &self.gateway, old)
             }
             None => Ok(()),
         }
+    }
+}
+
+/// Gives the agent a desired state. In a machine, the guest agent may be up before the agent is.
+fn configure(world: &World, gateway: &GatewayName, state: &DesiredState) -> Result<()> {
+    let agent = world.agent(gateway)?;
+    if agent.slack() == 1 {
+        return agent.configure(state).map(drop);
+    }
+    let (mut due, mut last) = (Instant::now(), None);
+    let answered = wait_until("the agent", FOLLOWS, &world.interrupt, || {
+        if Instant::now() < due {
+            return None;
+        }
+        let answer = agent.configure(state);
+        due = Instant::now() + POLITE;
+        match answer {
+            Err(error) if COMING.contains(&error.code) => {
+                last = Some(error);
+                None
+            }
+            other => Some(other.map(drop)),
+        }
+    });
+    match (answered, last) {
+        (Ok(result), _) => result,
+        (Err(WaitError::TimedOut { .. }), Some(last)) => Err(last),
+        (Err(error), _) => Err(error.into()),
     }
 }
 

@@ -39,7 +39,7 @@ pub enum Fault {
     HangAfter,
     /// The id is taken between the question for a free one and the call.
     Taken,
-    /// The guest agent does not answer.
+    /// The guest agent does not answer; at `qm start`, the guest has none.
     NoAgent,
     /// What the guest agent was told to run does not end in time.
     AgentTimeout,

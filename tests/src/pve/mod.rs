@@ -2,10 +2,12 @@
 //!
 //! * [`cases`]: what their own tests have in common
 //! * [`lab`]: [`NodeLab`], the product on them
+//! * [`journal`]: commands that meet faults there
 //!
 //! All nodes share the lab's network, with the bridge `vmbr0`, and nodes of one cluster share its `/etc/pve`.
 
 pub mod cases;
+pub mod journal;
 pub mod lab;
 
 use std::fs;
@@ -18,6 +20,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use smbgw_command::{Command, Interrupt, wait_until};
 
+pub use self::journal::FaultCase;
 pub use self::lab::NodeLab;
 use crate::{Answer, Product, Snapshot};
 

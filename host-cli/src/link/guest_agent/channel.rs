@@ -30,18 +30,26 @@ const DELIMITER: u8 = 0xff;
 /// An open, synchronised channel. Held only while a request runs: backups and shutdowns need it, too.
 pub struct Channel {
     lines: Lines,
-    _turn: File,
+    _turn: Option<File>,
 }
 
 impl Channel {
-    /// Opens the channel and makes sure that an agent listens. What earlier clients left behind is skipped.
+    /// Opens the channel and makes sure that an agent listens. What earlier clients left behind is skipped. `lock` is a file
+    /// of ours by which we take turns, so that two of us do not wait for each other in QEMU's queue.
     ///
     /// # Errors
-    /// Code `guest-agent-silent` when nobody answers, `guest-agent-busy` when another request has it all the time.
-    pub fn open(socket: &Path, deadline: Instant) -> Result<Self> {
-        let turn = turn(socket, deadline)?;
+    /// Code `guest-agent-silent` when nobody answers, `guest-agent-busy` when another request has it all the time,
+    /// `guest-stopped` when there is no QEMU at the other end.
+    pub fn open(socket: &Path, lock: Option<&Path>, deadline: Instant) -> Result<Self> {
+        let turn = lock.map(|lock| turn(lock, deadline)).transpose()?;
         let sync_by = deadline.min(Instant::now() + SYNC);
-        let mut channel = Self { lines: Lines::connect(socket, sync_by).map_err(silent)?, _turn: turn };
+        let lines = Lines::connect(socket, sync_by).map_err(|error| match error.kind() {
+            ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
+                Error::infrastructure("guest-stopped", "nobody holds the guest agent's channel").source(error)
+            }
+            _ => silent(error),
+        })?;
+        let mut channel = Self { lines, _turn: turn };
         let id = (crate::world::random()? >> 80) as u64;
         let sync = json!({ "execute": "guest-sync-delimited", "arguments": { "id": id } });
         let mut message = vec![DELIMITER];
@@ -135,16 +143,9 @@ impl Channel {
     }
 }
 
-/// Our turn at the channel: a lock beside the socket, so that two of us do not wait for each other in QEMU's queue.
-fn turn(socket: &Path, deadline: Instant) -> Result<File> {
-    let path = socket.with_extension("lock");
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
-        .map_err(silent)?;
+fn turn(path: &Path, deadline: Instant) -> Result<File> {
+    let file =
+        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path).map_err(silent)?;
     let left = deadline.saturating_duration_since(Instant::now());
     let locked = wait_until("the guest agent's channel", left, &Interrupt::new(), || {
         flock(&file, FlockOperation::NonBlockingLockExclusive).ok()
@@ -232,6 +233,10 @@ mod tests {
         Instant::now() + Duration::from_millis(800)
     }
 
+    fn open(path: &Path) -> Result<Channel> {
+        Channel::open(path, Some(&path.with_extension("lock")), soon())
+    }
+
     const TRUE: Program = Program { path: String::new(), args: Vec::new(), input: Vec::new() };
 
     #[test]
@@ -248,7 +253,7 @@ mod tests {
                 _ => b"{\"return\": {\"exited\": true, \"exitcode\": 3, \"out-data\": \"aGk=\"}}\n".to_vec(),
             })
         });
-        let ran = Channel::open(&path, soon()).unwrap().exec(&TRUE).unwrap();
+        let ran = open(&path).unwrap().exec(&TRUE).unwrap();
         assert_eq!((ran.code, ran.output.as_slice(), ran.truncated), (Some(3), &b"hi"[..], false));
     }
 
@@ -274,25 +279,34 @@ mod tests {
                     _ => sync(message),
                 })
             });
-            assert_eq!(Channel::open(&path, soon()).unwrap().exec(&TRUE).unwrap_err().code, code);
+            assert_eq!(open(&path).unwrap().exec(&TRUE).unwrap_err().code, code);
         }
     }
 
     #[test]
     fn silence_has_a_deadline() {
         let (_directory, path) = guest(b"noise", |_| None);
-        assert_eq!(Channel::open(&path, soon()).map(drop).unwrap_err().code, "guest-agent-silent");
+        assert_eq!(open(&path).map(drop).unwrap_err().code, "guest-agent-silent");
         let (_directory, path) =
             guest(b"", |message| (message["execute"] == "guest-sync-delimited").then(|| sync(message)));
-        let error = Channel::open(&path, soon()).unwrap().exec(&TRUE).unwrap_err();
+        let error = open(&path).unwrap().exec(&TRUE).unwrap_err();
         assert_eq!(error.code, "guest-agent-silent");
+    }
+
+    #[test]
+    fn no_machine_is_no_silence() {
+        let (directory, path) = guest(b"", |_| None);
+        assert_eq!(open(&directory.path().join("none")).map(drop).unwrap_err().code, "guest-stopped");
+        drop(std::fs::remove_file(&path));
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        assert_eq!(open(&path).map(drop).unwrap_err().code, "guest-stopped");
     }
 
     #[test]
     fn one_request_at_a_time() {
         let (_directory, path) = guest(b"", |message| Some(sync(message)));
-        let first = Channel::open(&path, soon()).unwrap();
-        assert_eq!(Channel::open(&path, soon()).map(drop).unwrap_err().code, "guest-agent-busy");
+        let first = open(&path).unwrap();
+        assert_eq!(open(&path).map(drop).unwrap_err().code, "guest-agent-busy");
         drop(first);
     }
 
@@ -301,9 +315,6 @@ mod tests {
         let (_directory, path) = guest(b"", |message| {
             Some(if message["execute"] == "guest-exec" { b"[1, 2\n".to_vec() } else { sync(message) })
         });
-        assert_eq!(
-            Channel::open(&path, soon()).unwrap().exec(&TRUE).unwrap_err().code,
-            "guest-agent-garbage"
-        );
+        assert_eq!(open(&path).unwrap().exec(&TRUE).unwrap_err().code, "guest-agent-garbage");
     }
 }

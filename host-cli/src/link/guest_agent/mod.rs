@@ -55,6 +55,12 @@ pub trait GuestExec: Send + Sync {
     /// Codes `guest-stopped`, `guest-agent-starting`, `guest-agent-absent`, `guest-agent-hung`, `guest-frozen`,
     /// `guest-exec-failed`, and those of a machine that stands still.
     fn exec(&self, program: &Program, deadline: Instant) -> Result<Ran>;
+
+    /// Whether the guest agent answers; nothing is run in the guest.
+    ///
+    /// # Errors
+    /// As [`Self::exec`].
+    fn ping(&self) -> Result<()>;
 }
 
 /// Link to the agent of a virtual machine.
@@ -91,6 +97,10 @@ impl<E: GuestExec> GuestAgentLink<E> {
 }
 
 impl<E: GuestExec> Link for GuestAgentLink<E> {
+    fn reach(&self) -> Result<()> {
+        self.guest.ping()
+    }
+
     /// An emulated machine on a loaded node.
     fn slack(&self) -> u32 {
         5
@@ -170,6 +180,10 @@ mod tests {
         fn exec(&self, program: &Program, _: Instant) -> Result<Ran> {
             self.seen.lock().unwrap().push(program.clone());
             Ok(self.answers.lock().unwrap().pop().unwrap())
+        }
+
+        fn ping(&self) -> Result<()> {
+            Ok(())
         }
     }
 

@@ -1,4 +1,7 @@
 //! Programs in virtual machines, by `qm guest exec`, and what a guest agent's silence means.
+//!
+//! A machine that boots is asked for minutes whether it is up, and each `qm` takes a second of the node's time: that question
+//! goes to the guest agent's socket itself, which Proxmox VE, too, opens for each of its own and then leaves.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -11,11 +14,15 @@ use super::call::pvesh::Kind;
 use super::call::{Call, GuestId, qm};
 use super::config::file::GuestFile;
 use super::{Pve, failure};
+use crate::link::guest_agent::channel::Channel;
 use crate::link::guest_agent::{GuestExec, Program, Ran};
 use crate::{Error, Result};
 
 /// Time after which a guest agent that is not there will not come: an emulated machine takes minutes on a busy node.
 const BOOT: Duration = Duration::from_secs(540);
+
+/// Time for the guest agent to show that it is there.
+const PING: Duration = Duration::from_secs(6);
 
 /// A virtual machine of this node.
 pub(super) struct QmGuest {
@@ -113,8 +120,7 @@ impl QmGuest {
                 self.known().started = Instant::now().checked_sub(age);
                 Ok(())
             }
-            _ => Err(Error::infrastructure("guest-stopped", "the virtual machine does not run")
-                .hint(format!("start it: pve-smbgateway start {}", self.name))),
+            _ => Err(stopped(&self.name)),
         }
     }
 
@@ -161,4 +167,22 @@ impl GuestExec for QmGuest {
             truncated: answer.out_truncated == Some(1),
         })
     }
+
+    fn ping(&self) -> Result<()> {
+        let socket = self.platform.paths.guest_agent(self.file.id);
+        // only the one who starts it asks, and that is one operation at a time
+        let Err(silent) = Channel::open(&socket, None, Instant::now() + PING) else { return Ok(()) };
+        if silent.code == "guest-stopped" {
+            let runs = self.platform.ask(&self.file)?.status == "running";
+            // then its socket is elsewhere in this version, and `qm` has to be asked
+            return if runs { Ok(()) } else { Err(stopped(&self.name)) };
+        }
+        let starting = Error::infrastructure("guest-agent-starting", "the guest agent is not up yet");
+        Err(starting.hint("the virtual machine is booting; try again in a moment").source(silent))
+    }
+}
+
+fn stopped(name: &GatewayName) -> Error {
+    Error::infrastructure("guest-stopped", "the virtual machine does not run")
+        .hint(format!("start it: pve-smbgateway start {name}"))
 }

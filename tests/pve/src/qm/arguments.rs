@@ -6,6 +6,7 @@ use super::drive::{self, Drive};
 use super::monitor::RUN;
 use crate::config::Config;
 use crate::config::property::{keys, read};
+use crate::faults::Fault;
 use crate::refusal::{Refusal, Result};
 use crate::sim::Sim;
 use crate::storage::{allocate, volume};
@@ -107,7 +108,9 @@ pub fn qemu(
     if super::agent::enabled(config) {
         add("-chardev", &format!("socket,path={RUN}/{vmid}.qga,server=on,wait=off,id=qga0"));
         add("-device", "virtio-serial,id=qga0");
-        add("-device", "virtserialport,chardev=qga0,name=org.qemu.guest_agent.0");
+        if sim.fault != Some(Fault::NoAgent) {
+            add("-device", "virtserialport,chardev=qga0,name=org.qemu.guest_agent.0");
+        }
     }
     let boot = config.get("boot").and_then(|text| text.split("order=").nth(1)).unwrap_or("scsi0").to_owned();
     let order: Vec<&str> = boot.split([';', ',']).collect();

@@ -79,6 +79,11 @@ impl Files {
         self.directory.join("qga.sock")
     }
 
+    /// By which we take turns at it.
+    pub fn channel_lock(&self) -> PathBuf {
+        self.directory.join("qga.lock")
+    }
+
     /// There once the guest agent has answered in this run of the machine.
     pub fn seen(&self) -> PathBuf {
         self.directory.join("qga.seen")

@@ -13,6 +13,8 @@ use crate::{Error, Result};
 
 /// Time after which a guest agent that is not there will not come: an emulated machine takes a minute, several on a busy node.
 const BOOT: Duration = Duration::from_secs(540);
+/// Time for the guest agent to show that it is there.
+const PING: Duration = Duration::from_secs(6);
 /// Time for a word with QEMU.
 const WORD: Duration = Duration::from_secs(3);
 
@@ -25,6 +27,34 @@ pub(in super::super) struct Guest {
 impl Guest {
     pub(in super::super) fn new(platform: Standalone, name: GatewayName) -> Self {
         Self { platform, name }
+    }
+
+    /// The guest agent's channel, with an agent that answers; the cause, if not.
+    fn channel(&self, deadline: Instant) -> Result<Channel> {
+        self.look()?;
+        let files = self.platform.machine(&self.name);
+        Channel::open(&files.channel(), Some(&files.channel_lock()), deadline)
+    }
+
+    /// Notes that the guest agent has answered: tells one that has ended from one that is not up yet.
+    fn note(&self) {
+        let seen = self.platform.machine(&self.name).seen();
+        let _ = std::fs::OpenOptions::new().create(true).append(true).open(seen);
+    }
+
+    /// By [`Self::look`] it is there; then silence means that it does not react.
+    fn explain(&self, error: Error) -> Error {
+        match error.code {
+            "guest-agent-silent" => {
+                Error::infrastructure("guest-agent-hung", "the guest agent is there but does not answer")
+                    .hint(format!(
+                        "the guest hangs or is overloaded; pve-smbgateway stop {0} and start {0} restart it",
+                        self.name
+                    ))
+                    .source(error)
+            }
+            _ => error,
+        }
     }
 
     /// Looks at the machine from outside before anything is asked inside: each cause of silence is told at once.
@@ -64,25 +94,13 @@ impl Guest {
 
 impl GuestExec for Guest {
     fn exec(&self, program: &Program, deadline: Instant) -> Result<Ran> {
-        self.look()?;
-        let files = self.platform.machine(&self.name);
-        let ran = Channel::open(&files.channel(), deadline).and_then(|mut channel| channel.exec(program));
-        if ran.is_ok() {
-            // tells a guest agent that has ended from one that is not up yet
-            let _ = std::fs::OpenOptions::new().create(true).append(true).open(files.seen());
-        }
-        ran.map_err(|error| match error.code {
-            // it is there, by `look`, and does not react
-            "guest-agent-silent" => {
-                Error::infrastructure("guest-agent-hung", "the guest agent is there but does not answer")
-                    .hint(format!(
-                        "the guest hangs or is overloaded; pve-smbgateway stop {0} and start {0} restart it",
-                        self.name
-                    ))
-                    .source(error)
-            }
-            _ => error,
-        })
+        let ran = self.channel(deadline).and_then(|mut channel| channel.exec(program));
+        ran.inspect(|_| self.note()).map_err(|error| self.explain(error))
+    }
+
+    fn ping(&self) -> Result<()> {
+        let there = self.channel(Instant::now() + PING).map(drop);
+        there.inspect(|()| self.note()).map_err(|error| self.explain(error))
     }
 }
 

@@ -96,8 +96,8 @@ impl Standalone {
         if let GuestState::Running { .. } = self.machine_state(name)? {
             // one whose agent never came up has not served anybody: there is nothing to wait for
             let came_up = files.seen().exists();
-            let asked = came_up
-                .then(|| Channel::open(&files.channel(), Instant::now() + WORD).and_then(Channel::shut_down));
+            let word = || Channel::open(&files.channel(), Some(&files.channel_lock()), Instant::now() + WORD);
+            let asked = came_up.then(|| word().and_then(Channel::shut_down));
             if let Some(Err(error)) = &asked {
                 tracing::debug!(%error, "the guest agent cannot shut the machine down");
             }
