@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -34,6 +34,23 @@ pub struct Environment {
     keep: bool,
     /// Locked while the environment is in use: what has nobody's lock was left by a run that was killed.
     _lock: fs::File,
+}
+
+/// A program to run in an environment.
+#[derive(Debug, Clone, Copy)]
+pub struct Inside<'a> {
+    /// A program that calls [`furnish`] for `inside STAGE DIRECTORY NAME -- PROGRAM ARGUMENTS`.
+    pub runner: &'a Path,
+    /// The program.
+    pub program: &'a Path,
+    /// Its arguments.
+    pub args: &'a [OsString],
+    /// Variables that it has besides ours.
+    pub env: &'a [(&'a str, OsString)],
+    /// Where what it prints goes, if not to our stdout and stderr; then it has no stdin, either.
+    pub output: Option<&'a fs::File>,
+    /// Time for all of it.
+    pub deadline: Duration,
 }
 
 impl Environment {
@@ -66,21 +83,17 @@ impl Environment {
         &self.directory
     }
 
-    /// Runs a program in it, with our stdin, stdout and stderr, and gives its exit code. `runner` is a program that
-    /// calls [`furnish`] for `inside STAGE DIRECTORY NAME -- PROGRAM ARGUMENTS`.
+    /// Runs a program in it and gives its exit code. The thread that calls this must not end before it returns: the program is
+    /// killed with it.
     ///
     /// # Errors
     /// When it cannot be started, does not end in time, or the interrupt is set.
-    pub fn run(
-        &self,
-        runner: &Path,
-        program: &Path,
-        args: &[OsString],
-        env: &[(&str, OsString)],
-        deadline: Duration,
-        interrupt: &Interrupt,
-    ) -> Result<i32> {
+    pub fn run(&self, inside: &Inside<'_>, interrupt: &Interrupt) -> Result<i32> {
+        let Inside { runner, program, args, env, output, deadline } = *inside;
         let mut command = Command::new("setpriv");
+        if let Some(file) = output {
+            command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file.try_clone()?);
+        }
         command
             // when we are killed, unshare is; when unshare is, the first process inside is; and with it all others
             .args(["--pdeathsig", "KILL", "unshare", "--mount", "--net", "--ipc", "--uts", "--pid", "--fork"])

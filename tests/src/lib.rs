@@ -33,7 +33,7 @@ pub mod smb;
 
 pub use ceph::Ceph;
 pub use daemon::Daemon;
-pub use environment::Environment;
+pub use environment::{Environment, Inside};
 pub use lab::{Gateway, Lab};
 pub use leftovers::Snapshot;
 pub use product::{Answer, Product};

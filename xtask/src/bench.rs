@@ -21,7 +21,7 @@ use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use serde_json::{Map, Value};
 use smbgw_command::Interrupt;
-use smbgw_lab::{Environment, environment};
+use smbgw_lab::{Environment, Inside, environment};
 
 use crate::programs::target;
 use crate::{packages, programs, say, templates, test};
@@ -128,8 +128,16 @@ pub(crate) fn run(parts: &[Part], interrupt: &Interrupt) -> Result<i32> {
             let value = part.to_possible_value().context("a part without a name")?;
             args.push(value.get_name().into());
         }
-        let xtask = programs::own(&environment)?;
-        let code = environment.run(&xtask, &xtask, &args, &test::variables(), DEADLINE, interrupt)?;
+        let (xtask, env) = (programs::own(&environment)?, test::variables());
+        let inside = Inside {
+            runner: &xtask,
+            program: &xtask,
+            args: &args,
+            env: &env,
+            output: None,
+            deadline: DEADLINE,
+        };
+        let code = environment.run(&inside, interrupt)?;
         ensure!(code == 0, "the benchmarks in the environment failed (exit code {code})");
         let found: Value = serde_json::from_slice(&fs::read(&out)?)?;
         for row in found["rows"].as_array().into_iter().flatten() {

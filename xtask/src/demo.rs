@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use smbgw_command::Interrupt;
-use smbgw_lab::{Answer, Client, Environment, Product, Snapshot, environment, files, lab, memory};
+use smbgw_lab::{Answer, Client, Environment, Inside, Product, Snapshot, environment, files, lab, memory};
 
 use crate::programs::target;
 use crate::{Mode, packages, programs, say, templates, test};
@@ -37,8 +37,10 @@ pub(crate) fn run(mode: Mode, keep: bool, interrupt: &Interrupt) -> Result<i32> 
     let built = format!("{} in {}", say::megabytes(template.size), say::seconds(template.took));
     let args: Vec<OsString> =
         vec!["demo-inside".into(), word(mode).into(), template.file.into(), built.into()];
-    let xtask = programs::own(&environment)?;
-    let code = environment.run(&xtask, &xtask, &args, &test::variables(), DEADLINE, interrupt)?;
+    let (xtask, env) = (programs::own(&environment)?, test::variables());
+    let inside =
+        Inside { runner: &xtask, program: &xtask, args: &args, env: &env, output: None, deadline: DEADLINE };
+    let code = environment.run(&inside, interrupt)?;
     ensure!(code == 0, "the demo failed (exit code {code})");
     Ok(0)
 }

@@ -1,19 +1,27 @@
 //! Everything that must hold: formatting, lints, dependencies, documentation, unit tests, and the lab.
 
 use std::ffi::OsString;
+use std::fs::File;
+use std::io::Seek;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use smbgw_command::Interrupt;
-use smbgw_lab::{Environment, product};
+use smbgw_lab::{Environment, Inside, product};
 
 use crate::programs::{self, cargo, source, succeed, target};
 use crate::{packages, say, templates};
 
 /// Templates that the lab tests.
 const TEMPLATES: &[&str] = &["debian-13", "debian-12"];
+/// Files of the lab that run at the same time.
+const LANES: usize = 2;
+/// The files that take longest, the longest first: they must not be what is waited for at the end.
+const LONGEST: &[&str] =
+    &["pve_journal", "journal", "templates", "pve_vm_journal", "pve", "images", "vm_journal"];
 /// Each file of the lab has an environment of its own, and this long.
 const DEADLINE: Duration = Duration::from_secs(90 * 60);
 
@@ -105,28 +113,94 @@ fn lab(thorough: bool, filter: Option<&str>, interrupt: &Interrupt) -> Result<()
     }
     say::step("lab", "building the tests");
     let tests = test_programs()?;
-    let named = |name: &str| filter == Some(name);
-    let whole_file = tests.iter().any(|(name, _)| named(name));
-    let (mut failed, mut ran) = (Vec::new(), 0);
-    for (name, program) in &tests {
-        if whole_file && !named(name) {
-            continue;
-        }
+    let whole_file = tests.iter().find(|(name, _)| filter == Some(name));
+    let chosen = whole_file.map_or(&tests[..], std::slice::from_ref);
+    let filter = if whole_file.is_some() { None } else { filter };
+    // emulated machines and single tests have the machine for themselves, and are watched
+    if thorough { watched(chosen, filter, interrupt) } else { side_by_side(chosen, interrupt) }
+}
+
+/// Runs files of the lab one after the other, and shows what they say while they run.
+fn watched(files: &[(String, PathBuf)], filter: Option<&str>, interrupt: &Interrupt) -> Result<()> {
+    let mut results = Vec::new();
+    for (name, program) in files {
         ensure!(!interrupt.is_set(), "interrupted");
         say::step("lab", &format!("{name}: real containers, in namespaces of its own"));
-        ran += 1;
         let start = Instant::now();
-        let filter = if whole_file { None } else { filter };
-        match one(program, thorough, filter, interrupt) {
-            Ok(0) => say::line(&format!("{name} passed in {}", say::seconds(start.elapsed()))),
-            Ok(code) => failed.push(format!("{name} (exit code {code})")),
-            Err(error) => failed.push(format!("{name} ({error:#})")),
+        let result = one(program, true, filter, None, interrupt);
+        results.push(Ran { name, result, took: start.elapsed() });
+        results.last().map(Ran::tell);
+    }
+    verdict(&results)
+}
+
+/// Runs files of the lab, two at a time: a container's life is mostly waiting. What a file says is shown when it has ended.
+fn side_by_side(files: &[(String, PathBuf)], interrupt: &Interrupt) -> Result<()> {
+    say::step("lab", &format!("{} files, {LANES} at a time, each in namespaces of its own", files.len()));
+    let rank = |name: &str| LONGEST.iter().position(|long| *long == name).unwrap_or(LONGEST.len());
+    let mut queue: Vec<_> = files.iter().collect();
+    queue.sort_by_key(|(name, _)| std::cmp::Reverse(rank(name)));
+    let (queue, results) = (Mutex::new(queue), Mutex::new(Vec::new()));
+    let lane = || -> Result<()> {
+        loop {
+            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let Some((name, program)) = next else { return Ok(()) };
+            ensure!(!interrupt.is_set(), "interrupted");
+            let start = Instant::now();
+            let mut output = tempfile::tempfile().context("keeping what a test says")?;
+            let result = one(program, false, None, Some(&output), interrupt);
+            output.rewind()?;
+            let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
+            say::step("lab", name);
+            std::io::copy(&mut output, &mut std::io::stdout().lock())?;
+            let ran = Ran { name, result, took: start.elapsed() };
+            ran.tell();
+            results.push(ran);
         }
+    };
+    std::thread::scope(|scope| {
+        let lanes: Vec<_> = (0..LANES).map(|_| scope.spawn(lane)).collect();
+        let ended = lanes.into_iter().map(|lane| match lane.join() {
+            Ok(result) => result,
+            Err(_) => bail!("a lane of the lab panicked"),
+        });
+        // all of them, whatever the first one says
+        ended.collect::<Vec<_>>().into_iter().collect::<Result<()>>()
+    })?;
+    verdict(&results.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// A file of the lab that has ended.
+struct Ran<'a> {
+    name: &'a str,
+    result: Result<i32>,
+    took: Duration,
+}
+
+impl Ran<'_> {
+    fn tell(&self) {
+        let word = if matches!(self.result, Ok(0)) { "passed" } else { "FAILED" };
+        say::line(&format!("{} {word} in {}", self.name, say::seconds(self.took)));
     }
-    ensure!(ran > 0, "the lab has no tests");
-    if !failed.is_empty() {
-        bail!("{} of {ran} lab files failed: {}", failed.len(), failed.join(", "));
-    }
+}
+
+fn verdict(results: &[Ran<'_>]) -> Result<()> {
+    ensure!(!results.is_empty(), "the lab has no tests");
+    let failed: Vec<_> = results
+        .iter()
+        .filter_map(|ran| match &ran.result {
+            Ok(0) => None,
+            Ok(code) => Some(format!("{} (exit code {code})", ran.name)),
+            Err(error) => Some(format!("{} ({error:#})", ran.name)),
+        })
+        .collect();
+    ensure!(
+        failed.is_empty(),
+        "{} of {} lab files failed: {}",
+        failed.len(),
+        results.len(),
+        failed.join(", ")
+    );
     Ok(())
 }
 
@@ -182,14 +256,22 @@ impl More {
 }
 
 /// One test program, in a fresh environment.
-fn one(program: &Path, thorough: bool, filter: Option<&str>, interrupt: &Interrupt) -> Result<i32> {
+fn one(
+    program: &Path,
+    thorough: bool,
+    filter: Option<&str>,
+    output: Option<&File>,
+    interrupt: &Interrupt,
+) -> Result<i32> {
     let environment = Environment::create(&target(), false)?;
     let mut args: Vec<OsString> = vec!["--test-threads=1".into(), "--show-output".into()];
     if thorough {
         args.push("--include-ignored".into());
     }
     args.extend(filter.map(OsString::from));
-    environment.run(&programs::own(&environment)?, program, &args, &variables(), DEADLINE, interrupt)
+    let (runner, env) = (programs::own(&environment)?, variables());
+    let inside = Inside { runner: &runner, program, args: &args, env: &env, output, deadline: DEADLINE };
+    environment.run(&inside, interrupt)
 }
 
 /// A command in an environment of its own.
@@ -199,7 +281,10 @@ pub(crate) fn shell(command: &[OsString], interrupt: &Interrupt) -> Result<i32> 
     let environment = Environment::create(&target(), false)?;
     // Ctrl-C is for the shell inside
     let long = Duration::from_secs(24 * 3600);
-    environment.run(&programs::own(&environment)?, Path::new(program), args, &variables(), long, interrupt)
+    let (runner, env) = (programs::own(&environment)?, variables());
+    let program = Path::new(program);
+    let inside = Inside { runner: &runner, program, args, env: &env, output: None, deadline: long };
+    environment.run(&inside, interrupt)
 }
 
 /// What tests, demo and benchmarks find in their environment.
