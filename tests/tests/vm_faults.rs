@@ -86,7 +86,9 @@ fn kill(signal: &str, pids: &[u32]) -> Result<()> {
     ensure!(!pids.is_empty(), "there is no such process");
     for pid in pids {
         let status = std::process::Command::new("kill").args([signal, &pid.to_string()]).status()?;
-        ensure!(status.success(), "kill {signal} {pid}: {status}");
+        // a parent may have taken its child with it
+        let gone = !Path::new(&format!("/proc/{pid}")).exists();
+        ensure!(status.success() || gone, "kill {signal} {pid}: {status}");
     }
     Ok(())
 }
