@@ -12,7 +12,7 @@ use smbgw_api::v1::{MAX_BODY, SOCKET_PATH};
 
 use crate::paths::Paths;
 use crate::stash::{self, Ticket};
-use crate::{call, probe, serve};
+use crate::{call, probe, quota, serve};
 
 /// Makes Samba in this gateway match what the host asks for.
 #[derive(Debug, Parser)]
@@ -79,6 +79,15 @@ fn method(text: &str) -> Result<Method, String> {
 
 /// Runs the program.
 pub fn run() -> ExitCode {
+    if std::env::args().next().is_some_and(|program| quota::is_dfree(&program)) {
+        return match quota::dfree() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                let _ = writeln!(std::io::stderr(), "dfree: {error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -7,6 +7,7 @@
 //! * [`apply`]: from desired state to a plan (pure), and from the plan to the gateway; [`state`]: what was applied
 //! * [`samba`]: smb.conf, testparm, accounts, smbstatus, SMB2 negotiation
 //! * [`storage`]: mounts and the disk of a gateway in a virtual machine
+//! * [`quota`]: the size of shares that have one
 //! * [`accounts`]: passwd and group files; [`services`]: systemd
 //! * [`health`], [`metrics`], [`memory`], [`probe`], [`system`]: what is seen of a running gateway
 //! * [`agent`]: what all requests share; [`paths`], [`files`], [`error`]: small common ground
@@ -27,6 +28,7 @@ mod memory;
 mod metrics;
 mod paths;
 mod probe;
+mod quota;
 mod samba;
 mod serve;
 mod services;

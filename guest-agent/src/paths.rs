@@ -70,6 +70,16 @@ impl Paths {
         self.at(&share.guest_path())
     }
 
+    /// Limit and use of a share with a quota.
+    pub(crate) fn share_size(&self, share: &ShareName) -> PathBuf {
+        self.size_of(Path::new(&share.guest_path()))
+    }
+
+    /// The same by the share's directory.
+    pub(crate) fn size_of(&self, directory: &Path) -> PathBuf {
+        self.at("run/smbgw-sizes").join(directory.strip_prefix("/").unwrap_or(directory))
+    }
+
     /// Any path of the gateway.
     pub(crate) fn below_root(&self, path: &str) -> PathBuf {
         self.at(path)

@@ -11,6 +11,7 @@
 //! * [`cloud_init`]: what a virtual machine is told at boot
 //! * [`link`]: how the host reaches an agent
 //! * [`storage`]: looking at the directories that are shared
+//! * [`quota`]: how much they may hold
 //! * [`output`]: what a person or a program sees
 //! * [`error`]: errors with category, code and hint; exit codes
 
@@ -25,6 +26,7 @@ pub mod password;
 pub mod paths;
 pub mod plan;
 pub mod platform;
+pub mod quota;
 pub mod record;
 pub mod step;
 pub mod storage;

@@ -9,6 +9,7 @@ use smbgw_api::GatewayName;
 pub struct Paths {
     state: PathBuf,
     log: PathBuf,
+    config: PathBuf,
     cluster: PathBuf,
     container_locks: PathBuf,
     machine_sockets: PathBuf,
@@ -19,6 +20,7 @@ impl Default for Paths {
         Self {
             state: "/var/lib/pve-smbgateway".into(),
             log: "/var/log/pve-smbgateway".into(),
+            config: "/etc/pve-smbgateway".into(),
             cluster: "/etc/pve".into(),
             container_locks: "/run/lock/lxc".into(),
             machine_sockets: "/run/qemu-server".into(),
@@ -32,6 +34,7 @@ impl Paths {
         Self {
             state: root.join("state"),
             log: root.join("log"),
+            config: root.join("etc"),
             cluster: root.join("pve"),
             container_locks: root.join("lock"),
             machine_sockets: root.join("qemu-server"),
@@ -91,6 +94,16 @@ impl Paths {
     /// Lock files.
     pub fn locks(&self) -> PathBuf {
         self.state.join("locks")
+    }
+
+    /// How full shares have been, one file a gateway.
+    pub fn usage(&self) -> PathBuf {
+        self.state.join("usage")
+    }
+
+    /// A program of the administrator's that is told when a share is nearly full.
+    pub fn quota_hook(&self) -> PathBuf {
+        self.config.join("quota-hook")
     }
 
     /// The audit trail, JSON lines.

@@ -50,8 +50,14 @@ pub(crate) const VIRTIOFS: &[Need] = &[(virtiofsd::PROGRAM, virtiofsd::PACKAGE)]
 pub(crate) const CEPH: &[Need] =
     &[("ceph-mon", "ceph-mon"), ("ceph-osd", "ceph-osd"), ("rbd", "ceph-common")];
 /// What single tests need.
-pub(crate) const LAB: &[Need] =
-    &[("kill", "procps"), ("strace", "strace"), ("mke2fs", "e2fsprogs"), ("tar", "tar"), ("zstd", "zstd")];
+pub(crate) const LAB: &[Need] = &[
+    ("kill", "procps"),
+    ("strace", "strace"),
+    ("mke2fs", "e2fsprogs"),
+    ("mkfs.btrfs", "btrfs-progs"),
+    ("tar", "tar"),
+    ("zstd", "zstd"),
+];
 
 /// What simulated Proxmox VE nodes need beyond QEMU, and the small guests of their own tests.
 pub(crate) const PVE: &[Need] = &[

@@ -9,7 +9,8 @@
 //! * [`disk`] — [`Disk`], [`DiskSource`], [`DiskPath`], [`RbdImage`], [`CephUser`], [`FolderPath`]
 //! * [`network`] — [`Network`], [`Address`], [`BridgeName`], [`VlanId`], [`DnsDomain`]
 //! * [`storage`] — [`StorageId`], [`DatasetName`], [`StoragePlace`], [`VolumeId`]
-//! * [`spec`] — [`GatewaySpec`], [`Mode`], [`Firmware`], [`Share`], [`Location`], [`User`]
+//! * [`spec`] — [`GatewaySpec`], [`Mode`], [`Firmware`], [`User`]
+//! * [`share`] — [`Share`], [`Location`], [`Quota`]
 //! * [`manifest`] — the YAML file of `apply -f`
 //! * [`v1`]: wire types of the agent
 
@@ -18,6 +19,7 @@ pub mod manifest;
 pub mod names;
 pub mod network;
 pub mod path;
+pub mod share;
 pub mod size;
 pub mod spec;
 pub mod storage;
@@ -28,8 +30,9 @@ pub use manifest::{Intent, Manifest, ManifestEntry};
 pub use names::{GatewayName, ShareName, TemplateName, UserName};
 pub use network::{Address, BridgeName, DnsDomain, Network, VlanId};
 pub use path::HostPath;
+pub use share::{Location, Quota, QuotaMode, Share};
 pub use size::ByteSize;
-pub use spec::{Firmware, GatewaySpec, Location, Mode, SecurityProfile, Share, StartOrder, User};
+pub use spec::{Firmware, GatewaySpec, Mode, SecurityProfile, StartOrder, User};
 pub use storage::{DatasetName, StorageId, StoragePlace, VolumeId};
 
 /// A value that breaks a rule; the message says which one.

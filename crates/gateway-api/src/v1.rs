@@ -9,6 +9,8 @@
 //! | `GET /v1/users` | | [`Vec`] of [`UserState`] |
 //! | `POST /v1/probe` | [`ProbeRequest`] | [`ProbeResult`] |
 //! | `DELETE /v1/probe` | [`ProbeRequest`] | [`ProbeResult`] |
+//! | `GET /v1/quota` | | [`Vec`] of [`ShareSize`] |
+//! | `PUT /v1/quota` | [`Usage`] | [`Applied`] |
 //! | `POST /v1/disk/grow` | | [`DiskState`] |
 //! | `GET /v1/sessions` | | [`Vec`] of [`Session`] |
 //! | `GET /v1/metrics` | | [`Metrics`] |
@@ -124,6 +126,9 @@ pub struct DesiredShare {
     /// agent makes gets this in any case, since nobody else could give it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub grant: bool,
+    /// How many bytes it may hold; clients see that as its size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
 }
 
 impl DesiredState {
@@ -163,6 +168,7 @@ impl From<&GatewaySpec> for DesiredState {
                     },
                     // on the node, the host has done it
                     grant: share.grant && matches!(share.location, Location::Folder(_)),
+                    limit: share.quota.map(|quota| quota.size.bytes()),
                 })
                 .collect(),
             disk: spec.disk.as_ref().map(|disk| DesiredDisk { format: disk.format }),
@@ -177,6 +183,37 @@ pub struct Applied {
     pub changed: bool,
     /// What was done, one line each, for people.
     pub actions: Vec<String>,
+}
+
+/// What shares hold, as the node sees it. Only what the file system does not tell the gateway itself need be in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Usage {
+    /// One entry a share.
+    pub shares: Vec<ShareUsage>,
+}
+
+/// What one share holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShareUsage {
+    /// Share.
+    pub share: ShareName,
+    /// Bytes that count against its quota.
+    pub used: u64,
+}
+
+/// Size of a share with a quota, as clients see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareSize {
+    /// Share.
+    pub share: ShareName,
+    /// Its quota in bytes.
+    pub limit: u64,
+    /// Size in bytes that clients see.
+    pub total: u64,
+    /// Bytes that clients see as free.
+    pub available: u64,
 }
 
 /// What a gateway runs now.

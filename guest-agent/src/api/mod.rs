@@ -6,6 +6,7 @@ mod gateway;
 mod health;
 mod metrics;
 mod probe;
+mod quota;
 mod sessions;
 mod users;
 
@@ -40,6 +41,7 @@ pub(crate) fn router(agent: Arc<Agent>) -> Router {
         .route("/v1/users", get(users::list))
         .route("/v1/users/{name}/password", put(users::set_password))
         .route("/v1/probe", post(probe::write).delete(probe::remove))
+        .route("/v1/quota", get(quota::show).put(quota::note))
         .route("/v1/disk/grow", post(disk::grow))
         .route("/v1/sessions", get(sessions::list))
         .route("/v1/metrics", get(metrics::show))

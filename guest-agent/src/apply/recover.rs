@@ -8,7 +8,7 @@ use crate::apply::run;
 use crate::error::{Doing, Result};
 use crate::samba::config::Config;
 use crate::services::Job;
-use crate::{files, samba, state};
+use crate::{files, quota, samba, state};
 
 /// Repairs. The record ([`state`]) decides: a change that did not reach it never was.
 pub(crate) fn recover(agent: &Agent) -> Result<()> {
@@ -35,6 +35,7 @@ pub(crate) fn recover(agent: &Agent) -> Result<()> {
     let Some(desired) = applied else {
         return first_change_failed(agent, reload);
     };
+    quota::write(&agent.paths, &desired)?;
     let observed = Observed::read(agent, &desired)?;
     let plan = super::plan::plan(&desired, &observed)?;
     let starting = plan.service == super::plan::Service::Start && observed.smbd == "activating";

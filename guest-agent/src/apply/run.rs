@@ -19,7 +19,7 @@ use crate::error::{Doing, Result, samba, with_hint};
 use crate::samba::{UNIT, accounts, negotiate, sid, testparm};
 use crate::services::Job;
 use crate::storage::run::{self as storage, Done, directories};
-use crate::{files, state};
+use crate::{files, quota, state};
 
 /// How long smbd may take from the end of systemd's job to its first answer.
 const ANSWERS: Duration = Duration::from_secs(10);
@@ -63,6 +63,7 @@ fn carry_out(agent: &Agent, desired: &DesiredState, mut missing: Missing) -> Res
     let mut plan = plan(desired, &observed)?;
     missing.unless(plan.storage.problem.take().map_or(Ok(()), Err))?;
     if plan.is_empty() {
+        quota::write(&agent.paths, desired)?;
         if let Some(error) = missing.error {
             return Err(error);
         }
@@ -85,6 +86,7 @@ fn carry_out(agent: &Agent, desired: &DesiredState, mut missing: Missing) -> Res
     if plan.save {
         done.push(Action::Recorded);
     }
+    quota::write(&agent.paths, desired)?;
     finish(agent, &plan, &mut done)?;
     if let Some(error) = missing.error {
         return Err(error);

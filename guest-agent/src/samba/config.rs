@@ -7,6 +7,8 @@ use std::fmt::{Display, Write};
 use smbgw_api::v1::{DesiredShare, DesiredState};
 use smbgw_api::{GatewayName, SecurityProfile, ShareName, UserName};
 
+use crate::quota;
+
 /// Stands at the top of every file that the agent writes.
 const HEADER: &str = "# Written by smbgw-agent. What is changed here by hand is overwritten.\n";
 
@@ -41,6 +43,8 @@ pub(crate) struct ShareSection {
     pub(crate) browseable: bool,
     /// Who may open it; nobody when empty.
     pub(crate) users: Vec<UserName>,
+    /// It has a quota, which clients see as its size.
+    pub(crate) limited: bool,
 }
 
 impl Config {
@@ -71,6 +75,7 @@ impl From<&DesiredState> for Config {
             read_only: share.read_only,
             browseable: share.browseable,
             users: if share.users.is_empty() { all.clone() } else { share.users.clone() },
+            limited: share.limit.is_some(),
         };
         Self {
             global: Global { name: Some(desired.name.clone()), security: desired.security },
@@ -133,6 +138,12 @@ impl ShareSection {
         let users: Vec<&str> = self.users.iter().map(UserName::as_str).collect();
         // an empty list would mean everybody; nobody cannot log on
         option(out, "valid users", if users.is_empty() { "nobody".to_owned() } else { users.join(" ") });
+
+        if self.limited {
+            option(out, "dfree command", quota::DFREE);
+            // seconds
+            option(out, "dfree cache time", "10");
+        }
 
         // Windows ACLs and streams in extended attributes. `security.*` is refused in an unprivileged container and
         // on virtio-fs, `user.*` is not

@@ -164,9 +164,7 @@ fn plan(context: &Context, entry: &ManifestEntry, secrets: &Secrets) -> Result<(
             let state = platform.guest_state(name)?;
             let plan = plan::change::plan(
                 &|what| platform.by_hand(what),
-                "apply",
-                spec,
-                &with_password,
+                plan::change::Wish { verb: "apply", spec, with_password: &with_password, force: false },
                 state,
                 &observed,
                 entropy,

@@ -9,12 +9,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use smbgw_api::{
     Address, BridgeName, ByteSize, CephUser, DatasetName, DiskPath, DnsDomain, Firmware, FolderPath,
-    GatewayName, HostPath, Mode, RbdImage, SecurityProfile, ShareName, StartOrder, StorageId, TemplateName,
-    UserName, VlanId, VolumeId,
+    GatewayName, HostPath, Mode, Quota, QuotaMode, RbdImage, SecurityProfile, ShareName, StartOrder,
+    StorageId, TemplateName, UserName, VlanId, VolumeId,
 };
 use smbgw_journal::OperationId;
 
-pub use self::members::{ShareVerb, UserVerb};
+pub use self::members::{QuotaVerb, ShareVerb, UserVerb};
 use crate::platform::Form;
 
 /// Makes Windows shares out of a Proxmox VE node's storage, without a NAS VM.
@@ -83,6 +83,9 @@ pub enum Verb {
     /// Local users of a gateway
     #[command(subcommand)]
     User(UserVerb),
+    /// How much shares may hold
+    #[command(subcommand)]
+    Quota(QuotaVerb),
     /// Templates that gateways are made from
     #[command(subcommand)]
     Template(TemplateVerb),
@@ -166,9 +169,6 @@ pub struct CreateArgs {
     #[command(flatten)]
     /// Options of the share.
     pub share_options: ShareOptions,
-    /// Quota of the share, as 500G
-    #[arg(long, value_name = "SIZE")]
-    pub quota: Option<ByteSize>,
     /// Local user to make; may be given several times
     #[arg(long = "user", value_name = "NAME")]
     pub users: Vec<UserName>,
@@ -257,6 +257,19 @@ pub struct ShareOptions {
     /// Let the share's users into its top directory by a POSIX ACL
     #[arg(long)]
     pub grant: bool,
+    /// How much the share may hold, as 500G
+    #[arg(long, value_name = "SIZE")]
+    pub quota: Option<ByteSize>,
+    /// enforce: the file system refuses more; report: only a warning
+    #[arg(long, value_name = "MODE", requires = "quota", value_parser = parse_quota_mode)]
+    pub quota_mode: Option<QuotaMode>,
+}
+
+impl ShareOptions {
+    /// The quota that is asked for.
+    pub fn quota(&self) -> Option<Quota> {
+        self.quota.map(|size| Quota { size, mode: self.quota_mode.unwrap_or_default() })
+    }
 }
 
 /// Network options.
@@ -479,6 +492,14 @@ fn parse_mode(text: &str) -> Result<Mode, String> {
         "vm" => Ok(Mode::Vm),
         "native" => Ok(Mode::Native),
         _ => Err("lxc, vm or native".to_owned()),
+    }
+}
+
+fn parse_quota_mode(text: &str) -> Result<QuotaMode, String> {
+    match text {
+        "enforce" => Ok(QuotaMode::Enforce),
+        "report" => Ok(QuotaMode::Report),
+        _ => Err("enforce or report".to_owned()),
     }
 }
 

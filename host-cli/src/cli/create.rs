@@ -15,10 +15,6 @@ use crate::{Error, Result, password, record};
 
 pub(super) fn run(context: &Context, args: CreateArgs) -> Result<ExitCode> {
     let mut spec = spec(&args)?;
-    if let Some(quota) = args.quota {
-        return Err(Error::usage("quota-unavailable", format!("this version does not set quotas ({quota})"))
-            .hint("create the gateway without --quota, and set it on the storage itself"));
-    }
     let _lock = context.platform.lock(&spec.name)?;
     operation::refuse_unfinished(context, spec.name.as_str())?;
     let observed = Observed::look(&*context.platform, Some(&mut spec))?;
@@ -83,7 +79,9 @@ fn spec(args: &CreateArgs) -> Result<GatewaySpec> {
         })),
         (None, None) => None,
     };
-    if location.is_none() && (args.share.is_some() || args.quota.is_some() || args.disk.folder.is_some()) {
+    if location.is_none()
+        && (args.share.is_some() || args.share_options.quota.is_some() || args.disk.folder.is_some())
+    {
         return Err(Error::usage("no-location", "it is not said what to share")
             .hint("a directory on this node: --path (on Proxmox VE also --storage); or a disk for a virtual machine: --disk or --rbd"));
     }
@@ -95,6 +93,7 @@ fn spec(args: &CreateArgs) -> Result<GatewaySpec> {
         users: Vec::new(),
         browseable: true,
         grant: args.share_options.grant,
+        quota: args.share_options.quota(),
     };
     let shares = location.map(share).into_iter().collect();
     let spec = GatewaySpec {

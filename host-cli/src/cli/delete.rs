@@ -8,6 +8,7 @@ use crate::Result;
 use crate::operation::{self, Context, Secrets};
 use crate::output::view::Changed;
 use crate::plan::{self, Observed};
+use crate::quota::history::History;
 
 pub(super) fn run(context: &Context, args: &DeleteArgs) -> Result<ExitCode> {
     let platform = &*context.platform;
@@ -22,6 +23,7 @@ pub(super) fn run(context: &Context, args: &DeleteArgs) -> Result<ExitCode> {
     }
     let notes = plan.notes.clone();
     let report = operation::run(context, plan, Secrets::new())?;
+    History::remove(&context.paths.usage(), &args.name)?;
     context.output.data(&Changed {
         name: args.name.to_string(),
         action: "deleted".to_owned(),

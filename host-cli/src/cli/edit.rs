@@ -19,6 +19,8 @@ pub(super) struct Edit<'a> {
     pub(super) gateway: &'a GatewayName,
     /// Only plan.
     pub(super) dry_run: bool,
+    /// As in [`plan::change::Wish`].
+    pub(super) force: bool,
 }
 
 impl Edit<'_> {
@@ -41,9 +43,7 @@ impl Edit<'_> {
         let running = platform.guest_state(self.gateway)?;
         let plan = plan::change::plan(
             &|what| platform.by_hand(what),
-            self.verb,
-            spec,
-            with_password,
+            plan::change::Wish { verb: self.verb, spec, with_password, force: self.force },
             running,
             &observed,
             context.entropy()?,

@@ -12,6 +12,7 @@ mod list;
 mod man;
 mod ops;
 mod power;
+mod quota;
 mod relay;
 mod schema;
 mod set;
@@ -96,6 +97,7 @@ fn dispatch(cli: Cli, output: Output) -> Result<ExitCode> {
         Verb::Start(args) => power::start(&context, args),
         Verb::Stop(args) => power::stop(&context, args),
         Verb::Share(verb) => share::run(&context, verb),
+        Verb::Quota(verb) => quota::run(&context, verb),
         Verb::User(verb) => user::run(&context, verb),
         Verb::Template(verb) => template::run(&context, verb),
         Verb::Ops(verb) => ops::run(&context, verb),

@@ -18,12 +18,16 @@ pub(super) fn schemas() -> BTreeMap<&'static str, Schema> {
         ("status", schema_for!(Success<view::Status>)),
         ("show", schema_for!(Success<GatewaySpec>)),
         (
-            "create, set, delete, share, user, template install, ops recover ID",
+            "create, set, delete, share, user, quota set, template install, ops recover ID",
             schema_for!(Success<view::Changed>),
         ),
         ("--dry-run", schema_for!(Success<view::DryPlan>)),
-        ("apply, start, stop, ops recover, ops clean, template prune", schema_for!(Success<view::Results>)),
+        (
+            "apply, start, stop, quota refresh, ops recover, ops clean, template prune",
+            schema_for!(Success<view::Results>),
+        ),
         ("share list", schema_for!(Success<view::ShareList>)),
+        ("quota show", schema_for!(Success<view::QuotaList>)),
         ("user list", schema_for!(Success<view::UserList>)),
         ("template list", schema_for!(Success<view::TemplateList>)),
         ("template verify", schema_for!(Success<view::Verified>)),

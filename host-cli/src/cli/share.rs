@@ -26,7 +26,8 @@ pub(super) fn run(context: &Context, verb: ShareVerb) -> Result<ExitCode> {
                 (None, None, Some(place)) => place,
                 (None, None, None) => return Err(Error::internal("a share without a place")),
             };
-            let edit = Edit { verb: "share add", gateway: &gateway, dry_run: dry.dry_run };
+            let quota = options.quota();
+            let edit = Edit { verb: "share add", gateway: &gateway, dry_run: dry.dry_run, force: false };
             edit.apply(context, |spec| {
                 if spec.shares.iter().any(|other| other.name.same(&share)) {
                     let error = Error::resource(
@@ -43,12 +44,13 @@ pub(super) fn run(context: &Context, verb: ShareVerb) -> Result<ExitCode> {
                     users,
                     browseable: !hidden,
                     grant: options.grant,
+                    quota,
                 });
                 Ok(())
             })
         }
         ShareVerb::Set { gateway, share, comment, read_only, hidden, users, all_users, dry } => {
-            let edit = Edit { verb: "share set", gateway: &gateway, dry_run: dry.dry_run };
+            let edit = Edit { verb: "share set", gateway: &gateway, dry_run: dry.dry_run, force: false };
             edit.apply(context, |spec| {
                 let index = find(spec, &share)?;
                 let share = &mut spec.shares[index];
@@ -66,7 +68,7 @@ pub(super) fn run(context: &Context, verb: ShareVerb) -> Result<ExitCode> {
             })
         }
         ShareVerb::Remove { gateway, share, dry } => {
-            let edit = Edit { verb: "share remove", gateway: &gateway, dry_run: dry.dry_run };
+            let edit = Edit { verb: "share remove", gateway: &gateway, dry_run: dry.dry_run, force: false };
             edit.apply(context, |spec| {
                 let index = find(spec, &share)?;
                 spec.shares.remove(index);

@@ -16,7 +16,7 @@ pub(super) fn run(context: &Context, verb: UserVerb) -> Result<ExitCode> {
     match verb {
         UserVerb::List(args) => list(context, &args.name),
         UserVerb::Add { gateway, user, uid, password, dry } => {
-            let edit = Edit { verb: "user add", gateway: &gateway, dry_run: dry.dry_run };
+            let edit = Edit { verb: "user add", gateway: &gateway, dry_run: dry.dry_run, force: false };
             let change = |spec: &mut GatewaySpec| {
                 if spec.users.iter().any(|other| other.name == user) {
                     let error = Error::resource(
@@ -32,7 +32,7 @@ pub(super) fn run(context: &Context, verb: UserVerb) -> Result<ExitCode> {
             edit.run(context, change, &users, || secrets(&password, &gateway, &user))
         }
         UserVerb::Remove { gateway, user, dry } => {
-            let edit = Edit { verb: "user remove", gateway: &gateway, dry_run: dry.dry_run };
+            let edit = Edit { verb: "user remove", gateway: &gateway, dry_run: dry.dry_run, force: false };
             edit.apply(context, |spec| {
                 refuse_last_of_share(spec, &user)?;
                 spec.users.remove(find(spec, &user)?);
@@ -43,7 +43,7 @@ pub(super) fn run(context: &Context, verb: UserVerb) -> Result<ExitCode> {
             })
         }
         UserVerb::Passwd { gateway, user, password, dry } => {
-            let edit = Edit { verb: "user passwd", gateway: &gateway, dry_run: dry.dry_run };
+            let edit = Edit { verb: "user passwd", gateway: &gateway, dry_run: dry.dry_run, force: false };
             let users = BTreeSet::from([user.clone()]);
             edit.run(
                 context,

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use smbgw_api::UserName;
 use smbgw_api::v1::{
     ApiError, Applied, DesiredState, DiskState, ErrorKind, GatewayState, Health, Metrics, NewPassword,
-    ProbeRequest, ProbeResult, Session, UserState,
+    ProbeRequest, ProbeResult, Session, Usage, UserState,
 };
 
 use super::{Link, Request};
@@ -104,6 +104,14 @@ impl Agent {
     /// As [`Agent::health`].
     pub fn grow_disk(&self) -> Result<DiskState> {
         self.call("POST", "/v1/disk/grow", None::<&()>, CHANGE)
+    }
+
+    /// Tells it what shares hold, as clients are to see it.
+    ///
+    /// # Errors
+    /// As [`Agent::health`].
+    pub fn tell_usage(&self, usage: &Usage) -> Result<Applied> {
+        self.call("PUT", "/v1/quota", Some(usage), ASK)
     }
 
     /// SMB sessions.

@@ -14,6 +14,8 @@ use crate::{Category, Error, durable};
 
 /// Priority of an audit message: facility authpriv (10), severity notice (5); RFC 5424, section 6.2.1.
 const PRIORITY: u8 = 10 * 8 + 5;
+/// Priority of a warning: facility daemon (3), severity warning (4).
+pub const WARNING: u8 = 3 * 8 + 4;
 
 /// A line of the trail.
 #[derive(Debug, Clone, Serialize)]
@@ -58,9 +60,13 @@ pub fn write(context: &Context, entry: &Entry) {
     if let Err(error) = append(context, &line) {
         context.output.talk(&format!("warning: the audit trail could not be written: {}", error.chain()));
     }
-    // a machine without syslog is none to complain about
+    syslog(PRIORITY, &line);
+}
+
+/// Says something in syslog under our tag. A machine without syslog is none to complain about.
+pub fn syslog(priority: u8, line: &str) {
     if let Ok(socket) = UnixDatagram::unbound() {
-        let message = format!("<{PRIORITY}>pve-smbgw[{}]: {line}", std::process::id());
+        let message = format!("<{priority}>pve-smbgw[{}]: {line}", std::process::id());
         let _ = socket.send_to(message.as_bytes(), "/dev/log");
     }
 }

@@ -4,10 +4,12 @@ mod change;
 mod gateway;
 mod node;
 mod operation;
+mod quota;
 mod template;
 
 pub use change::{Changed, DryPlan, DryStep, ResultRow, Results};
 pub use gateway::{GatewayList, GatewayRow, ShareList, ShareStatus, Status, UserList, UserStatus};
 pub use node::Diagnosis;
 pub use operation::{OperationList, OperationRow, OperationView, StepRow};
+pub use quota::{QuotaList, QuotaRow};
 pub use template::{TemplateList, Verified};

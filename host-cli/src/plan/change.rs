@@ -15,19 +15,31 @@ use crate::step::{
 };
 use crate::{Error, Result};
 
+/// What a person wants.
+#[derive(Debug, Clone)]
+pub struct Wish<'a> {
+    /// Verb, as `set`.
+    pub verb: &'static str,
+    /// What the gateway is to be.
+    pub spec: GatewaySpec,
+    /// Users whose password is at hand.
+    pub with_password: &'a BTreeSet<UserName>,
+    /// A quota may be smaller than what is there, and replace one that somebody else has set.
+    pub force: bool,
+}
+
 /// Plans the change; no steps when nothing differs. `running` is how its guest is.
 ///
 /// # Errors
 /// The first rule that is broken; nothing has changed then.
 pub fn plan(
     by_hand: &HandWork<'_>,
-    verb: &'static str,
-    mut spec: GatewaySpec,
-    with_password: &BTreeSet<UserName>,
+    wish: Wish<'_>,
     running: GuestState,
     observed: &Observed,
     entropy: Entropy,
 ) -> Result<Plan> {
+    let Wish { verb, mut spec, with_password, .. } = wish;
     let old = observed.record(&spec.name)?;
     if old.state == RecordState::Creating {
         return Err(Error::resource("gateway-unfinished", format!("gateway {} is not finished", spec.name))
@@ -83,6 +95,7 @@ pub fn plan(
         plan.notes.extend(observed.caveats.iter().cloned());
     }
     plan.details = map.explanation;
+    let quotas = super::quota::set(Some(&old.spec), &spec, observed, wish.force)?;
     let new = Record { spec, guest, ..old.clone() };
     let (was, wanted) = (DesiredState::from(&old.spec), DesiredState::from(&new.spec));
     let sized = (new.guest.memory, new.guest.cores) != (old.guest.memory, old.guest.cores);
@@ -118,6 +131,7 @@ pub fn plan(
         steps.push(ClaimDisk { guest: new.guest.clone() }.into());
     }
     steps.extend(places(&new.spec, observed, entropy));
+    steps.extend(quotas);
     steps.extend(grants(&new.spec, observed)?);
     if remount {
         if new.guest.network.bridge != old.guest.network.bridge {
@@ -157,6 +171,7 @@ pub fn plan(
         steps.push(Ready { gateway: name.clone() }.into());
     }
     steps.extend(revocations(old, &new));
+    steps.extend(super::quota::lifted(&old.spec, &new.spec, observed));
     if moved && old.spec.disk.is_some() {
         steps.push(ReleaseDisk { guest: old.guest.clone() }.into());
     }

@@ -25,6 +25,7 @@ pub fn plan(name: &GatewayName, running: GuestState, observed: &Observed, entrop
     }
     let mut without = record.spec.clone();
     without.shares.clear();
+    steps.extend(super::quota::lifted(&record.spec, &without, observed));
     steps.extend(revocations(record, &Record { spec: without, ..record.clone() }));
     steps.push(RemoveRecord { old: record.clone() }.into());
     steps.push(Purge { gateway: name.clone(), ticket, network: record.guest.network.clone() }.into());

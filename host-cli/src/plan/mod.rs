@@ -5,6 +5,7 @@
 //! * [`checks`]: what must hold before anything changes
 //! * [`idmap`]: who owns files, inside and outside
 //! * [`address`]: bridge and address of a new gateway
+//! * [`quota`]: limits of shares
 
 pub mod address;
 pub mod change;
@@ -12,6 +13,7 @@ pub mod checks;
 pub mod create;
 pub mod delete;
 pub mod idmap;
+mod quota;
 #[cfg(test)]
 mod tests;
 
@@ -19,8 +21,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use smbgw_api::{DiskSource, GatewayName, GatewaySpec, HostPath, Location, StorageId};
+use smbgw_command::System;
 
 use crate::platform::{ByHand, DiskFacts, NodeFacts, Platform, Template};
+use crate::quota::QuotaFacts;
 use crate::record::Record;
 use crate::step::Step;
 use crate::storage::{self, StorageFacts};
@@ -55,6 +59,8 @@ pub struct Observed {
     pub templates: Vec<Template>,
     /// Directories that are to be shared.
     pub storage: BTreeMap<HostPath, StorageFacts>,
+    /// Limits of directories that have a quota, or are to get one.
+    pub quotas: BTreeMap<HostPath, QuotaFacts>,
     /// Disks that gateways are to have.
     pub disks: BTreeMap<DiskSource, DiskFacts>,
     /// Directories on storages that are to be made.
@@ -94,6 +100,22 @@ impl Observed {
             disks.insert(disk.source.clone(), platform.inspect_disk(&disk.source)?);
         }
         let records = platform.records()?;
+        let mut quotas = BTreeMap::new();
+        let name = spec.map(|spec| &spec.name);
+        let old = records.iter().find(|record| Some(record.name()) == name).map(|record| &record.spec);
+        for path in quota::concerned(spec.into_iter().chain(old)) {
+            if absent.contains(path) || quotas.contains_key(path) {
+                continue;
+            }
+            match crate::quota::look(&System::new(), path) {
+                Ok(facts) => drop(quotas.insert(path.clone(), facts)),
+                // one that is only to be left may be gone
+                Err(error) if !storage.contains_key(path) => {
+                    tracing::debug!(%error, "a quota was not looked at");
+                }
+                Err(error) => return Err(error),
+            }
+        }
         let mut caveats = Vec::new();
         let mut guest_storage = None;
         if let Some(spec) = spec {
@@ -103,7 +125,7 @@ impl Observed {
             }
         }
         let (node, templates) = (platform.facts()?, platform.templates()?);
-        Ok(Self { node, records, templates, storage, disks, absent, guest_storage, caveats })
+        Ok(Self { node, records, templates, storage, quotas, disks, absent, guest_storage, caveats })
     }
 
     /// A gateway.

@@ -12,6 +12,7 @@ mod place;
 mod probe;
 mod prove;
 mod purge;
+mod quota;
 mod records;
 mod resume;
 mod retire;
@@ -28,6 +29,7 @@ pub use place::MakePlace;
 pub use probe::Probe;
 pub use prove::Prove;
 pub use purge::Purge;
+pub use quota::SetQuota;
 pub use records::{RemoveRecord, WriteRecord};
 pub use resume::Resume;
 pub use retire::Retire;
@@ -120,6 +122,7 @@ steps!(
     GrowDisk,
     Grant,
     Revoke,
+    SetQuota,
     Start,
     Stop,
     Resume,

@@ -50,6 +50,11 @@ const FILESYSTEMS: &[(u64, &str, bool)] = &[
     (0x6573_5546, "fuse", false),
 ];
 
+/// Name of a file system by its number; empty when it has none here.
+pub fn filesystem(magic: u64) -> &'static str {
+    FILESYSTEMS.iter().find(|(number, ..)| *number == magic).map_or("", |(_, name, _)| name)
+}
+
 /// Opens a directory without following a symbolic link in any component of its path (openat2(2)).
 ///
 /// # Errors

@@ -1,7 +1,7 @@
-//! `share` and `user`: what belongs to a gateway.
+//! `share`, `quota` and `user`: what belongs to a gateway.
 
 use clap::Subcommand;
-use smbgw_api::{FolderPath, GatewayName, HostPath, ShareName, UserName};
+use smbgw_api::{ByteSize, FolderPath, GatewayName, HostPath, QuotaMode, ShareName, UserName};
 
 use super::{DryRun, GatewayArg, PasswordArgs, PlaceArgs, ShareOptions};
 
@@ -73,6 +73,46 @@ pub enum ShareVerb {
     },
     /// List the shares
     List(GatewayArg),
+}
+
+/// `quota`
+#[derive(Debug, Subcommand)]
+pub enum QuotaVerb {
+    /// Show the quotas of this node's shares, and how full they are
+    Show {
+        /// Name of the gateway; all of this node when absent
+        gateway: Option<GatewayName>,
+    },
+    /// Set, change or remove the quota of a share
+    Set {
+        /// Name of the gateway
+        gateway: GatewayName,
+        /// How much the share may hold, as 500G; none removes the quota
+        #[arg(value_parser = parse_limit)]
+        size: Limit,
+        /// Share [default: the only one]
+        #[arg(long, value_name = "NAME")]
+        share: Option<ShareName>,
+        /// enforce: the file system refuses more; report: only a warning
+        #[arg(long, value_name = "MODE", value_parser = super::parse_quota_mode)]
+        quota_mode: Option<QuotaMode>,
+        /// Also below what the share holds, or in place of a limit of others
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        /// Only plan.
+        dry: DryRun,
+    },
+    /// Look how full shares are, warn, and tell gateways (a timer runs this)
+    Refresh,
+}
+
+/// A quota, or none.
+#[derive(Debug, Clone, Copy)]
+pub struct Limit(pub Option<ByteSize>);
+
+fn parse_limit(text: &str) -> Result<Limit, smbgw_api::Invalid> {
+    if text == "none" { Ok(Limit(None)) } else { ByteSize::parse(text).map(|size| Limit(Some(size))) }
 }
 
 /// `user`

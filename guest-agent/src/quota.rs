@@ -1,0 +1,183 @@
+//! How large a share is that has a quota, for its clients. Where the file system counts what is in the directory, statfs(2) says
+//! it; elsewhere the host does, and Samba asks this program (smb.conf(5), `dfree command`), which runs as the client's user.
+//!
+//! A file a share, which everybody may read, has limit and use in bytes. It is in memory: written when a state is applied and
+//! when the agent starts.
+
+use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+use rustix::fs::statvfs;
+use smbgw_api::v1::{Applied, DesiredShare, DesiredState, ShareSize, Usage};
+
+use crate::agent::Agent;
+use crate::error::{Doing, Result, internal, not_found};
+use crate::paths::{self, Paths};
+use crate::{files, state};
+
+/// Where Samba finds this program under the name by which it answers as `dfree command`: that has no arguments of its own.
+pub(crate) const DFREE: &str = "/usr/lib/smbgw/dfree";
+/// Name of the program then.
+const NAME: &str = "dfree";
+
+/// Limit and use of a share, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Size {
+    limit: u64,
+    /// Nothing until the host has said it.
+    used: Option<u64>,
+}
+
+impl Size {
+    fn parse(text: &str) -> Option<Self> {
+        let mut words = text.split_whitespace();
+        let limit = words.next()?.parse().ok()?;
+        Some(Self { limit, used: words.next().and_then(|word| word.parse().ok()) })
+    }
+
+    fn render(self) -> String {
+        let used = self.used.map_or_else(|| "-".to_owned(), |used| used.to_string());
+        format!("{} {used}\n", self.limit)
+    }
+
+    /// Size and free space that clients see, of those that the file system has. Pure.
+    fn seen(self, total: u64, available: u64) -> (u64, u64) {
+        if total <= self.limit {
+            // it counts itself, or is smaller than the quota
+            return (total, available.min(self.left()));
+        }
+        (self.limit, available.min(self.left()))
+    }
+
+    fn left(self) -> u64 {
+        self.limit.saturating_sub(self.used.unwrap_or(0))
+    }
+}
+
+/// Writes the files of a state; what the host said of their use is kept.
+pub(crate) fn write(paths: &Paths, desired: &DesiredState) -> Result<()> {
+    for share in &desired.shares {
+        let path = paths.share_size(&share.name);
+        let doing = || format!("writing {}", path.display());
+        match share.limit {
+            Some(limit) => {
+                let used = read(&path)?.and_then(|size| size.used);
+                put(&path, Size { limit, used }).doing(doing)?;
+            }
+            None => files::remove(&path).doing(doing)?,
+        }
+    }
+    Ok(())
+}
+
+/// Notes what the host says.
+pub(crate) fn note(agent: &Agent, usage: &Usage) -> Result<Applied> {
+    let desired = state::load(&agent.paths)?;
+    let shares = desired.map(|desired| desired.shares).unwrap_or_default();
+    for said in &usage.shares {
+        let share = shares.iter().find(|share| share.name == said.share);
+        let limit = share.and_then(|share| share.limit);
+        let limit =
+            limit.ok_or_else(|| not_found(format!("there is no share {} with a quota", said.share)))?;
+        let path = agent.paths.share_size(&said.share);
+        put(&path, Size { limit, used: Some(said.used) }).doing(|| format!("writing {}", path.display()))?;
+    }
+    let actions = usage.shares.iter().map(|said| format!("noted the use of share {}", said.share)).collect();
+    Ok(Applied { changed: !usage.shares.is_empty(), actions })
+}
+
+/// What clients see now.
+pub(crate) fn show(agent: &Agent) -> Result<Vec<ShareSize>> {
+    let shares = state::load(&agent.paths)?.map(|desired| desired.shares).unwrap_or_default();
+    let size = |share: &DesiredShare| -> Option<Result<ShareSize>> {
+        let limit = share.limit?;
+        let directory = agent.paths.share(&share.name);
+        let stat = match statvfs(&directory) {
+            Ok(stat) => stat,
+            Err(error) => return Some(Err(internal(format!("looking at {}: {error}", directory.display())))),
+        };
+        let used = match read(&agent.paths.share_size(&share.name)) {
+            Ok(size) => size.and_then(|size| size.used),
+            Err(error) => return Some(Err(error)),
+        };
+        let (total, available) = Size { limit, used }
+            .seen(stat.f_blocks.saturating_mul(stat.f_frsize), stat.f_bavail.saturating_mul(stat.f_frsize));
+        Some(Ok(ShareSize { share: share.name.clone(), limit, total, available }))
+    };
+    shares.iter().filter_map(size).collect()
+}
+
+fn read(path: &Path) -> Result<Option<Size>> {
+    let text = files::read_optional(path).doing(|| format!("reading {}", path.display()))?;
+    Ok(text.and_then(|text| Size::parse(&text)))
+}
+
+fn put(path: &Path, size: Size) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o755).create(paths::parent(path))?;
+    files::replace(path, size.render().as_bytes(), 0o644)
+}
+
+/// Whether the program was called by Samba.
+pub(crate) fn is_dfree(program: &str) -> bool {
+    Path::new(program).file_name().is_some_and(|name| name == NAME)
+}
+
+/// Answers Samba: size and free space of the share in whose directory it runs us, in KiB. Without an answer, Samba takes what the
+/// file system says.
+pub(crate) fn dfree() -> anyhow::Result<()> {
+    let directory = std::env::current_dir()?;
+    let size = read(&Paths::system().size_of(&directory))
+        .map_err(|error| anyhow::anyhow!("{error}"))?
+        .ok_or_else(|| anyhow::anyhow!("{} has no quota", directory.display()))?;
+    let stat = statvfs(".")?;
+    let (total, available) =
+        size.seen(stat.f_blocks.saturating_mul(stat.f_frsize), stat.f_bavail.saturating_mul(stat.f_frsize));
+    writeln!(std::io::stdout(), "{} {} 1024", total / 1024, available / 1024)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_see_the_smaller_of_quota_and_file_system() {
+        let size = |limit, used| Size { limit, used };
+        // a file system that does not count: the host's word
+        assert_eq!(size(100, Some(30)).seen(1000, 900), (100, 70));
+        assert_eq!(size(100, Some(130)).seen(1000, 900), (100, 0));
+        assert_eq!(size(100, Some(30)).seen(1000, 20), (100, 20));
+        // nothing said yet
+        assert_eq!(size(100, None).seen(1000, 900), (100, 100));
+        // one that counts by itself
+        assert_eq!(size(100, None).seen(100, 60), (100, 60));
+    }
+
+    #[test]
+    fn what_is_written_reads_back_and_outlives_a_new_limit() {
+        let root = tempfile::tempdir().unwrap();
+        let paths = Paths::below(root.path());
+        let desired = |limit: &str| -> DesiredState {
+            serde_json::from_str(&format!(
+                r#"{{"name":"a","security":"high","users":[],"shares":[{{"name":"team","comment":null,"read_only":false,"users":[],"browseable":true{limit}}}]}}"#
+            ))
+            .unwrap()
+        };
+        let state = desired(r#","limit":1000"#);
+        let path = paths.share_size(&state.shares[0].name);
+        write(&paths, &state).unwrap();
+        assert_eq!(read(&path).unwrap(), Some(Size { limit: 1000, used: None }));
+        put(&path, Size { limit: 1000, used: Some(5) }).unwrap();
+        write(&paths, &desired(r#","limit":2000"#)).unwrap();
+        assert_eq!(read(&path).unwrap(), Some(Size { limit: 2000, used: Some(5) }));
+        write(&paths, &desired("")).unwrap();
+        assert_eq!(read(&path).unwrap(), None);
+    }
+
+    #[test]
+    fn it_answers_to_one_name_only() {
+        assert!(is_dfree("/usr/lib/smbgw/dfree") && is_dfree("dfree"));
+        assert!(!is_dfree("smbgw-agent") && !is_dfree("/usr/bin/smbgw-agent") && !is_dfree(""));
+    }
+}

@@ -1,0 +1,208 @@
+//! `quota`
+
+use std::process::ExitCode;
+
+use smbgw_api::v1::{ShareUsage, Usage};
+use smbgw_api::{GatewayName, Quota, QuotaMode, Share, ShareName};
+use smbgw_command::{Command, Runner as _, System};
+
+use super::args::QuotaVerb;
+use super::edit::Edit;
+use crate::operation::{Context, Secrets, audit};
+use crate::output::view::{QuotaList, QuotaRow, ResultRow, Results};
+use crate::platform::GuestState;
+use crate::quota::{self, history::History};
+use crate::record::{Record, RecordState};
+use crate::{Error, Result, record};
+
+pub(super) fn run(context: &Context, verb: QuotaVerb) -> Result<ExitCode> {
+    match verb {
+        QuotaVerb::Show { gateway } => show(context, gateway.as_ref()),
+        QuotaVerb::Set { gateway, size, share, quota_mode, force, dry } => {
+            let edit = Edit { verb: "quota set", gateway: &gateway, dry_run: dry.dry_run, force };
+            edit.apply(context, |spec| {
+                let name = spec.name.clone();
+                let share = chosen(&name, &mut spec.shares, share.as_ref())?;
+                let mode = quota_mode.or(share.quota.map(|quota| quota.mode)).unwrap_or_default();
+                share.quota = size.0.map(|size| Quota { size, mode });
+                Ok(())
+            })
+        }
+        QuotaVerb::Refresh => refresh(context),
+    }
+}
+
+/// The share that is named, or the only one.
+fn chosen<'a>(
+    gateway: &GatewayName,
+    shares: &'a mut [Share],
+    name: Option<&ShareName>,
+) -> Result<&'a mut Share> {
+    let hint = format!("`pve-smbgateway share list {gateway}` shows those there are");
+    match (name, shares) {
+        (None, [only]) => Ok(only),
+        (None, []) => {
+            Err(Error::resource("no-such-share", format!("gateway {gateway} has no share")).hint(hint))
+        }
+        (None, _) => Err(Error::usage("share-unnamed", format!("gateway {gateway} has several shares"))
+            .hint(format!("say which one: --share NAME; {hint}"))),
+        (Some(name), shares) => shares.iter_mut().find(|share| share.name.same(name)).ok_or_else(|| {
+            Error::resource("no-such-share", format!("gateway {gateway} has no share {name}")).hint(hint)
+        }),
+    }
+}
+
+/// A share with a quota, as it is now.
+struct Seen<'a> {
+    share: &'a Share,
+    quota: Quota,
+    /// What the file system enforces.
+    enforced: Option<u64>,
+    used: u64,
+    mechanism: String,
+}
+
+/// Shares of a gateway with a quota.
+fn look(record: &Record) -> Vec<(&Share, Result<Seen<'_>>)> {
+    let with_quota =
+        record.spec.shares.iter().filter_map(|share| Some((share, share.quota?, share.directory()?)));
+    let seen = with_quota.map(|(share, quota, path)| {
+        let runner = System::new();
+        let seen = match quota.mode {
+            QuotaMode::Report => quota::measure(&runner, path).map(|used| Seen {
+                share,
+                quota,
+                enforced: None,
+                used,
+                mechanism: "only reported".to_owned(),
+            }),
+            QuotaMode::Enforce => quota::look(&runner, path).map(|facts| Seen {
+                share,
+                quota,
+                enforced: facts.limit,
+                used: facts.used,
+                mechanism: facts
+                    .mechanism
+                    .map_or_else(|lacking| lacking.why, |mechanism| mechanism.to_string()),
+            }),
+        };
+        (share, seen)
+    });
+    seen.collect()
+}
+
+/// Gateways of this node that are finished.
+fn here(context: &Context, name: Option<&GatewayName>) -> Result<Vec<Record>> {
+    let records = match name {
+        Some(name) => vec![context.platform.record(name)?.ok_or_else(|| record::missing(name))?],
+        None => context.platform.records()?,
+    };
+    let mut here = Vec::new();
+    for record in records {
+        if record.state == RecordState::Active && context.platform.is_here(&record)? {
+            here.push(record);
+        }
+    }
+    Ok(here)
+}
+
+fn show(context: &Context, name: Option<&GatewayName>) -> Result<ExitCode> {
+    let mut rows = Vec::new();
+    for record in here(context, name)? {
+        let history = History::read(&context.paths.usage(), record.name())?;
+        for (share, seen) in look(&record) {
+            let seen = seen.map_err(|error| {
+                error.doing(format!("looking at share {} of {}", share.name, record.name()))
+            })?;
+            let limit = seen.quota.size.bytes();
+            rows.push(QuotaRow {
+                gateway: record.name().to_string(),
+                share: share.name.to_string(),
+                quota_bytes: limit,
+                mode: seen.quota.mode.to_string(),
+                enforced_bytes: seen.enforced,
+                mechanism: seen.mechanism,
+                used_bytes: seen.used,
+                percent: quota::history::percent(seen.used, limit),
+                days_until_full: history.days_until_full(&share.name, seen.used, limit),
+            });
+        }
+    }
+    context.output.data(&QuotaList { quotas: rows });
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Looks at all shares with a quota: writes their use down, warns where a level is passed, and tells the gateways, whose clients
+/// are to see it.
+fn refresh(context: &Context) -> Result<ExitCode> {
+    let (mut results, mut code) = (Results { results: Vec::new(), changed: false }, 0);
+    for record in here(context, None)? {
+        if record.spec.shares.iter().all(|share| share.quota.is_none()) {
+            continue;
+        }
+        let name = record.name().to_string();
+        results.results.push(match refresh_one(context, &record) {
+            Ok(()) => ResultRow::done(name, "refreshed".to_owned(), 0),
+            Err(error) => {
+                code = code.max(error.category.exit_code());
+                ResultRow::failed(name, &error)
+            }
+        });
+    }
+    context.output.data(&results);
+    Ok(ExitCode::from(code))
+}
+
+fn refresh_one(context: &Context, record: &Record) -> Result<()> {
+    let (directory, name) = (context.paths.usage(), record.name());
+    let mut history = History::read(&directory, name)?;
+    let now = context.entropy()?.now;
+    let (mut failed, mut usage) = (None, Usage { shares: Vec::new() });
+    for (share, seen) in look(record) {
+        let seen = match seen {
+            Ok(seen) => seen,
+            Err(error) => {
+                failed.get_or_insert(error.doing(format!("looking at share {}", share.name)));
+                continue;
+            }
+        };
+        let limit = seen.quota.size.bytes();
+        if let Some(level) = history.note(&share.name, seen.used, limit, now) {
+            warn(context, record, &seen, level);
+        }
+        usage.shares.push(ShareUsage { share: seen.share.name.clone(), used: seen.used });
+    }
+    let shares: Vec<_> = usage.shares.iter().map(|share| &share.share).collect();
+    history.keep(&shares);
+    history.write(&directory, name)?;
+    if matches!(context.platform.guest_state(name)?, GuestState::Running { .. }) {
+        context.world(Secrets::new()).agent(name)?.tell_usage(&usage)?;
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+/// Says that a share has passed a level: on stderr, in syslog, and to the hook if there is one.
+fn warn(context: &Context, record: &Record, seen: &Seen<'_>, level: u8) {
+    let (name, share, limit) = (record.name(), &seen.share.name, seen.quota.size);
+    let text = format!(
+        "share {share} of gateway {name} is over {level} % of its quota: {} of {} bytes",
+        seen.used,
+        limit.bytes()
+    );
+    context.output.talk(&format!("warning: {text}"));
+    audit::syslog(audit::WARNING, &text);
+    let hook = context.paths.quota_hook();
+    if hook.exists() {
+        let words = [
+            name.to_string(),
+            share.to_string(),
+            level.to_string(),
+            seen.used.to_string(),
+            limit.bytes().to_string(),
+        ];
+        let command = Command::new(hook.display().to_string()).args(words);
+        if let Err(error) = System::with_interrupt(context.interrupt.clone()).run(&command) {
+            context.output.talk(&format!("warning: the hook for quotas failed: {error}"));
+        }
+    }
+}

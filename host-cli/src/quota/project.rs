@@ -1,0 +1,212 @@
+//! ext4 and xfs: a project is a number that all files of a directory carry, and that has a limit (chattr(1), setquota(8),
+//! xfs_quota(8)). statfs(2) of the directory shows it.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::fs::statvfs;
+use serde::Deserialize;
+use smbgw_api::HostPath;
+use smbgw_command::{Command, Runner};
+
+use super::{Mechanism, QuotaFacts, nonsense, run};
+use crate::{Error, Result};
+
+/// All files of a directory are changed once.
+const WALK: Duration = Duration::from_secs(3600);
+/// Numbers of projects that are given: clear of those that people choose.
+const FIRST: u32 = 1 << 20;
+const COUNT: u32 = 1 << 30;
+
+/// The project of a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Project {
+    /// Its number: that of the directory, or the one that it will get.
+    pub id: u32,
+    /// Where the file system is mounted.
+    pub mount: String,
+    /// It is an xfs.
+    pub xfs: bool,
+    /// The directory carries it already.
+    pub there: bool,
+}
+
+/// What findmnt(8) tells.
+#[derive(Debug, Deserialize)]
+struct Mounts {
+    filesystems: Vec<Mount>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Mount {
+    target: String,
+    source: String,
+    fstype: String,
+    options: String,
+}
+
+pub(super) fn look(runner: &dyn Runner, path: &HostPath, directory: &OwnedFd) -> Result<QuotaFacts> {
+    let args =
+        ["--json", "--first-only", "--output", "TARGET,SOURCE,FSTYPE,OPTIONS", "--target", path.as_str()];
+    let text = run(runner, Command::new("findmnt").args(args))?;
+    let mounts: Mounts = serde_json::from_str(&text).map_err(|_| nonsense("findmnt", &text))?;
+    let mount = mounts.filesystems.into_iter().next().ok_or_else(|| nonsense("findmnt", &text))?;
+    let xfs = mount.fstype == "xfs";
+    if !mount.options.split(',').any(|option| ["prjquota", "pquota"].contains(&option)) {
+        let why = format!("{} is mounted without project quotas", mount.target);
+        let hint = if xfs {
+            format!("mount it with the option prjquota (/etc/fstab): umount {0}; mount {0}", mount.target)
+        } else {
+            format!(
+                "umount {0}; tune2fs -O project,quota -Q prjquota {1}; then mount it with the option prjquota (/etc/fstab)",
+                mount.target, mount.source
+            )
+        };
+        return Ok(QuotaFacts::lacking(why, hint));
+    }
+    let carried = carried(runner, path)?;
+    let project = Project {
+        id: carried.unwrap_or_else(|| number(path)),
+        mount: mount.target,
+        xfs,
+        there: carried.is_some(),
+    };
+    let stat = statvfs(&*project.mount)
+        .map_err(|errno| Error::io(format!("looking at {}", project.mount), errno.into()))?;
+    let capacity = Some(stat.f_blocks.saturating_mul(stat.f_frsize));
+    let (limit, used) = if project.there { usage(directory, path, capacity)? } else { (None, 0) };
+    Ok(QuotaFacts { mechanism: Ok(Mechanism::Project(project)), limit, used, capacity })
+}
+
+/// The project that a directory carries (lsattr(1) -p; it works on xfs as well).
+fn carried(runner: &dyn Runner, path: &HostPath) -> Result<Option<u32>> {
+    let text = run(runner, Command::new("lsattr").args(["-p", "-d", "--", path.as_str()]))?;
+    let id = text.split_whitespace().next().and_then(|word| word.parse::<u32>().ok());
+    id.map(|id| Some(id).filter(|id| *id != 0)).ok_or_else(|| nonsense("lsattr", &text))
+}
+
+/// Limit and use: by statfs(2), which speaks of the project where its limit is smaller than the file system.
+fn usage(directory: &OwnedFd, path: &HostPath, whole: Option<u64>) -> Result<(Option<u64>, u64)> {
+    let stat = rustix::fs::fstatvfs(directory.as_fd())
+        .map_err(|errno| Error::io(format!("looking at {path}"), errno.into()))?;
+    let size = stat.f_blocks.saturating_mul(stat.f_frsize);
+    if whole.is_some_and(|whole| size < whole) {
+        return Ok((Some(size), size - stat.f_bfree.saturating_mul(stat.f_frsize)));
+    }
+    Ok((None, 0))
+}
+
+/// A number for a directory: the same for the same path, so that a second try finds the first one's.
+fn number(path: &HostPath) -> u32 {
+    // FNV-1a, 32 bits
+    let hash = path
+        .as_str()
+        .bytes()
+        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    FIRST + hash % COUNT
+}
+
+/// Sets it. The limit comes before the files that count against it, and goes after them.
+pub(super) fn set(runner: &dyn Runner, path: &HostPath, project: &Project, limit: Option<u64>) -> Result<()> {
+    match limit {
+        Some(bytes) => {
+            limited(runner, project, bytes)?;
+            if project.there { Ok(()) } else { carry(runner, path, project, true) }
+        }
+        None => {
+            carry(runner, path, project, false)?;
+            limited(runner, project, 0)
+        }
+    }
+}
+
+/// Gives a project a limit in bytes; 0 is none.
+fn limited(runner: &dyn Runner, project: &Project, bytes: u64) -> Result<()> {
+    let command = if project.xfs {
+        let limit = format!("limit -p bhard={bytes} {}", project.id);
+        Command::new("xfs_quota").args(["-x", "-c", &limit, &project.mount])
+    } else {
+        // in KiB; a limit that is no whole number of them is rounded up
+        let (id, kib) = (project.id.to_string(), bytes.div_ceil(1024).to_string());
+        Command::new("setquota").args(["-P", &id, "0", &kib, "0", "0", &project.mount])
+    };
+    run(runner, command).map(drop)
+}
+
+/// Has all files of a directory, and those that will be made there, carry a project or none.
+fn carry(runner: &dyn Runner, path: &HostPath, project: &Project, on: bool) -> Result<()> {
+    let (id, flag) = if on { (project.id.to_string(), "+P") } else { ("0".to_owned(), "-P") };
+    // -f: what is neither file nor directory cannot carry one, and is passed over
+    let command = Command::new("chattr").args(["-R", "-f", "-p", &id, flag, "--", path.as_str()]);
+    run(runner, command.accept(&[0, 1]).deadline(WALK))?;
+    let now = carried(runner, path)?;
+    if now == on.then_some(project.id) {
+        return Ok(());
+    }
+    Err(Error::infrastructure("quota-failed", format!("{path} does not carry project {id}"))
+        .hint("does the file system have the feature project? tune2fs -l says so"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use smbgw_command::Recorder;
+
+    fn path() -> HostPath {
+        HostPath::parse("/srv/team").unwrap()
+    }
+
+    fn project(xfs: bool, there: bool) -> Project {
+        Project { id: number(&path()), mount: "/srv".to_owned(), xfs, there }
+    }
+
+    #[test]
+    fn the_limit_comes_before_the_files_and_goes_after_them() {
+        let id = number(&path());
+        let carried = format!("{id} ---------------------P /srv/team\n");
+        let runner = Recorder::new().answer("lsattr", &carried);
+        set(&runner, &path(), &project(false, false), Some(20 << 20)).unwrap();
+        assert_eq!(
+            runner.seen(),
+            [
+                format!("setquota -P {id} 0 20480 0 0 /srv"),
+                format!("chattr -R -f -p {id} +P -- /srv/team"),
+                "lsattr -p -d -- /srv/team".to_owned()
+            ]
+        );
+        let runner = Recorder::new().answer("lsattr", "0 ---------------------- /srv/team\n");
+        set(&runner, &path(), &project(true, true), None).unwrap();
+        assert_eq!(
+            runner.seen(),
+            [
+                "chattr -R -f -p 0 -P -- /srv/team".to_owned(),
+                "lsattr -p -d -- /srv/team".to_owned(),
+                format!("xfs_quota -x -c 'limit -p bhard=0 {id}' /srv")
+            ]
+        );
+    }
+
+    #[test]
+    fn files_that_do_not_carry_the_project_are_an_error() {
+        let runner = Recorder::new().answer("lsattr", "0 ---------------------- /srv/team\n");
+        let error = set(&runner, &path(), &project(false, false), Some(1 << 20)).unwrap_err();
+        assert_eq!(error.code, "quota-failed");
+    }
+
+    #[test]
+    fn a_file_system_without_project_quotas_says_how_to_get_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let fd = std::fs::File::open(directory.path()).unwrap().into();
+        let mounts = |kind: &str| {
+            format!(
+                r#"{{"filesystems": [{{"target":"/srv","source":"/dev/sdb1","fstype":"{kind}","options":"rw,relatime"}}]}}"#
+            )
+        };
+        for (kind, word) in [("ext4", "tune2fs -O project,quota -Q prjquota /dev/sdb1"), ("xfs", "prjquota")]
+        {
+            let runner = Recorder::new().answer("findmnt", &mounts(kind));
+            let lacking = look(&runner, &path(), &fd).unwrap().mechanism.unwrap_err();
+            assert!(lacking.hint.contains(word), "{lacking:?}");
+        }
+    }
+}
