@@ -70,14 +70,19 @@ impl Paths {
         self.at(&share.guest_path())
     }
 
-    /// Limit and use of a share with a quota.
+    /// Limits and use of shares with quotas.
+    pub(crate) fn sizes(&self) -> PathBuf {
+        self.at("run/smbgw-sizes")
+    }
+
+    /// Those of a share.
     pub(crate) fn share_size(&self, share: &ShareName) -> PathBuf {
         self.size_of(Path::new(&share.guest_path()))
     }
 
     /// The same by the share's directory.
     pub(crate) fn size_of(&self, directory: &Path) -> PathBuf {
-        self.at("run/smbgw-sizes").join(directory.strip_prefix("/").unwrap_or(directory))
+        self.sizes().join(directory.strip_prefix("/").unwrap_or(directory))
     }
 
     /// Any path of the gateway.

@@ -5,7 +5,7 @@
 //! when the agent starts.
 
 use std::io::Write;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rustix::fs::statvfs;
@@ -63,7 +63,7 @@ pub(crate) fn write(paths: &Paths, desired: &DesiredState) -> Result<()> {
         match share.limit {
             Some(limit) => {
                 let used = read(&path)?.and_then(|size| size.used);
-                put(&path, Size { limit, used }).doing(doing)?;
+                put(paths, &path, Size { limit, used }).doing(doing)?;
             }
             None => files::remove(&path).doing(doing)?,
         }
@@ -81,7 +81,8 @@ pub(crate) fn note(agent: &Agent, usage: &Usage) -> Result<Applied> {
         let limit =
             limit.ok_or_else(|| not_found(format!("there is no share {} with a quota", said.share)))?;
         let path = agent.paths.share_size(&said.share);
-        put(&path, Size { limit, used: Some(said.used) }).doing(|| format!("writing {}", path.display()))?;
+        let size = Size { limit, used: Some(said.used) };
+        put(&agent.paths, &path, size).doing(|| format!("writing {}", path.display()))?;
     }
     let actions = usage.shares.iter().map(|said| format!("noted the use of share {}", said.share)).collect();
     Ok(Applied { changed: !usage.shares.is_empty(), actions })
@@ -113,8 +114,14 @@ fn read(path: &Path) -> Result<Option<Size>> {
     Ok(text.and_then(|text| Size::parse(&text)))
 }
 
-fn put(path: &Path, size: Size) -> std::io::Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o755).create(paths::parent(path))?;
+fn put(paths: &Paths, path: &Path, size: Size) -> std::io::Result<()> {
+    let directory = paths::parent(path);
+    std::fs::create_dir_all(directory)?;
+    // our umask keeps everybody out, and the client's user has to read it
+    let top = paths.sizes();
+    for directory in directory.ancestors().take_while(|directory| directory.starts_with(&top)) {
+        std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o755))?;
+    }
     files::replace(path, size.render().as_bytes(), 0o644)
 }
 
@@ -133,7 +140,8 @@ pub(crate) fn dfree() -> anyhow::Result<()> {
     let stat = statvfs(".")?;
     let (total, available) =
         size.seen(stat.f_blocks.saturating_mul(stat.f_frsize), stat.f_bavail.saturating_mul(stat.f_frsize));
-    writeln!(std::io::stdout(), "{} {} 1024", total / 1024, available / 1024)?;
+    // Samba takes no free block for no answer, and shows 1024 of them (source3/smbd/dfree.c, 4.17 and 4.22)
+    writeln!(std::io::stdout(), "{} {} 1024", total / 1024, (available / 1024).max(1))?;
     Ok(())
 }
 
@@ -168,7 +176,11 @@ mod tests {
         let path = paths.share_size(&state.shares[0].name);
         write(&paths, &state).unwrap();
         assert_eq!(read(&path).unwrap(), Some(Size { limit: 1000, used: None }));
-        put(&path, Size { limit: 1000, used: Some(5) }).unwrap();
+        put(&paths, &path, Size { limit: 1000, used: Some(5) }).unwrap();
+        for directory in path.ancestors().skip(1).take_while(|directory| directory.starts_with(paths.sizes()))
+        {
+            assert_eq!(std::fs::metadata(directory).unwrap().permissions().mode() & 0o777, 0o755);
+        }
         write(&paths, &desired(r#","limit":2000"#)).unwrap();
         assert_eq!(read(&path).unwrap(), Some(Size { limit: 2000, used: Some(5) }));
         write(&paths, &desired("")).unwrap();

@@ -117,7 +117,8 @@ fn a_quota_holds_and_clients_see_it() -> Result<()> {
     ensure!(btrfs.limit(&lab, &path)? == Some(200 * MIB), "the new limit is not in force");
     lab.client(&gateway, "team", "alice")?.put(&big, "big.bin")?;
     lab.tool("sync", ["-f", &path.display().to_string()])?;
-    ensure!(seen(&lab, &gateway)?.0 == 200, "a client does not see the new size");
+    let new = || seen(&lab, &gateway).ok().filter(|(total, _)| *total == 200);
+    wait_until("a client to see the new size", Duration::from_secs(30), &Interrupt::new(), new)?;
 
     // below what is there
     fails(&lab, "quota set team 50M", "quota-below-usage")?;
@@ -131,7 +132,8 @@ fn a_quota_holds_and_clients_see_it() -> Result<()> {
     lab.host(["quota", "set", "team", "none"])?.ok()?;
     ensure!(btrfs.limit(&lab, &path)?.is_none(), "the limit is still there");
     lab.client(&gateway, "team", "alice")?.put(&some, "more.bin")?;
-    ensure!(seen(&lab, &gateway)?.0 > 500, "a client sees a size that is none");
+    let whole = || seen(&lab, &gateway).ok().filter(|(total, _)| *total > 500);
+    wait_until("a client to see the file system's size", Duration::from_secs(30), &Interrupt::new(), whole)?;
 
     // gone with the gateway, and the data not
     lab.host(["quota", "set", "team", "300M"])?.ok()?;
@@ -256,8 +258,8 @@ fn one_that_is_only_reported_warns() -> Result<()> {
     ensure!(levels == ["75", "85", "95"], "the hook was told: {told}");
     let row = shown(&lab)?;
     ensure!(row["percent"].as_f64() > Some(100.0) && row["mode"] == "report", "{row}");
-    let (total, free) = seen(&lab, &gateway)?;
-    ensure!(total == 10 && free == 0, "a client sees {free} of {total} MiB");
+    let full = || seen(&lab, &gateway).ok().filter(|seen| *seen == (10, 0));
+    wait_until("a client to see that it is full", Duration::from_secs(30), &Interrupt::new(), full)?;
     std::fs::remove_dir_all("/etc/pve-smbgateway")?;
     lab.leave()
 }

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::fstat;
+use rustix::fs::{AtFlags, CWD, StatxFlags, fstat, statx};
 use smbgw_api::HostPath;
 use smbgw_command::{Command, Runner};
 
@@ -40,11 +40,22 @@ pub(super) fn look(runner: &dyn Runner, path: &HostPath, directory: &OwnedFd) ->
     Ok(QuotaFacts { mechanism: Ok(Mechanism::Btrfs { id }), limit, used, capacity })
 }
 
-/// Sets it. The form without the group misreads its size in version 6.2.
+/// Sets it. The form without the group misreads its size in version 6.2. A subvolume that holds more than its limit cannot even
+/// be the place from which that is changed (seen with Linux 6.18: Disk quota exceeded), so it is done from above it.
 pub(super) fn set(runner: &dyn Runner, path: &HostPath, id: u64, limit: Option<u64>) -> Result<()> {
     let value = limit.map_or_else(|| "none".to_owned(), |bytes| bytes.to_string());
-    let group = format!("0/{id}");
-    run(runner, Command::new("btrfs").args(["qgroup", "limit", &value, &group, path.as_str()])).map(drop)
+    let (group, from) = (format!("0/{id}"), above(path).unwrap_or_else(|| path.as_str()));
+    run(runner, Command::new("btrfs").args(["qgroup", "limit", &value, &group, from])).map(drop)
+}
+
+/// The directory above, if it is in the same mount, hence on the same file system.
+fn above(path: &HostPath) -> Option<&str> {
+    let parent =
+        path.as_str().rsplit_once('/').map(|(parent, _)| parent).filter(|parent| !parent.is_empty())?;
+    let mount = |path: &str| {
+        statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::MNT_ID).ok().map(|stat| stat.stx_mnt_id)
+    };
+    (mount(parent)? == mount(path.as_str())?).then_some(parent)
 }
 
 /// Limit and use of a subvolume, of the lines `ID RFER EXCL MAX_RFER MAX_EXCL [PATH]`.
