@@ -21,6 +21,8 @@ const NODE_STATE: &str = "/state/";
 const VOLUMES: &[&str] = &["/vz/images/", "/pools/", "/shared/"];
 /// Ends of the names of containers' volumes: what is below belongs to a guest.
 const VOLUME_ENDS: &[&str] = &[".raw", ".subvol", "-disk-0", "-disk-1"];
+/// Where simulated nodes have what belongs to a virtual machine that runs.
+const MACHINES: &str = "/run/qemu-server/";
 /// How long processes and mounts may take to go after a command has ended.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -277,6 +279,9 @@ fn walk(directory: &Path, found: &mut BTreeSet<String>) {
             "socket".to_owned()
         } else if kind.is_file() && volume {
             "volume".to_owned()
+        } else if text.contains(MACHINES) && text.ends_with(".pid") {
+            // another number each time it is started
+            "process id".to_owned()
         } else if kind.is_file() {
             format!("{} bytes {}", metadata.len(), short_hash(&path, metadata.len()))
         } else {

@@ -13,7 +13,7 @@ use super::call::{Call, External, GuestId, pct, qm};
 use super::config::file::GuestFile;
 use super::{Pve, answer, failure};
 use crate::platform::{GuestDetails, GuestState};
-use crate::record::{GuestPlan, Record};
+use crate::record::{GuestPlan, Record, RecordState};
 use crate::{Error, Result};
 
 /// Seconds that a container gets to stop cleanly.
@@ -40,18 +40,31 @@ impl Pve {
     }
 
     pub(super) fn stop_guest(&self, name: &GatewayName) -> Result<()> {
-        match self.guest(name)? {
-            Some(guest) => self.shut_down(&guest.file),
-            None => Ok(()),
+        let Some(entry) = self.registry()?.gateway(name)? else { return Ok(()) };
+        let Some(guest) = self.guest_of(&entry)? else { return Ok(()) };
+        match guest.file.kind {
+            // one that is taken back while it is made has not served anybody, and would not hear its power button as it boots
+            Kind::Machine if entry.record.state == RecordState::Creating => {
+                self.shut_down_within(&guest.file, 1)
+            }
+            _ => self.shut_down(&guest.file),
         }
     }
 
     /// Stops a guest: cleanly within a time, else by force.
     pub(super) fn shut_down(&self, file: &GuestFile) -> Result<()> {
+        let patience = match file.kind {
+            Kind::Container => CONTAINER_STOP,
+            Kind::Machine => MACHINE_STOP,
+        };
+        self.shut_down_within(file, patience)
+    }
+
+    fn shut_down_within(&self, file: &GuestFile, timeout: u32) -> Result<()> {
         let id = file.id;
         let call: Call = match file.kind {
-            Kind::Container => pct::Shutdown { id, timeout: CONTAINER_STOP }.into(),
-            Kind::Machine => qm::Shutdown { id, timeout: MACHINE_STOP }.into(),
+            Kind::Container => pct::Shutdown { id, timeout }.into(),
+            Kind::Machine => qm::Shutdown { id, timeout }.into(),
         };
         match self.runner.run(&call.command()) {
             Ok(_) => {}
