@@ -21,8 +21,10 @@ const NODE_STATE: &str = "/state/";
 const VOLUMES: &[&str] = &["/vz/images/", "/pools/", "/shared/"];
 /// Ends of the names of containers' volumes: what is below belongs to a guest.
 const VOLUME_ENDS: &[&str] = &[".raw", ".subvol", "-disk-0", "-disk-1"];
-/// Where simulated nodes have what belongs to a virtual machine that runs.
-const MACHINES: &str = "/run/qemu-server/";
+/// Where simulated nodes, and the standalone platform, have what belongs to a virtual machine that runs.
+const MACHINES: &[&str] = &["/run/qemu-server/", "/pve-smbgateway/guests/"];
+/// What is there once somebody has talked to a machine's guest agent.
+const TALKED: &[&str] = &["/qga.lock", "/qga.seen"];
 /// How long processes and mounts may take to go after a command has ended.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -258,6 +260,9 @@ fn walk(directory: &Path, found: &mut BTreeSet<String>) {
         if state && (skipped(NOT_OURS) || skipped(INSIDE) || text.ends_with(".log")) {
             continue;
         }
+        if state && TALKED.iter().any(|end| text.ends_with(end)) {
+            continue;
+        }
         // what LXC has said of a node's container
         if text.contains("/pve/") && text.contains("/lxc/") && text.ends_with("/log") {
             continue;
@@ -279,7 +284,7 @@ fn walk(directory: &Path, found: &mut BTreeSet<String>) {
             "socket".to_owned()
         } else if kind.is_file() && volume {
             "volume".to_owned()
-        } else if text.contains(MACHINES) && text.ends_with(".pid") {
+        } else if MACHINES.iter().any(|part| text.contains(part)) && text.ends_with(".pid") {
             // another number each time it is started
             "process id".to_owned()
         } else if kind.is_file() {
