@@ -238,12 +238,12 @@ impl Lab {
     /// Waits until a share can be read again.
     ///
     /// # Errors
-    /// When it cannot within half a minute.
+    /// When it cannot in the time that an emulated machine takes to boot on a busy node.
     pub fn wait_serving(&self, gateway: &Gateway, share: &str, user: &str) -> Result<()> {
         let client = self.client(gateway, share, user)?;
         wait_until(
             &format!("share {share} of {}", gateway.name),
-            Duration::from_secs(60),
+            Duration::from_secs(600),
             &Interrupt::new(),
             || client.run("ls").ok().filter(|answer| answer.code == 0),
         )?;

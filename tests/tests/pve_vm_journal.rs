@@ -46,7 +46,7 @@ fn create_meets_what_proxmox_can_show(release: &str) -> Result<()> {
         for fault in PROXMOX_FAULTS {
             let what = format!("create with {fault} at {call}");
             // where Proxmox VE's fault is none, ours is: nobody waits for a boot
-            let answer = case.met(fault, call, Some("fail@agent"))?;
+            let answer = case.met(fault, call, Some("fail@start"))?;
             let error = &answer.json()?["error"];
             ensure!(answer.code != 0, "{what}: it went through: {answer}");
             let ours = error.to_string().contains("fault");
@@ -152,7 +152,7 @@ fn the_rest_meets_what_proxmox_can_show() -> Result<()> {
         ("task-error", "qm start"),
         ("kill", "qm set"),
     ] {
-        let answer = case.met(fault, call, Some("fail@agent"))?;
+        let answer = case.met(fault, call, Some("fail@start"))?;
         ensure!(answer.code != 0, "{fault} at {call}: {answer}");
         case.expect_before(&format!("set with {fault} at {call}"), &answer)?;
     }

@@ -220,7 +220,7 @@ impl NodeLab {
         files::random_file(&sent, 2)?;
         let _ = std::fs::remove_file(&got);
         let client = self.client(gateway, share)?;
-        wait_until(&format!("share {share}"), Duration::from_secs(60), &Interrupt::new(), || {
+        wait_until(&format!("share {share}"), Duration::from_secs(600), &Interrupt::new(), || {
             client.run("ls").ok().filter(|answer| answer.code == 0)
         })?;
         client.put(&sent, "round-trip.bin")?;
