@@ -309,3 +309,30 @@ fn what_proxmox_forbids_is_said_before() -> Result<()> {
     lab.node().storage("dir", "bare", &["path /var/lib/vz", "content iso", "disable 1"])?;
     Ok(())
 }
+
+/// Prints the transcript that docs/proxmox.md shows, so that it can be brought up to date.
+#[test]
+#[ignore = "it shows nothing that the others do not: cargo xtask test --lab a_transcript_for_the_guide"]
+fn a_transcript_for_the_guide() -> Result<()> {
+    let lab = NodeLab::enter("9.2")?;
+    let node = lab.node();
+    node.run("mkdir", ["-p", "/mnt/team"])?.ok()?;
+    let password = lab.password_file()?;
+    let create =
+        "create team --path /mnt/team --user alice --grant --ip 192.168.1.20/24 --gateway 192.168.1.1";
+    for line in [create, "list", "status team", "", "delete team"] {
+        let said = if line.is_empty() {
+            println!("# pct config 100");
+            node.line("pct config 100")?.ok()?
+        } else {
+            println!("# pve-smbgateway {line}");
+            let more: &[&str] = if line == create { &["--password-file", &password] } else { &[] };
+            let command =
+                node.command("/usr/bin/pve-smbgateway").args(line.split(' ')).args(more.iter().copied());
+            smbgw_lab::Answer::of(&command)?.ok()?
+        };
+        println!("{}{}", said.stderr, said.stdout);
+    }
+    node.run("rmdir", ["/mnt/team"])?.ok()?;
+    lab.leave()
+}
