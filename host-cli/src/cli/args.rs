@@ -2,6 +2,9 @@
 //! exit code 2 before anything is looked at.
 
 mod members;
+mod ops;
+mod template;
+mod values;
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -12,10 +15,11 @@ use smbgw_api::{
     GatewayName, HostPath, Mode, Quota, QuotaMode, RbdImage, SecurityProfile, ShareName, StartOrder,
     StorageId, TemplateName, UserName, VlanId, VolumeId,
 };
-use smbgw_journal::OperationId;
 
 pub use self::members::{QuotaVerb, ShareVerb, UserVerb};
-use crate::platform::Form;
+pub use self::ops::OpsVerb;
+pub use self::template::TemplateVerb;
+use self::values::{parse_firmware, parse_mode, parse_quota_mode, parse_security};
 
 /// Makes Windows shares out of a Proxmox VE node's storage, without a NAS VM.
 #[derive(Debug, Parser)]
@@ -392,139 +396,12 @@ pub struct SelectArgs {
     pub dry: DryRun,
 }
 
-/// `template`
-#[derive(Debug, Subcommand)]
-pub enum TemplateVerb {
-    /// List the installed templates
-    List,
-    /// Build a template from a recipe, and install it
-    Build {
-        /// Recipe: its file, or a name as debian-13
-        recipe: PathBuf,
-        /// Keep the built files here as well
-        #[arg(long, value_name = "DIR")]
-        out: Option<PathBuf>,
-        /// Modes to build it for: lxc, vm or both
-        #[arg(long, value_delimiter = ',', default_value = "lxc", value_parser = parse_form)]
-        mode: Vec<Form>,
-        /// Nothing is downloaded
-        #[arg(long)]
-        offline: bool,
-        /// Storage to keep it on (Proxmox VE) [default: chosen]
-        #[arg(long, value_name = "STORAGE")]
-        storage: Option<StorageId>,
-    },
-    /// Install a template from its file
-    Install {
-        /// The .tar.zst or .qcow2; its manifest lies beside it
-        file: PathBuf,
-        /// Storage to keep it on (Proxmox VE) [default: chosen]
-        #[arg(long, value_name = "STORAGE")]
-        storage: Option<StorageId>,
-        #[command(flatten)]
-        /// Only plan.
-        dry: DryRun,
-    },
-    /// Compare an installed template with its manifest, file by file
-    Verify {
-        /// Name of the template
-        name: TemplateName,
-    },
-    /// Remove templates that no gateway uses, but the newest of each name
-    Prune {
-        /// The newest ones, too
-        #[arg(long)]
-        all: bool,
-        #[command(flatten)]
-        /// Only plan.
-        dry: DryRun,
-    },
-}
-
-/// `ops`
-#[derive(Debug, Subcommand)]
-pub enum OpsVerb {
-    /// List operations
-    List,
-    /// Show one operation
-    Show {
-        /// Operation
-        id: OperationId,
-    },
-    /// Finish what a crash or a failed undo left: of all operations, or of one
-    Recover {
-        /// Operation
-        id: Option<OperationId>,
-        #[command(flatten)]
-        /// Only plan.
-        dry: DryRun,
-    },
-    /// Take an operation back: an unfinished one, or the last one of a gateway
-    Rollback {
-        /// Operation
-        id: OperationId,
-        #[command(flatten)]
-        /// Only plan.
-        dry: DryRun,
-    },
-    /// Remove the journals of operations that are over
-    Clean {
-        /// Keep those younger than so many days
-        #[arg(long, value_name = "DAYS", default_value_t = 30)]
-        older_than: u32,
-        #[command(flatten)]
-        /// Only plan.
-        dry: DryRun,
-    },
-}
-
 /// `doctor`
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
     /// Mend what can be mended without installing packages
     #[arg(long)]
     pub fix: bool,
-}
-
-fn parse_mode(text: &str) -> Result<Mode, String> {
-    match text {
-        "lxc" => Ok(Mode::Lxc),
-        "vm" => Ok(Mode::Vm),
-        "native" => Ok(Mode::Native),
-        _ => Err("lxc, vm or native".to_owned()),
-    }
-}
-
-fn parse_quota_mode(text: &str) -> Result<QuotaMode, String> {
-    match text {
-        "enforce" => Ok(QuotaMode::Enforce),
-        "report" => Ok(QuotaMode::Report),
-        _ => Err("enforce or report".to_owned()),
-    }
-}
-
-fn parse_firmware(text: &str) -> Result<Firmware, String> {
-    match text {
-        "bios" => Ok(Firmware::Bios),
-        "uefi" => Ok(Firmware::Uefi),
-        _ => Err("bios or uefi".to_owned()),
-    }
-}
-
-fn parse_form(text: &str) -> Result<Form, String> {
-    match text {
-        "lxc" => Ok(Form::Container),
-        "vm" => Ok(Form::Machine),
-        _ => Err("lxc or vm".to_owned()),
-    }
-}
-
-fn parse_security(text: &str) -> Result<SecurityProfile, String> {
-    match text {
-        "standard" => Ok(SecurityProfile::Standard),
-        "high" => Ok(SecurityProfile::High),
-        _ => Err("standard or high".to_owned()),
-    }
 }
 
 #[cfg(test)]

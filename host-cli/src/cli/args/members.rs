@@ -94,7 +94,7 @@ pub enum QuotaVerb {
         #[arg(long, value_name = "NAME")]
         share: Option<ShareName>,
         /// enforce: the file system refuses more; report: only a warning
-        #[arg(long, value_name = "MODE", value_parser = super::parse_quota_mode)]
+        #[arg(long, value_name = "MODE", value_parser = super::values::parse_quota_mode)]
         quota_mode: Option<QuotaMode>,
         /// Also below what the share holds, or in place of a limit of others
         #[arg(long)]
