@@ -136,6 +136,8 @@ fn show(context: &Context, name: Option<&GatewayName>) -> Result<ExitCode> {
 /// are to see it.
 fn refresh(context: &Context) -> Result<ExitCode> {
     let (mut results, mut code) = (Results { results: Vec::new(), changed: false }, 0);
+    let records = context.platform.records()?;
+    History::sweep(&context.paths.usage(), &records.iter().map(Record::name).collect::<Vec<_>>())?;
     for record in here(context, None)? {
         if record.spec.shares.iter().all(|share| share.quota.is_none()) {
             continue;

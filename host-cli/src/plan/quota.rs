@@ -39,8 +39,13 @@ pub(super) fn set(
         if wanted.is_none() && was.is_none() {
             continue;
         }
-        // in a directory that is still to be made
         let Some(facts) = observed.quotas.get(path) else {
+            // still to be made: a dataset will have one
+            if wanted.is_some() && observed.storage(path)?.filesystem == "zfs" {
+                let (share, path) = (share.name.clone(), path.clone());
+                steps.push(SetQuota { share, path, new: wanted, old: None }.into());
+                continue;
+            }
             return Err(Error::usage(
                 "quota-unavailable",
                 format!("{path} does not exist yet, so nobody knows whether it can have a quota"),

@@ -484,6 +484,14 @@ mod quotas {
     }
 
     #[test]
+    fn a_dataset_that_is_still_to_be_made_gets_one() {
+        let path = HostPath::parse("/srv/alices").unwrap();
+        let mut observed = node();
+        observed.storage.get_mut(&path).unwrap().filesystem = "zfs".into();
+        assert_eq!(steps(&planned(LIMITED, &observed).unwrap()), [(Some(1 << 30), None)]);
+    }
+
+    #[test]
     fn one_that_is_only_reported_needs_no_file_system() {
         let yaml = LIMITED.replace("quota: 1G", "quota: 1G, quota-mode: report");
         assert_eq!(steps(&planned(&yaml, &node()).unwrap()), []);

@@ -70,6 +70,21 @@ impl History {
         Ok(())
     }
 
+    /// Removes those of gateways that are gone.
+    ///
+    /// # Errors
+    /// When one cannot be removed.
+    pub fn sweep(directory: &Path, there: &[&GatewayName]) -> Result<()> {
+        for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let gateway = name.strip_suffix(".json").and_then(|name| GatewayName::parse(name).ok());
+            if let Some(gateway) = gateway.filter(|gateway| !there.contains(&gateway)) {
+                Self::remove(directory, &gateway)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Forgets shares that have no quota any more.
     pub fn keep(&mut self, shares: &[&ShareName]) {
         self.shares.retain(|share, _| shares.contains(&share));
@@ -177,7 +192,10 @@ mod tests {
         assert_eq!(history.shares[&share()].samples.len(), KEPT);
         std::fs::write(directory.path().join("team.json"), "rubbish").unwrap();
         assert_eq!(History::read(directory.path(), &name).unwrap(), History::default());
-        History::remove(directory.path(), &name).unwrap();
+        History::sweep(directory.path(), &[&name]).unwrap();
+        assert!(directory.path().join("team.json").exists());
+        History::sweep(directory.path(), &[]).unwrap();
+        assert!(!directory.path().exists());
         History::remove(directory.path(), &name).unwrap();
     }
 }
