@@ -110,7 +110,7 @@ fn create_meets_what_proxmox_can_show_on_8_4() -> Result<()> {
 #[test]
 fn the_rest_meets_what_proxmox_can_show() -> Result<()> {
     let lab = NodeLab::enter("9.2")?;
-    let gateway = lab.create("team", "10.10.10.11/24", &[])?;
+    let gateway = lab.create("team", "10.10.10.11/24", &["--memory", "128M"])?;
     let faults =
         ["lock-timeout", "quorum-before", "quorum-after", "warning", "task-error", "kill", "kill-after"];
     for (line, back, call) in [

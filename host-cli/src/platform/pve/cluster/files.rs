@@ -2,7 +2,7 @@
 //! cluster, nothing can be written without quorum, and a restart of the service makes it go away for a moment.
 
 use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,6 +14,8 @@ use crate::{Error, Result};
 
 /// Time for the file system to come back after its service was restarted.
 const RESTART: Duration = Duration::from_secs(8);
+/// Times that a file may be replaced while it is being opened.
+const REPLACED: usize = 50;
 /// Mode of everything outside of `priv`; another one is refused.
 const MODE: u32 = 0o640;
 /// Largest file.
@@ -24,6 +26,22 @@ pub const MAX_FILE: usize = 1 << 20;
 pub struct ClusterFiles {
     root: PathBuf,
     interrupt: Interrupt,
+}
+
+/// Reads a file that others replace by renaming. FUSE looks a name up and opens what it found in two steps: what was replaced
+/// between them is not found, or stale (seen with several writers), although the name is there all the time.
+fn read_whole(path: &Path) -> io::Result<Vec<u8>> {
+    let replaced = |error: &io::Error| {
+        error.raw_os_error() == Some(Errno::STALE.raw_os_error())
+            || (error.kind() == ErrorKind::NotFound && path.exists())
+    };
+    for _ in 0..REPLACED {
+        match std::fs::read(path) {
+            Err(error) if replaced(&error) => {}
+            other => return other,
+        }
+    }
+    std::fs::read(path)
 }
 
 impl ClusterFiles {
@@ -76,7 +94,7 @@ impl ClusterFiles {
     /// When it cannot be read.
     pub fn read(&self, name: &str) -> Result<Option<String>> {
         let path = self.path(name);
-        match self.patiently(|| std::fs::read(&path)) {
+        match self.patiently(|| read_whole(&path)) {
             Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
             Err(source) => Err(Error::io(format!("reading {}", path.display()), source)),
