@@ -12,7 +12,7 @@ use rustix::fs::statvfs;
 use smbgw_api::v1::{Applied, DesiredShare, DesiredState, ShareSize, Usage};
 
 use crate::agent::Agent;
-use crate::error::{Doing, Result, internal, not_found};
+use crate::error::{Doing, Result, internal};
 use crate::paths::{self, Paths};
 use crate::{files, state};
 
@@ -43,11 +43,7 @@ impl Size {
 
     /// Size and free space that clients see, of those that the file system has. Pure.
     fn seen(self, total: u64, available: u64) -> (u64, u64) {
-        if total <= self.limit {
-            // it counts itself, or is smaller than the quota
-            return (total, available.min(self.left()));
-        }
-        (self.limit, available.min(self.left()))
+        (total.min(self.limit), available.min(self.left()))
     }
 
     fn left(self) -> u64 {
@@ -75,17 +71,17 @@ pub(crate) fn write(paths: &Paths, desired: &DesiredState) -> Result<()> {
 pub(crate) fn note(agent: &Agent, usage: &Usage) -> Result<Applied> {
     let desired = state::load(&agent.paths)?;
     let shares = desired.map(|desired| desired.shares).unwrap_or_default();
+    let mut actions = Vec::new();
     for said in &usage.shares {
+        // the host may not know yet that the quota is gone
         let share = shares.iter().find(|share| share.name == said.share);
-        let limit = share.and_then(|share| share.limit);
-        let limit =
-            limit.ok_or_else(|| not_found(format!("there is no share {} with a quota", said.share)))?;
+        let Some(limit) = share.and_then(|share| share.limit) else { continue };
         let path = agent.paths.share_size(&said.share);
         let size = Size { limit, used: Some(said.used) };
         put(&agent.paths, &path, size).doing(|| format!("writing {}", path.display()))?;
+        actions.push(format!("noted the use of share {}", said.share));
     }
-    let actions = usage.shares.iter().map(|said| format!("noted the use of share {}", said.share)).collect();
-    Ok(Applied { changed: !usage.shares.is_empty(), actions })
+    Ok(Applied { changed: !actions.is_empty(), actions })
 }
 
 /// What clients see now.
@@ -140,7 +136,7 @@ pub(crate) fn dfree() -> anyhow::Result<()> {
     let stat = statvfs(".")?;
     let (total, available) =
         size.seen(stat.f_blocks.saturating_mul(stat.f_frsize), stat.f_bavail.saturating_mul(stat.f_frsize));
-    // Samba takes no free block for no answer, and shows 1024 of them (source3/smbd/dfree.c, 4.17 and 4.22)
+    // Samba takes no free block for no answer, and shows clients 1 MiB (seen with 4.22)
     writeln!(std::io::stdout(), "{} {} 1024", total / 1024, (available / 1024).max(1))?;
     Ok(())
 }

@@ -3,12 +3,8 @@
 //! task that warns or fails or is killed. Then all is as before, or as it was to become.
 
 use anyhow::{Context, Result, ensure};
-use smbgw_lab::pve::journal::PROXMOX_FAULTS;
+use smbgw_lab::pve::journal::{PROXMOX_FAULTS, words};
 use smbgw_lab::{FaultCase, NodeLab};
-
-fn words(text: &str) -> Vec<String> {
-    text.split(' ').map(str::to_owned).collect()
-}
 
 fn create_survives(release: &str) -> Result<()> {
     let lab = NodeLab::enter(release)?;
@@ -52,10 +48,7 @@ fn delete_survives(release: &str) -> Result<()> {
     // past the last one there is no return
     let (last, others) = labels.split_last().context("no steps")?;
     case.survives(others)?;
-    let killed = lab.host_with_fault(&format!("kill-after@{last}"), case.args())?;
-    ensure!(killed.code == -9, "{killed}");
-    lab.host(["ops", "recover"])?.ok()?;
-    lab.expect_same(&empty)?;
+    case.goes_on_after(last, &empty)?;
     lab.leave()
 }
 

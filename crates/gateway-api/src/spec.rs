@@ -228,6 +228,11 @@ impl GatewaySpec {
                     "is there twice (SMB does not tell upper from lower case)",
                 );
             }
+            let other_quota = |other: &&Share| other.same_place(share) && other.quota != share.quota;
+            if let Some(other) = self.shares[..index].iter().find(other_quota) {
+                let rule = format!("has the same directory as share {}, and another quota", other.name);
+                return bad("share", share.name.as_str(), &rule);
+            }
             if share
                 .comment
                 .as_ref()
@@ -329,6 +334,10 @@ mod tests {
         for (yaml, word) in [
             ("name: a\nshares: [{name: X, path: /srv/x}, {name: x, path: /srv/y}]", "twice"),
             ("name: a\nshares: [{name: x, path: /srv/x, users: [bob]}]", "not among"),
+            (
+                "name: a\nshares: [{name: x, path: /srv/x, quota: 1G}, {name: y, path: /srv/x}]",
+                "another quota",
+            ),
             ("name: a\nusers: [{name: bob}, {name: bob}]", "twice"),
             ("name: a\nusers: [{name: bob, uid: 70000}]", "outside"),
             ("name: a\nusers: [{name: bob, uid: 1000}, {name: eve, uid: 1000}]", "taken"),

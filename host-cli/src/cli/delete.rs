@@ -23,7 +23,10 @@ pub(super) fn run(context: &Context, args: &DeleteArgs) -> Result<ExitCode> {
     }
     let notes = plan.notes.clone();
     let report = operation::run(context, plan, Secrets::new())?;
-    History::remove(&context.paths.usage(), &args.name)?;
+    if let Err(error) = History::remove(&context.paths.usage(), &args.name) {
+        // the gateway is gone all the same; `quota refresh` tries again
+        tracing::warn!(error = error.chain(), "what was noted of its shares' use is left");
+    }
     context.output.data(&Changed {
         name: args.name.to_string(),
         action: "deleted".to_owned(),

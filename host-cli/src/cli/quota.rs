@@ -60,6 +60,8 @@ struct Seen<'a> {
     enforced: Option<u64>,
     used: u64,
     mechanism: String,
+    /// Clients see it by the file system alone.
+    shows: bool,
 }
 
 /// Shares of a gateway with a quota.
@@ -75,12 +77,14 @@ fn look(record: &Record) -> Vec<(&Share, Result<Seen<'_>>)> {
                 enforced: None,
                 used,
                 mechanism: "only reported".to_owned(),
+                shows: false,
             }),
             QuotaMode::Enforce => quota::look(&runner, path).map(|facts| Seen {
                 share,
                 quota,
                 enforced: facts.limit,
                 used: facts.used,
+                shows: facts.mechanism.as_ref().is_ok_and(quota::Mechanism::shows),
                 mechanism: facts
                     .mechanism
                     .map_or_else(|lacking| lacking.why, |mechanism| mechanism.to_string()),
@@ -159,8 +163,9 @@ fn refresh_one(context: &Context, record: &Record) -> Result<()> {
     let (directory, name) = (context.paths.usage(), record.name());
     let mut history = History::read(&directory, name)?;
     let now = context.entropy()?.now;
-    let (mut failed, mut usage) = (None, Usage { shares: Vec::new() });
+    let (mut failed, mut usage, mut kept) = (None, Usage { shares: Vec::new() }, Vec::new());
     for (share, seen) in look(record) {
+        kept.push(&share.name);
         let seen = match seen {
             Ok(seen) => seen,
             Err(error) => {
@@ -172,12 +177,14 @@ fn refresh_one(context: &Context, record: &Record) -> Result<()> {
         if let Some(level) = history.note(&share.name, seen.used, limit, now) {
             warn(context, record, &seen, level);
         }
-        usage.shares.push(ShareUsage { share: seen.share.name.clone(), used: seen.used });
+        if !seen.shows {
+            usage.shares.push(ShareUsage { share: seen.share.name.clone(), used: seen.used });
+        }
     }
-    let shares: Vec<_> = usage.shares.iter().map(|share| &share.share).collect();
-    history.keep(&shares);
+    history.keep(&kept);
     history.write(&directory, name)?;
-    if matches!(context.platform.guest_state(name)?, GuestState::Running { .. }) {
+    // on Proxmox VE, both the question and the word to a virtual machine take a second each
+    if !usage.shares.is_empty() && matches!(context.platform.guest_state(name)?, GuestState::Running { .. }) {
         context.world(Secrets::new()).agent(name)?.tell_usage(&usage)?;
     }
     failed.map_or(Ok(()), Err)

@@ -113,6 +113,7 @@ pub fn plan(
         if moved && new.spec.disk.is_some() {
             plan.steps.push(ClaimDisk { guest: new.guest.clone() }.into());
         }
+        plan.steps.extend(quotas);
         plan.steps.push(ConfigureGuest { new: new.guest.clone(), old: old.guest.clone() }.into());
         if moved && old.spec.disk.is_some() {
             plan.steps.push(ReleaseDisk { guest: old.guest.clone() }.into());

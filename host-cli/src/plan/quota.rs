@@ -42,31 +42,41 @@ pub(super) fn set(
         let Some(facts) = observed.quotas.get(path) else {
             // still to be made: a dataset will have one
             if wanted.is_some() && observed.storage(path)?.filesystem == "zfs" {
-                let (share, path) = (share.name.clone(), path.clone());
-                steps.push(SetQuota { share, path, new: wanted, old: None }.into());
+                steps.push(step(share, path, wanted, None, None));
                 continue;
             }
             return Err(Error::usage(
                 "quota-unavailable",
                 format!("{path} does not exist yet, so nobody knows whether it can have a quota"),
             )
-            .hint("create the gateway without --quota, then: pve-smbgateway quota set"));
+            .hint("leave the quota out, and set it when the share is there: pve-smbgateway quota set"));
         };
         if let Some(wanted) = wanted {
             if let Err(lacking) = &facts.mechanism {
                 return Err(quota::unavailable(lacking.clone()));
             }
-            if wanted == facts.limit.unwrap_or(0) {
-                continue;
+            if !quota::same(Some(wanted), facts.limit) {
+                permitted(path, wanted, was, facts, force)?;
             }
-            permitted(path, wanted, was, facts, force)?;
         }
-        if wanted != facts.limit {
-            let (share, path) = (share.name.clone(), path.clone());
-            steps.push(SetQuota { share, path, new: wanted, old: facts.limit }.into());
+        if !quota::same(wanted, facts.limit) {
+            steps.push(step(share, path, wanted, facts.limit, Some(facts)));
         }
     }
     Ok(steps)
+}
+
+/// The step, with the command that takes it back by hand where the mechanism is known.
+fn step(
+    share: &Share,
+    path: &HostPath,
+    new: Option<u64>,
+    old: Option<u64>,
+    facts: Option<&quota::QuotaFacts>,
+) -> Step {
+    let mechanism = facts.and_then(|facts| facts.mechanism.as_ref().ok());
+    let by_hand = mechanism.map(|mechanism| mechanism.by_hand(path, old)).into_iter().collect();
+    SetQuota { share: share.name.clone(), path: path.clone(), new, old, by_hand }.into()
 }
 
 fn permitted(
@@ -119,10 +129,10 @@ pub(super) fn lifted(old: &GatewaySpec, new: &GatewaySpec, observed: &Observed) 
             continue;
         }
         // where it was not looked at, it is what was set
-        let limit = observed.quotas.get(path).map_or_else(|| enforced(share), |facts| facts.limit);
-        if let Some(limit) = limit {
-            let (share, path) = (share.name.clone(), path.clone());
-            steps.push(SetQuota { share, path, new: None, old: Some(limit) }.into());
+        let facts = observed.quotas.get(path);
+        let limit = facts.map_or_else(|| enforced(share), |facts| facts.limit);
+        if limit.is_some() {
+            steps.push(step(share, path, None, limit, facts));
         }
     }
     steps

@@ -49,6 +49,41 @@ impl std::fmt::Display for Mechanism {
     }
 }
 
+impl Mechanism {
+    /// Whether statfs(2) shows the limit, inside a gateway as well: then its clients need not be told.
+    pub fn shows(&self) -> bool {
+        matches!(self, Self::Zfs { .. } | Self::Project(_))
+    }
+
+    /// The command that gives a directory this limit.
+    pub fn by_hand(&self, path: &HostPath, limit: Option<u64>) -> String {
+        let bytes = limit.map_or_else(|| "none".to_owned(), |bytes| bytes.to_string());
+        let number = limit.unwrap_or(0);
+        match self {
+            Self::Zfs { dataset } => format!("zfs set refquota={bytes} {dataset}"),
+            Self::Btrfs { id } => format!("btrfs qgroup limit {bytes} 0/{id} '{path}'"),
+            Self::Project(project) if project.xfs => {
+                format!("xfs_quota -x -c 'limit -p bhard={number} {}' '{}'", project.id, project.mount)
+            }
+            Self::Project(project) => {
+                format!("setquota -P {} 0 {} 0 0 '{}'", project.id, number.div_ceil(1024), project.mount)
+            }
+            Self::Ceph => format!("setfattr -n ceph.quota.max_bytes -v {number} '{path}'"),
+        }
+    }
+}
+
+/// Whether two limits are the same: ext4 and xfs keep whole blocks only.
+pub fn same(one: Option<u64>, two: Option<u64>) -> bool {
+    match (one, two) {
+        (Some(one), Some(two)) => one.abs_diff(two) < BLOCK,
+        _ => one == two,
+    }
+}
+
+/// Largest block of ext4 and xfs on amd64, in bytes.
+const BLOCK: u64 = 4096;
+
 /// Why a directory cannot have a limit, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lacking {
@@ -154,6 +189,8 @@ fn run(runner: &dyn Runner, command: Command) -> Result<String> {
         "zfs" => "zfsutils-linux",
         "xfs_quota" => "xfsprogs",
         "setquota" => "quota",
+        "findmnt" => "util-linux",
+        "du" => "coreutils",
         _ => "e2fsprogs",
     };
     match runner.run(&command) {

@@ -114,7 +114,9 @@ pub(super) fn set(runner: &dyn Runner, path: &HostPath, project: &Project, limit
             if project.there { Ok(()) } else { carry(runner, path, project, true) }
         }
         None => {
-            carry(runner, path, project, false)?;
+            if project.there {
+                carry(runner, path, project, false)?;
+            }
             limited(runner, project, 0)
         }
     }

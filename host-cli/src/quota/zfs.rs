@@ -68,7 +68,7 @@ mod tests {
     use super::*;
     use smbgw_command::Recorder;
 
-    // `zfs list -Hp` of zfs 2.2 (columns as in zfs-list(8))
+    // written after zfs-list(8), not printed by it
     const TEAM: &str = "tank/team\t/tank/team\t536870912000\t98304\t98304\t536870813696\n";
     const POOL: &str = "tank\t/tank\t0\t98304\t1073741824\t1072668082176\n";
 

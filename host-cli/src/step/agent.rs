@@ -81,7 +81,8 @@ impl Action for AwaitAgent {
                 return None;
             }
             asked += 1;
-            let way = agent.reach();
+            // one that has booted is asked at once: only that tells all causes of its silence apart
+            let way = if self.booted { Ok(()) } else { agent.reach() };
             due = Instant::now() + if way.is_ok() { POLITE } else { AGAIN };
             let answer = match way {
                 Ok(()) if self.way_only => return Some(Ok(())),
@@ -102,7 +103,9 @@ impl Action for AwaitAgent {
                     Some(Err(error))
                 }
                 Err(error) if COMING.contains(&error.code) => {
-                    let gone = asked.is_multiple_of(20)
+                    // a machine that is gone says so by itself
+                    let gone = !slow
+                        && asked.is_multiple_of(20)
                         && matches!(
                             world.platform.guest_state(&self.gateway),
                             Ok(GuestState::Stopped | GuestState::Absent)

@@ -19,6 +19,9 @@ pub struct SetQuota {
     pub new: Option<u64>,
     /// The one it had.
     pub old: Option<u64>,
+    /// How a person puts that back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_hand: Vec<String>,
 }
 
 impl Action for SetQuota {
@@ -44,10 +47,6 @@ impl Action for SetQuota {
     }
 
     fn by_hand(&self) -> Vec<String> {
-        vec![format!(
-            "# the limit of {} was {}",
-            self.path,
-            self.old.map_or_else(|| "none".to_owned(), |old| format!("{old} bytes"))
-        )]
+        self.by_hand.clone()
     }
 }

@@ -104,6 +104,17 @@ impl<'a> FaultCase<'a> {
         Ok(())
     }
 
+    /// Is killed after a step past which there is no return: a recovery goes on to the end, and the world is this one.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn goes_on_after(&self, last: &str, end: &Snapshot) -> Result<()> {
+        let killed = self.lab.host_with_fault(&format!("kill-after@{last}"), self.args())?;
+        ensure!(killed.code == -9, "{killed}");
+        self.lab.host(["ops", "recover"])?.ok()?;
+        self.lab.expect_same(end)
+    }
+
     /// Has a call of Proxmox VE meet a fault, runs the command (with a fault of ours, too, if one is given), and puts the
     /// node right as a person would. Gives the answer.
     ///
@@ -123,6 +134,11 @@ impl<'a> FaultCase<'a> {
         self.lab.host(["ops", "recover"])?.ok().with_context(|| format!("{what}: {answer}"))?;
         Ok(answer)
     }
+}
+
+/// Words of a command line.
+pub fn words(text: &str) -> Vec<String> {
+    text.split(' ').map(str::to_owned).collect()
 }
 
 /// What Proxmox VE can show at a call that makes something.

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::output::human::bytes;
 use crate::output::{View, table};
+use crate::quota::same;
 
 /// A share with a quota.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -48,7 +49,7 @@ impl View for QuotaList {
         table::render(
             &["GATEWAY", "SHARE", "QUOTA", "USED", "FULL", "DAYS LEFT", "BY"],
             self.quotas.iter().map(|row| {
-                let by = if row.mode == "enforce" && row.enforced_bytes != Some(row.quota_bytes) {
+                let by = if row.mode == "enforce" && !same(row.enforced_bytes, Some(row.quota_bytes)) {
                     format!("NOT IN FORCE: {}", row.mechanism)
                 } else {
                     row.mechanism.clone()
