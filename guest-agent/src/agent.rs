@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use smbgw_command::Runner;
 
 use crate::error::{Result, internal};
+use crate::instance::Instance;
 use crate::paths::Paths;
 use crate::services::Services;
 use crate::storage::answers::Answers;
@@ -17,8 +18,8 @@ pub(crate) struct Agent {
     pub(crate) runner: Box<dyn Runner>,
     /// Controls smbd and mounts.
     pub(crate) services: Box<dyn Services>,
-    /// Port of smbd on the loopback address.
-    pub(crate) smb_port: u16,
+    /// Which Samba is ours.
+    pub(crate) instance: Instance,
     /// File systems of shares, asked with a deadline.
     pub(crate) answers: Answers,
     /// Held while something is changed: one change at a time.
@@ -35,13 +36,13 @@ impl Agent {
         paths: Paths,
         runner: Box<dyn Runner>,
         services: Box<dyn Services>,
-        smb_port: u16,
+        instance: Instance,
     ) -> Self {
         Self {
             paths,
             runner,
             services,
-            smb_port,
+            instance,
             answers: Answers::default(),
             changes: Arc::default(),
             samba_version: OnceLock::new(),

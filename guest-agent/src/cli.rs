@@ -8,8 +8,10 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 use hyper::Method;
+use smbgw_api::Listen;
 use smbgw_api::v1::{MAX_BODY, SOCKET_PATH};
 
+use crate::instance::Instance;
 use crate::paths::Paths;
 use crate::stash::{self, Ticket};
 use crate::{call, probe, quota, serve};
@@ -29,6 +31,15 @@ enum Verb {
         /// Where to listen
         #[arg(long, default_value = SOCKET_PATH)]
         socket: PathBuf,
+        /// On a node: unit of the gateway's own smbd, one of possibly many
+        #[arg(long, value_name = "UNIT", requires_all = ["listen", "dfree"])]
+        smbd: Option<String>,
+        /// On a node: where its smbd takes connections
+        #[arg(long, value_name = "ADDRESS:PORT", requires = "smbd")]
+        listen: Option<Listen>,
+        /// On a node: where its smbd finds this program as `dfree`
+        #[arg(long, value_name = "PATH", requires = "smbd")]
+        dfree: Option<String>,
     },
     /// Send one request to the agent: body from stdin, answer as ASCII JSON to stdout
     ///
@@ -112,9 +123,13 @@ pub fn run() -> ExitCode {
 
 fn dispatch(verb: Verb) -> anyhow::Result<ExitCode> {
     match verb {
-        Verb::Serve { socket } => {
+        Verb::Serve { socket, smbd, listen, dfree } => {
             need_root()?;
-            serve::serve(&socket).map(|()| ExitCode::SUCCESS)
+            let instance = match (smbd, listen, dfree) {
+                (Some(unit), Some(listen), Some(dfree)) => Instance { unit, listen, dfree, shared: true },
+                _ => Instance::default(),
+            };
+            serve::serve(&socket, instance).map(|()| ExitCode::SUCCESS)
         }
         Verb::Call { method, path, socket, deadline, stash } => {
             need_root()?;

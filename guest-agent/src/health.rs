@@ -5,7 +5,7 @@ use std::time::Duration;
 use smbgw_api::v1::Health;
 
 use crate::agent::Agent;
-use crate::samba::{self, negotiate};
+use crate::samba::negotiate;
 use crate::{state, storage, system};
 
 /// How long smbd may take to answer.
@@ -14,11 +14,11 @@ const ANSWERS: Duration = Duration::from_secs(2);
 /// Looks. Never fails: what cannot be found out is a problem of its own.
 pub(crate) fn check(agent: &Agent) -> Health {
     let mut problems = Vec::new();
-    let smbd = agent.services.state(samba::UNIT).unwrap_or_else(|error| {
+    let smbd = agent.services.state(&agent.instance.unit).unwrap_or_else(|error| {
         problems.push(error.message);
         "unknown".to_owned()
     });
-    let mut ready = match negotiate::negotiate(agent.smb_port, ANSWERS) {
+    let mut ready = match negotiate::negotiate(agent.instance.listen.local(), ANSWERS) {
         Ok(_) => true,
         Err(error) => {
             problems.push(format!("smbd ({smbd}) does not answer: {error}"));

@@ -10,7 +10,7 @@
 //! * [`quota`]: the size of shares that have one
 //! * [`accounts`]: passwd and group files; [`services`]: systemd
 //! * [`health`], [`metrics`], [`memory`], [`probe`], [`system`]: what is seen of a running gateway
-//! * [`agent`]: what all requests share; [`paths`], [`files`], [`error`]: small common ground
+//! * [`agent`]: what all requests share; [`instance`]: which Samba is ours; [`paths`], [`files`], [`error`]: small common ground
 //!
 //! Parsers and planners take text and values; only readers and runners touch the world. No name service is ever
 //! asked (the program is linked statically): accounts are read from their files, addresses are numbers.
@@ -24,6 +24,7 @@ mod cli;
 mod error;
 mod files;
 mod health;
+mod instance;
 mod memory;
 mod metrics;
 mod paths;

@@ -1,17 +1,25 @@
 //! Memory by process name, from proc(5).
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use smbgw_api::v1::ProcessMemory;
 
+use crate::instance::Instance;
 use crate::paths::Paths;
 
-/// All processes that can be read, the largest first. Kernel threads and what ends meanwhile are left out.
-pub(crate) fn read(paths: &Paths) -> Vec<ProcessMemory> {
+/// All processes that can be read, the largest first; on a node, those of the gateway's slice. Kernel threads and what ends
+/// meanwhile are left out.
+pub(crate) fn read(paths: &Paths, instance: &Instance) -> Vec<ProcessMemory> {
+    let group = |process: &Path| std::fs::read_to_string(process.join("cgroup")).unwrap_or_default();
+    let own = group(&paths.proc().join("self"));
     let mut names: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     let directories = std::fs::read_dir(paths.proc()).into_iter().flatten().flatten();
     for directory in directories.map(|entry| entry.path()) {
         if !directory.file_name().is_some_and(|name| name.as_encoded_bytes().iter().all(u8::is_ascii_digit)) {
+            continue;
+        }
+        if instance.shared && slice(&group(&directory)) != slice(&own) {
             continue;
         }
         let rollup = std::fs::read_to_string(directory.join("smaps_rollup")).ok();
@@ -29,6 +37,11 @@ pub(crate) fn read(paths: &Paths) -> Vec<ProcessMemory> {
     let mut processes: Vec<_> = names.into_iter().map(process).collect();
     processes.sort_by_key(|process| std::cmp::Reverse(process.pss_bytes));
     processes
+}
+
+/// The control group that a unit's group is in: `0::/a.slice/b.service` (cgroups(7)).
+fn slice(group: &str) -> Option<&str> {
+    Some(group.trim().rsplit_once('/')?.0)
 }
 
 /// The `Pss:` line, in bytes; the file has it in KiB.
@@ -51,6 +64,6 @@ mod tests {
 
     #[test]
     fn sees_this_process() {
-        assert!(!read(&Paths::system()).is_empty());
+        assert!(!read(&Paths::system(), &Instance::default()).is_empty());
     }
 }

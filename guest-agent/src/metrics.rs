@@ -10,7 +10,7 @@ use crate::{memory, state, storage, system};
 /// Collects them.
 pub(crate) fn collect(agent: &Agent) -> Result<Metrics> {
     let status = status::read(agent.runner.as_ref())?;
-    let processes = memory::read(&agent.paths);
+    let processes = memory::read(&agent.paths, &agent.instance);
     Ok(Metrics {
         uptime_s: system::uptime(&agent.paths),
         sessions: status.sessions.len() as u64,

@@ -16,9 +16,7 @@ use crate::error::{Doing, Result, internal};
 use crate::paths::{self, Paths};
 use crate::{files, state};
 
-/// Where Samba finds this program under the name by which it answers as `dfree command`: that has no arguments of its own.
-pub(crate) const DFREE: &str = "/usr/lib/smbgw/dfree";
-/// Name of the program then.
+/// Name by which this program answers as `dfree command`, which has no arguments of its own.
 const NAME: &str = "dfree";
 
 /// Limit and use of a share, in bytes.

@@ -13,12 +13,11 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::agent::Agent;
+use crate::instance::Instance;
 use crate::paths::Paths;
 use crate::services::Systemd;
 use crate::{api, apply, samba};
 
-/// Port of SMB.
-const SMB: u16 = 445;
 /// Threads for work that blocks: one change and a few looks at a time.
 const THREADS: usize = 4;
 /// An idle thread ends soon, and its memory with it.
@@ -30,7 +29,7 @@ const STACK: usize = 512 << 10;
 const AGAIN: [Duration; 3] = [Duration::from_secs(10), Duration::from_secs(30), Duration::from_secs(60)];
 
 /// Serves until SIGTERM or SIGINT.
-pub(crate) fn serve(socket: &Path) -> anyhow::Result<()> {
+pub(crate) fn serve(socket: &Path, instance: Instance) -> anyhow::Result<()> {
     tracing_subscriber::fmt()
         .with_max_level(tracing::Level::INFO)
         .with_writer(std::io::stderr)
@@ -46,15 +45,15 @@ pub(crate) fn serve(socket: &Path) -> anyhow::Result<()> {
         .thread_stack_size(STACK)
         .build()
         .context("starting the runtime")?;
-    let result = runtime.block_on(run(socket));
+    let result = runtime.block_on(run(socket, instance));
     runtime.shutdown_timeout(Duration::from_secs(5));
     result
 }
 
-async fn run(socket: &Path) -> anyhow::Result<()> {
+async fn run(socket: &Path, instance: Instance) -> anyhow::Result<()> {
     let listener = bind(socket)?;
     let services = Box::new(Systemd::new(tokio::runtime::Handle::current()));
-    let agent = Arc::new(Agent::new(Paths::system(), Box::new(System::new()), services, SMB));
+    let agent = Arc::new(Agent::new(Paths::system(), Box::new(System::new()), services, instance));
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let repair = Arc::clone(&agent);
     // takes its turn before the first request can, since it asks for it first

@@ -56,6 +56,11 @@ impl Paths {
         self.state.join("guests")
     }
 
+    /// Gateways on the node itself; what a deletion has moved away and not yet removed begins with a dot.
+    pub fn native(&self) -> PathBuf {
+        self.state.join("native")
+    }
+
     /// Installed templates (standalone platform).
     pub fn templates(&self) -> PathBuf {
         self.state.join("templates")

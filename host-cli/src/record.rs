@@ -1,13 +1,14 @@
 //! What the node remembers of a gateway: its spec, and what was chosen for it.
 
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use smbgw_api::{
-    BridgeName, ByteSize, DiskSource, DnsDomain, Firmware, GatewayName, GatewaySpec, HostPath, ShareName,
-    StartOrder, StorageId, VlanId,
+    BridgeName, ByteSize, DiskSource, DnsDomain, Firmware, GatewayName, GatewaySpec, HostPath, Listen,
+    ShareName, StartOrder, StorageId, VlanId,
 };
 
 use crate::{Error, Result};
@@ -66,14 +67,17 @@ pub enum RecordState {
 pub struct GuestPlan {
     /// Gateway and host name.
     pub name: GatewayName,
-    /// Exact template, with version, as `debian-13_0.1.0`.
-    pub template: String,
-    /// Memory: limit of a container, size of a machine.
-    pub memory: ByteSize,
+    /// Exact template, with version, as `debian-13_0.1.0`; the node itself is made from none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// Memory: limit of a container, size of a machine; on the node itself only when it is limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<ByteSize>,
     /// Processors; all when absent (containers only).
     pub cores: Option<u32>,
-    /// Network card.
-    pub network: GuestNetwork,
+    /// Network card; the node itself has its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<GuestNetwork>,
     /// What it is.
     pub form: GuestForm,
     /// Directories that are mounted into it: bound into a container, by virtio-fs in a machine.
@@ -99,18 +103,68 @@ impl GuestPlan {
         match self.form {
             GuestForm::Container(_) => "container",
             GuestForm::Machine { .. } => "virtual machine",
+            GuestForm::Native(_) => "service",
         }
     }
 
     /// Host ids of a container.
     ///
     /// # Errors
-    /// For a virtual machine, which has none.
+    /// For what is no container, and has none.
     pub fn ids(&self) -> Result<IdRange> {
         match self.form {
             GuestForm::Container(ids) => Ok(ids),
-            GuestForm::Machine { .. } => Err(Error::internal("a virtual machine has no id map")),
+            _ => Err(Error::internal(format!("a {} has no id map", self.kind()))),
         }
+    }
+
+    /// Template of a container or a virtual machine.
+    ///
+    /// # Errors
+    /// For the node itself, which has none.
+    pub fn template(&self) -> Result<&str> {
+        self.template.as_deref().ok_or_else(|| Error::internal("a service of the node has no template"))
+    }
+
+    /// Memory of a container or a virtual machine.
+    ///
+    /// # Errors
+    /// For the node itself, which need not have a limit.
+    pub fn memory(&self) -> Result<ByteSize> {
+        self.memory.ok_or_else(|| Error::internal("a service of the node has no memory of its own"))
+    }
+
+    /// Network card of a container or a virtual machine.
+    ///
+    /// # Errors
+    /// For the node itself, which has its own.
+    pub fn network(&self) -> Result<&GuestNetwork> {
+        self.network.as_ref().ok_or_else(|| Error::internal("a service of the node has no network card"))
+    }
+
+    /// Its address, when it is known beforehand.
+    pub fn ip(&self) -> Option<Ipv4Addr> {
+        self.network.as_ref().and_then(|network| network.address.ip())
+    }
+
+    /// Where clients reach it, in words.
+    pub fn address(&self) -> String {
+        match (&self.form, &self.network) {
+            (GuestForm::Native(native), _) => native.listen.to_string(),
+            (_, Some(network)) => network.address.to_string(),
+            (_, None) => String::new(),
+        }
+    }
+
+    /// Its network card, to be changed by a test.
+    #[cfg(test)]
+    pub(crate) fn card(&mut self) -> &mut GuestNetwork {
+        self.network.as_mut().unwrap()
+    }
+
+    /// Whether it is a service of the node itself.
+    pub fn is_native(&self) -> bool {
+        matches!(self.form, GuestForm::Native(_))
     }
 
     /// Whether it is a virtual machine.
@@ -142,6 +196,18 @@ pub enum GuestForm {
         /// Its data disk.
         disk: Option<DiskSource>,
     },
+    /// A service of the node itself.
+    Native(NativeService),
+}
+
+/// Samba and the agent as services of the node, in a mount namespace of their own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct NativeService {
+    /// The agent's program.
+    pub agent: PathBuf,
+    /// Where it takes connections.
+    pub listen: Listen,
 }
 
 /// The network card of a guest.
@@ -222,10 +288,10 @@ pub(crate) mod tests {
     pub(crate) fn machine() -> GuestPlan {
         GuestPlan {
             name: GatewayName::parse("team").unwrap(),
-            template: "debian-13-vm_0.1.0".into(),
-            memory: MACHINE_MEMORY,
+            template: Some("debian-13-vm_0.1.0".into()),
+            memory: Some(MACHINE_MEMORY),
             cores: Some(MACHINE_CORES),
-            network: GuestNetwork {
+            network: Some(GuestNetwork {
                 bridge: BridgeName::parse("smbgw0").unwrap(),
                 own_bridge: true,
                 mac: "02:01:02:03:04:05".into(),
@@ -234,7 +300,7 @@ pub(crate) mod tests {
                 vlan: None,
                 nameservers: Vec::new(),
                 searchdomain: None,
-            },
+            }),
             form: GuestForm::Machine {
                 firmware: Firmware::Bios,
                 disk: Some(DiskSource::Rbd {

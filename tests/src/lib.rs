@@ -10,6 +10,7 @@
 //! * [`daemon`]: programs that run beside a test
 //! * [`ceph`]: a Ceph cluster of one machine
 //! * [`qemu`]: a virtual machine from an image, without the product
+//! * [`native`]: a node that was started by systemd, and [`NativeNode`], the product on it
 //! * [`pve`]: simulated nodes of Proxmox VE, and [`NodeLab`], the product on them
 //! * [`lab`]: [`Lab`], what a test holds while it runs
 
@@ -26,6 +27,7 @@ pub mod files;
 pub mod lab;
 pub mod leftovers;
 pub mod memory;
+pub mod native;
 pub mod product;
 pub mod pve;
 pub mod qemu;
@@ -36,6 +38,7 @@ pub use daemon::Daemon;
 pub use environment::{Environment, Inside};
 pub use lab::{Gateway, Lab};
 pub use leftovers::Snapshot;
+pub use native::NativeNode;
 pub use product::{Answer, Product};
 pub use pve::{FaultCase, NodeLab, PveNode};
 pub use qemu::Machine;

@@ -8,6 +8,7 @@
 //! * [`path`] — [`HostPath`]
 //! * [`disk`] — [`Disk`], [`DiskSource`], [`DiskPath`], [`RbdImage`], [`CephUser`], [`FolderPath`]
 //! * [`network`] — [`Network`], [`Address`], [`BridgeName`], [`VlanId`], [`DnsDomain`]
+//! * [`listen`] — [`Listen`]
 //! * [`storage`] — [`StorageId`], [`DatasetName`], [`StoragePlace`], [`VolumeId`]
 //! * [`spec`] — [`GatewaySpec`], [`Mode`], [`Firmware`], [`User`]
 //! * [`share`] — [`Share`], [`Location`], [`Quota`]
@@ -15,7 +16,8 @@
 //! * [`v1`]: wire types of the agent
 
 pub mod disk;
-pub mod manifest;
+pub mod listen;
+mod manifest;
 pub mod names;
 pub mod network;
 pub mod path;
@@ -26,6 +28,7 @@ pub mod storage;
 pub mod v1;
 
 pub use disk::{CephUser, Disk, DiskPath, DiskSource, FolderPath, RbdImage};
+pub use listen::{Listen, SMB_PORT};
 pub use manifest::{Intent, Manifest, ManifestEntry};
 pub use names::{GatewayName, ShareName, TemplateName, UserName};
 pub use network::{Address, BridgeName, DnsDomain, Network, VlanId};

@@ -82,6 +82,8 @@ entry! {
     guest_storage: Option<crate::StorageId>,
     #[serde(default)]
     network: crate::Network,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    listen: Option<crate::Listen>,
     #[serde(default)]
     security: crate::SecurityProfile,
     #[serde(default)]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ByteSize, Disk, GatewayName, Invalid, Location, Network, Share, StorageId, TemplateName, UserName,
+    ByteSize, Disk, GatewayName, Invalid, Listen, Location, Network, Share, StorageId, TemplateName, UserName,
 };
 
 /// Lowest uid of a share user: above Debian's system accounts, inside every container's map.
@@ -163,7 +163,8 @@ pub struct GatewaySpec {
     /// Template it is made from; `debian-13` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<TemplateName>,
-    /// Memory: a limit in a container (128 MiB when absent), the machine's in a virtual one (2 GiB).
+    /// Memory: a limit in a container (128 MiB when absent) and on the node itself (none when absent), the machine's in a
+    /// virtual one (2 GiB).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<ByteSize>,
     /// Processors; in a container all of the node's when absent, in a virtual machine 2.
@@ -181,6 +182,9 @@ pub struct GatewaySpec {
     /// Network card.
     #[serde(default)]
     pub network: Network,
+    /// Where it takes connections (mode native): on all addresses of the node, port 445, when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listen: Option<Listen>,
     /// Strictness.
     #[serde(default)]
     pub security: SecurityProfile,
@@ -215,6 +219,7 @@ impl GatewaySpec {
                 "only a virtual machine has firmware: mode vm",
             );
         }
+        self.check_native()?;
         for (index, share) in self.shares.iter().enumerate() {
             if let Location::Folder(folder) = &share.location
                 && self.disk.is_none()
@@ -277,6 +282,25 @@ impl GatewaySpec {
             return bad("cores", "0", "a gateway needs at least one");
         }
         Ok(())
+    }
+
+    /// What only a gateway on the node itself has, and what it has not.
+    fn check_native(&self) -> Result<(), Invalid> {
+        let native = self.mode == Mode::Native;
+        let given = |field| format!("{field}: a gateway on the node itself has none of its own");
+        let rule = match self {
+            Self { listen: Some(_), .. } if !native => {
+                "listen: only a gateway on the node itself shares the node's addresses; elsewhere the address is network.ip".to_owned()
+            }
+            Self { template: Some(_), .. } if native => given("template"),
+            Self { guest_storage: Some(_), .. } if native => given("guest-storage"),
+            Self { startup: Some(_), .. } if native => given("startup"),
+            Self { network, .. } if native && *network != Network::default() => {
+                "network: a gateway on the node itself uses the node's; say where it takes connections with listen".to_owned()
+            }
+            _ => return Ok(()),
+        };
+        Err(Invalid::new("gateway", self.name.as_str(), rule))
     }
 
     /// Gives every user without uid one: what `known` remembers of them, else the next free one. The result does
@@ -345,6 +369,9 @@ mod tests {
             ("name: a\nmode: vm\nmemory: 128M", "256 MiB"),
             ("name: a\ndisk: {rbd: p/i}", "mode vm"),
             ("name: a\nmode: vm\nshares: [{name: x, folder: x}]", "no disk"),
+            ("name: a\nlisten: 10.0.0.5", "network.ip"),
+            ("name: a\nmode: native\ntemplate: debian-13", "none of its own"),
+            ("name: a\nmode: native\nnetwork: {ip: dhcp}", "with listen"),
         ] {
             let text = spec(yaml).check().unwrap_err().to_string();
             assert!(text.contains(word), "{yaml}: {text}");

@@ -20,7 +20,10 @@ pub(super) async fn show(State(agent): State<Arc<Agent>>) -> Answer<GatewayState
             samba_version: samba::version(agent)?,
             config_hash: desired.as_ref().map(DesiredState::hash),
             desired,
-            addresses: system::addresses()?,
+            addresses: match agent.instance.listen.address {
+                Some(address) => vec![address.to_string()],
+                None => system::addresses()?,
+            },
             kernel: Some(system::kernel()),
         })
     });

@@ -17,7 +17,8 @@ async fn ask(method: &str, path: &str, body: impl Into<Vec<u8>>) -> (u16, String
     std::fs::write(root.path().join("etc/group"), "").unwrap();
     let runner = Recorder::new().answer("pdbedit -L", "alice:10000:smbgw\n");
     let services = Box::new(Arc::new(Fake::new("active")));
-    let agent = Agent::new(Paths::below(root.path()), Box::new(runner), services, 1);
+    let agent =
+        Agent::new(Paths::below(root.path()), Box::new(runner), services, crate::instance::Instance::at(1));
     let socket = root.path().join("agent.sock");
     let listener = tokio::net::UnixListener::bind(&socket).unwrap();
     let server = tokio::spawn(axum::serve(listener, super::router(Arc::new(agent))).into_future());

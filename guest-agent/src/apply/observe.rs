@@ -5,6 +5,7 @@ use smbgw_api::v1::DesiredState;
 use crate::accounts::Accounts;
 use crate::agent::Agent;
 use crate::error::{Doing, Result};
+use crate::instance::Instance;
 use crate::{files, samba, state, storage};
 
 /// What a plan starts from.
@@ -24,6 +25,8 @@ pub(crate) struct Observed {
     pub(crate) storage: storage::observe::Observed,
     /// State of smbd's unit.
     pub(crate) smbd: String,
+    /// Which Samba is ours.
+    pub(crate) instance: Instance,
 }
 
 impl Observed {
@@ -39,7 +42,8 @@ impl Observed {
             host: crate::system::host_name(),
             sid_set_for: samba::sid::set_for(&agent.paths)?,
             storage: storage::observe::Observed::read(agent, desired)?,
-            smbd: agent.services.state(samba::UNIT)?,
+            instance: agent.instance.clone(),
+            smbd: agent.services.state(&agent.instance.unit)?,
         })
     }
 }

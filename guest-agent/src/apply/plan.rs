@@ -126,7 +126,7 @@ pub(crate) fn plan(desired: &DesiredState, observed: &Observed) -> Result<Plan> 
         .filter_map(|account| UserName::parse(&account.name).ok())
         .collect();
 
-    let text = Config::from(desired).render();
+    let text = Config::of(desired, &observed.instance).render();
     if text != observed.smb_conf {
         plan.service = if restart_needed(&observed.smb_conf, &text, &observed.host) {
             Service::Restart

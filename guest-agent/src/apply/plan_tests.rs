@@ -28,12 +28,13 @@ fn in_force(state: &DesiredState) -> Observed {
     }
     Observed {
         accounts,
-        smb_conf: Config::from(state).render(),
+        smb_conf: Config::of(state, &crate::instance::Instance::default()).render(),
         applied: Some(state.clone()),
         host: "team".into(),
         sid_set_for: Some("TEAM".into()),
         smbd: "active".into(),
         storage: Default::default(),
+        instance: crate::instance::Instance::default(),
     }
 }
 

@@ -16,14 +16,14 @@ pub(crate) fn recover(agent: &Agent) -> Result<()> {
     files::remove(&new).doing(|| format!("removing {}", new.display()))?;
     let applied = state::load(&agent.paths)?;
     let text = files::read_optional(&now).doing(|| format!("reading {}", now.display()))?;
-    let committed = applied.as_ref().map(|state| Config::from(state).render());
+    let committed = applied.as_ref().map(|state| Config::of(state, &agent.instance).render());
     let mut reload = false;
     if old.exists() {
         if committed == text {
-            if agent.services.state(samba::UNIT)? == "active" {
+            if agent.services.state(&agent.instance.unit)? == "active" {
                 // sessions that the new state does not allow were perhaps not ended
                 tracing::warn!("a change came to its end but for old sessions: restarting smbd");
-                agent.services.run(samba::UNIT, Job::Restart)?;
+                agent.services.run(&agent.instance.unit, Job::Restart)?;
             }
             files::remove(&old).doing(|| format!("removing {}", old.display()))?;
         } else {
@@ -47,8 +47,8 @@ pub(crate) fn recover(agent: &Agent) -> Result<()> {
     if reload {
         agent
             .services
-            .run(samba::UNIT, Job::Reload)
-            .or_else(|_| agent.services.run(samba::UNIT, Job::Restart))?;
+            .run(&agent.instance.unit, Job::Reload)
+            .or_else(|_| agent.services.run(&agent.instance.unit, Job::Restart))?;
     }
     run::mend(agent, &desired).map(drop)
 }
@@ -66,8 +66,8 @@ fn first_change_failed(agent: &Agent, reload: bool) -> Result<()> {
     if reload {
         agent
             .services
-            .run(samba::UNIT, Job::Reload)
-            .or_else(|_| agent.services.run(samba::UNIT, Job::Restart))?;
+            .run(&agent.instance.unit, Job::Reload)
+            .or_else(|_| agent.services.run(&agent.instance.unit, Job::Restart))?;
     }
     Ok(())
 }

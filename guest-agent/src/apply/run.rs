@@ -16,7 +16,7 @@ use super::plan::{Plan, Service, plan};
 use crate::accounts::change;
 use crate::agent::Agent;
 use crate::error::{Doing, Result, samba, with_hint};
-use crate::samba::{UNIT, accounts, negotiate, sid, testparm};
+use crate::samba::{accounts, negotiate, sid, testparm};
 use crate::services::Job;
 use crate::storage::run::{self as storage, Done, directories};
 use crate::{files, quota, state};
@@ -189,7 +189,7 @@ fn serve(agent: &Agent, service: Service, configured: bool, done: &mut Vec<Actio
 
 fn run_jobs(agent: &Agent, service: Service, configured: bool, done: &mut Vec<Action>) -> Result<()> {
     let mut run = |job| -> Result<()> {
-        agent.services.run(UNIT, job)?;
+        agent.services.run(&agent.instance.unit, job)?;
         done.push(Action::Service(job));
         Ok(())
     };
@@ -197,7 +197,7 @@ fn run_jobs(agent: &Agent, service: Service, configured: bool, done: &mut Vec<Ac
         Service::Keep => Ok(()),
         Service::Start => {
             // a start that was under way may have read the old file
-            let under_way = agent.services.state(UNIT)? == "activating";
+            let under_way = agent.services.state(&agent.instance.unit)? == "activating";
             run(Job::Start)?;
             if under_way && configured { run(Job::Reload) } else { Ok(()) }
         }
@@ -210,7 +210,7 @@ fn run_jobs(agent: &Agent, service: Service, configured: bool, done: &mut Vec<Ac
 fn answers(agent: &Agent) -> Result<()> {
     let mut last = None;
     let answered = wait_until("smbd to answer", ANSWERS, &Interrupt::new(), || {
-        negotiate::negotiate(agent.smb_port, TRY).map_err(|error| last = Some(error)).ok()
+        negotiate::negotiate(agent.instance.listen.local(), TRY).map_err(|error| last = Some(error)).ok()
     });
     answered.map(drop).map_err(|error| {
         let last = last.map(|error| format!("; the last try: {error}")).unwrap_or_default();

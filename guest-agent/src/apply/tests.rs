@@ -12,6 +12,7 @@ use smbgw_command::{Command, CommandError, Output, Runner};
 
 use super::{recover::recover, run::apply};
 use crate::agent::Agent;
+use crate::instance::Instance;
 use crate::paths::Paths;
 use crate::samba::config::Config;
 use crate::services::Job;
@@ -130,7 +131,7 @@ impl Gateway {
             trouble,
         };
         let services = Box::new(Arc::clone(&self.services));
-        Agent::new(Paths::below(self.root.path()), Box::new(tools), services, self.port)
+        Agent::new(Paths::below(self.root.path()), Box::new(tools), services, Instance::at(self.port))
     }
 
     fn well(&self) -> Agent {
@@ -254,7 +255,7 @@ fn a_failure_at_any_command_leaves_the_old_state_or_the_new() {
                 assert_eq!(gateway.files(), before, "command {at}: {:?}", gateway.seen);
             }
             assert!(apply(&gateway.well(), &new).is_ok());
-            assert_eq!(gateway.conf(), Config::from(&new).render());
+            assert_eq!(gateway.conf(), Config::of(&new, &Instance::at(gateway.port)).render());
         }
     }
 }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 
 use smbgw_api::v1::{DesiredShare, DesiredState};
-use smbgw_api::{GatewayName, SecurityProfile, ShareName, UserName};
+use smbgw_api::{GatewayName, Listen, SecurityProfile, ShareName, UserName};
 
-use crate::quota;
+use crate::instance::Instance;
 
 /// Stands at the top of every file that the agent writes.
 const HEADER: &str = "# Written by smbgw-agent. What is changed here by hand is overwritten.\n";
@@ -28,6 +28,8 @@ pub(crate) struct Global {
     pub(crate) name: Option<GatewayName>,
     /// Strictness.
     pub(crate) security: SecurityProfile,
+    /// Where it takes connections.
+    pub(crate) listen: Listen,
 }
 
 /// A share.
@@ -43,8 +45,8 @@ pub(crate) struct ShareSection {
     pub(crate) browseable: bool,
     /// Who may open it; nobody when empty.
     pub(crate) users: Vec<UserName>,
-    /// It has a quota, which clients see as its size.
-    pub(crate) limited: bool,
+    /// What tells clients its size, if it has a quota.
+    pub(crate) dfree: Option<String>,
 }
 
 impl Config {
@@ -52,7 +54,10 @@ impl Config {
     /// differs by its name alone, so that smbd need not restart.
     #[cfg_attr(not(test), expect(dead_code, reason = "smb.conf.base is kept in step with it by a test"))]
     pub(crate) fn base() -> Self {
-        Self { global: Global { name: None, security: SecurityProfile::Standard }, shares: Vec::new() }
+        Self {
+            global: Global { name: None, security: SecurityProfile::Standard, listen: Listen::default() },
+            shares: Vec::new(),
+        }
     }
 
     /// The file.
@@ -66,8 +71,9 @@ impl Config {
     }
 }
 
-impl From<&DesiredState> for Config {
-    fn from(desired: &DesiredState) -> Self {
+impl Config {
+    /// What a state needs of this Samba.
+    pub(crate) fn of(desired: &DesiredState, instance: &Instance) -> Self {
         let all: Vec<UserName> = desired.users.iter().map(|user| user.name.clone()).collect();
         let section = |share: &DesiredShare| ShareSection {
             name: share.name.clone(),
@@ -75,10 +81,14 @@ impl From<&DesiredState> for Config {
             read_only: share.read_only,
             browseable: share.browseable,
             users: if share.users.is_empty() { all.clone() } else { share.users.clone() },
-            limited: share.limit.is_some(),
+            dfree: share.limit.map(|_| instance.dfree.clone()),
         };
         Self {
-            global: Global { name: Some(desired.name.clone()), security: desired.security },
+            global: Global {
+                name: Some(desired.name.clone()),
+                security: desired.security,
+                listen: instance.listen,
+            },
             shares: desired.shares.iter().map(section).collect(),
         }
     }
@@ -111,7 +121,11 @@ impl Global {
         option(out, "usershare max shares", "0");
 
         option(out, "disable netbios", "yes");
-        option(out, "smb ports", "445");
+        option(out, "smb ports", self.listen.port);
+        if let Some(address) = self.listen.address {
+            option(out, "interfaces", address);
+            option(out, "bind interfaces only", "yes");
+        }
 
         option(out, "load printers", "no");
         option(out, "printing", "bsd");
@@ -139,8 +153,8 @@ impl ShareSection {
         // an empty list would mean everybody; nobody cannot log on
         option(out, "valid users", if users.is_empty() { "nobody".to_owned() } else { users.join(" ") });
 
-        if self.limited {
-            option(out, "dfree command", quota::DFREE);
+        if let Some(dfree) = &self.dfree {
+            option(out, "dfree command", dfree);
             // seconds
             option(out, "dfree cache time", "10");
         }
@@ -193,6 +207,8 @@ const RESTART_FOR: &[(&str, &str)] = &[
     ("restrict anonymous", "0"),
     ("disable netbios", "no"),
     ("smb ports", "445 139"),
+    ("interfaces", ""),
+    ("bind interfaces only", "no"),
 ];
 
 /// Whether smbd must be restarted to go from one file to the other; it takes over all else by a reload.

@@ -9,7 +9,7 @@ fn desired(json: &str) -> DesiredState {
 }
 
 fn rendered(json: &str) -> String {
-    Config::from(&desired(json)).render()
+    Config::of(&desired(json), &crate::instance::Instance::default()).render()
 }
 
 const TEAM: &str = r#"{"name":"team","security":"standard",
@@ -65,7 +65,7 @@ fn the_first_state_needs_no_restart() {
 fn comment_lines(comment: &str) -> Vec<String> {
     let mut state = desired(TEAM);
     state.shares[0].comment = Some(comment.to_owned());
-    Config::from(&state).render().lines().map(str::to_owned).collect()
+    Config::of(&state, &crate::instance::Instance::default()).render().lines().map(str::to_owned).collect()
 }
 
 #[test]
@@ -100,9 +100,30 @@ proptest! {
         let mut state = desired(TEAM);
         state.shares.truncate(1);
         state.shares[0].name = name.clone();
-        let text = Config::from(&state).render();
+        let text = Config::of(&state, &crate::instance::Instance::default()).render();
         let sections: Vec<_> = text.lines().filter(|line| line.starts_with('[')).collect();
         prop_assert_eq!(sections, vec!["[global]".to_owned(), format!("[{name}]")]);
         prop_assert!(!text.contains('%'));
     }
+}
+
+#[test]
+fn on_a_node_it_keeps_to_its_address() {
+    let state = desired(r#"{"name":"team","security":"standard","users":[],"shares":[]}"#);
+    let instance = crate::instance::Instance {
+        listen: smbgw_api::Listen::parse("10.0.0.5:4450").unwrap(),
+        ..Default::default()
+    };
+    let (here, default) = (Config::of(&state, &instance).render(), Config::base().render());
+    let new: Vec<_> = here.lines().filter(|line| !default.lines().any(|other| other == *line)).collect();
+    assert_eq!(
+        new,
+        [
+            "\tnetbios name = TEAM",
+            "\tsmb ports = 4450",
+            "\tinterfaces = 10.0.0.5",
+            "\tbind interfaces only = yes"
+        ]
+    );
+    assert!(restart_needed(&default, &here, "team"));
 }

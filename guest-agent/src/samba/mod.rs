@@ -21,9 +21,6 @@ use smbgw_command::Command;
 use crate::agent::Agent;
 use crate::error::{Doing, Result};
 
-/// Name of the unit of the SMB service.
-pub(crate) const UNIT: &str = "smbd.service";
-
 /// Version of Samba, as `4.22.11`; asked once.
 pub(crate) fn version(agent: &Agent) -> Result<String> {
     if let Some(version) = agent.samba_version.get() {

@@ -3,7 +3,7 @@
 //! A connect is not enough: the listening socket accepts before smbd can serve.
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 /// Longest answer that is read, in bytes; Samba's has about 400.
@@ -13,11 +13,10 @@ const HEADER: usize = 64;
 /// Dialects offered: 2.1, 3.0, 3.0.2, 3.1.1, so that every security profile accepts one.
 const DIALECTS: [u16; 4] = [0x0210, 0x0300, 0x0302, 0x0311];
 
-/// Asks smbd on the loopback address; gives the dialect it chose, as 0x0311.
-pub(crate) fn negotiate(port: u16, deadline: Duration) -> io::Result<u16> {
+/// Asks smbd at this address; gives the dialect it chose, as 0x0311.
+pub(crate) fn negotiate(address: SocketAddr, deadline: Duration) -> io::Result<u16> {
     let end = Instant::now() + deadline;
     let left = || Some(end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1)));
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut stream = TcpStream::connect_timeout(&address, deadline)?;
     stream.set_write_timeout(left())?;
     stream.write_all(&request())?;
@@ -139,7 +138,7 @@ mod tests {
     fn silence_ends_at_the_deadline() {
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let start = Instant::now();
-        negotiate(listener.local_addr().unwrap().port(), Duration::from_millis(100)).unwrap_err();
+        negotiate(listener.local_addr().unwrap(), Duration::from_millis(100)).unwrap_err();
         assert!(start.elapsed() < Duration::from_secs(10));
     }
 

@@ -48,7 +48,8 @@ pub(crate) fn set(runner: &dyn Runner, paths: &Paths, name: &str) -> Result<()> 
 /// At the first boot of a gateway, before smbd starts: sets the SID for the name that Samba takes from the host, so
 /// that the first configuration needs no restart.
 pub(crate) fn at_first_boot(agent: &Agent) -> Result<()> {
-    if set_for(&agent.paths)?.is_some() || agent.paths.smbd_pid().exists() {
+    // on a node there is no smbd before the first configuration
+    if agent.instance.shared || set_for(&agent.paths)?.is_some() || agent.paths.smbd_pid().exists() {
         return Ok(());
     }
     let host = crate::system::host_name();

@@ -20,7 +20,12 @@ fn problems(mounts: &str) -> Vec<String> {
     }
     std::fs::write(root.path().join("proc/self/mountinfo"), mounts).unwrap();
     let services = Box::new(Arc::new(Fake::new("active")));
-    let agent = Agent::new(Paths::below(root.path()), Box::new(Recorder::new()), services, 1);
+    let agent = Agent::new(
+        Paths::below(root.path()),
+        Box::new(Recorder::new()),
+        services,
+        crate::instance::Instance::at(1),
+    );
     let desired = serde_json::from_str(STATE).unwrap();
     shares(&agent, &desired).unwrap().into_iter().map(|state| state.problem.unwrap_or_default()).collect()
 }

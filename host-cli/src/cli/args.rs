@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use smbgw_api::{
     Address, BridgeName, ByteSize, CephUser, DatasetName, DiskPath, DnsDomain, Firmware, FolderPath,
-    GatewayName, HostPath, Mode, Quota, QuotaMode, RbdImage, SecurityProfile, ShareName, StartOrder,
+    GatewayName, HostPath, Listen, Mode, Quota, QuotaMode, RbdImage, SecurityProfile, ShareName, StartOrder,
     StorageId, TemplateName, UserName, VlanId, VolumeId,
 };
 
@@ -298,6 +298,10 @@ pub struct NetworkArgs {
     /// Search domain (Proxmox VE) [default: the node's]
     #[arg(long, value_name = "DOMAIN")]
     pub searchdomain: Option<DnsDomain>,
+    /// Where a gateway on the node itself takes connections: an address of
+    /// the node, :PORT, or both [default: all addresses, port 445]
+    #[arg(long, value_name = "ADDRESS[:PORT]")]
+    pub listen: Option<Listen>,
 }
 
 /// Where a password comes from; asked for on a terminal when nothing is given. Never an argument.

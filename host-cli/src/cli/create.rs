@@ -54,14 +54,14 @@ pub(super) fn run(context: &Context, args: CreateArgs) -> Result<ExitCode> {
 /// The address it got; one by DHCP is known to the agent only.
 fn address(context: &Context, spec: &GatewaySpec) -> Result<String> {
     let record = context.platform.record(&spec.name)?.ok_or_else(|| record::missing(&spec.name))?;
-    let planned = record.guest.network.address;
-    if planned.ip().is_some() {
-        return Ok(planned.to_string());
+    let planned = record.guest.address();
+    if record.guest.is_native() || record.guest.ip().is_some() {
+        return Ok(planned);
     }
     let state = context.world(Secrets::new()).agent(&spec.name)?.state()?;
     // it comes from the gateway: only what is an address is shown
     let is_ipv4 = |text: &&String| text.split('/').next().is_some_and(|ip| ip.parse::<Ipv4Addr>().is_ok());
-    Ok(state.addresses.iter().find(is_ipv4).cloned().unwrap_or_else(|| planned.to_string()))
+    Ok(state.addresses.iter().find(is_ipv4).cloned().unwrap_or(planned))
 }
 
 fn spec(args: &CreateArgs) -> Result<GatewaySpec> {
@@ -113,6 +113,7 @@ fn spec(args: &CreateArgs) -> Result<GatewaySpec> {
             nameservers: args.network.nameservers.clone(),
             searchdomain: args.network.searchdomain.clone(),
         },
+        listen: args.network.listen,
         firmware: args.firmware,
         disk,
         security: args.security,

@@ -18,7 +18,7 @@ pub(super) fn run(context: &Context) -> Result<ExitCode> {
             name: record.name().to_string(),
             mode: record.spec.mode.to_string(),
             state: state.to_owned(),
-            address: record.guest.network.address.to_string(),
+            address: record.guest.address(),
             shares: record.spec.shares.iter().map(|share| share.name.to_string()).collect(),
             template: record.guest.template.clone(),
         });

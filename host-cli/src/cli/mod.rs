@@ -37,6 +37,7 @@ use crate::output::view::{DryPlan, DryStep};
 use crate::paths::Paths;
 use crate::plan::Plan;
 use crate::platform::Platform;
+use crate::platform::native::WithNative;
 use crate::platform::pve::{Pve, hook};
 use crate::platform::standalone::{Standalone, machine};
 use crate::{Error, Result};
@@ -121,10 +122,12 @@ fn context(cli: &Cli, output: Output) -> Result<Context> {
             .map_err(|source| Error::io("listening for signals", source))?;
     }
     let paths = Paths::default();
-    let platform: Arc<dyn Platform> = match cli.platform.unwrap_or_else(|| found(&paths)) {
+    let inner: Arc<dyn Platform> = match cli.platform.unwrap_or_else(|| found(&paths)) {
         PlatformName::Pve => Arc::new(Pve::new(paths.clone(), interrupt.clone())),
         PlatformName::Standalone => Arc::new(Standalone::new(paths.clone(), interrupt.clone())),
     };
+    let system = Arc::new(smbgw_command::System::with_interrupt(interrupt.clone()));
+    let platform = Arc::new(WithNative::new(inner, paths.clone(), system));
     Ok(Context { platform, paths, interrupt, output })
 }
 

@@ -26,13 +26,13 @@ pub(super) fn start(context: &Context, args: SelectArgs) -> Result<ExitCode> {
         }
         let name = record.name().clone();
         let by_hand = context.platform.by_hand(ByHand::Running(&record.guest));
-        let steps = vec![
-            EnsureNetwork { gateway: name.clone(), network: record.guest.network.clone() }.into(),
+        let network = EnsureNetwork::of(&record.guest).map(Step::from);
+        let steps = [
             Start { guest: record.guest.clone(), by_hand }.into(),
             AwaitAgent::of(&record.guest).into(),
             Ready { gateway: name }.into(),
         ];
-        ("started", steps)
+        ("started", network.into_iter().chain(steps).collect())
     })
 }
 

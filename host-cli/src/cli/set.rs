@@ -23,7 +23,8 @@ pub(super) fn run(context: &Context, args: SetArgs) -> Result<ExitCode> {
         && args.network.bridge.is_none()
         && args.network.ip.is_none()
         && args.network.gateway.is_none()
-        && args.network.vlan.is_none();
+        && args.network.vlan.is_none()
+        && args.network.listen.is_none();
     if args.grow_disk {
         return grow_disk(context, &args, nothing);
     }
@@ -48,6 +49,7 @@ pub(super) fn run(context: &Context, args: SetArgs) -> Result<ExitCode> {
         spec.network.ip = args.network.ip.unwrap_or(spec.network.ip);
         spec.network.gateway = args.network.gateway.or(spec.network.gateway);
         spec.network.vlan = args.network.vlan.or(spec.network.vlan);
+        spec.listen = args.network.listen.or(spec.listen);
         Ok(())
     })
 }

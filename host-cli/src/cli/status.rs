@@ -20,7 +20,7 @@ pub(super) fn run(context: &Context, name: &GatewayName) -> Result<ExitCode> {
         state: state_word(&record, guest).to_owned(),
         ready: false,
         problems: Vec::new(),
-        addresses: vec![record.guest.network.address.to_string()],
+        addresses: vec![record.guest.address()],
         template: record.guest.template.clone(),
         kernel: None,
         accelerator: None,
@@ -30,7 +30,7 @@ pub(super) fn run(context: &Context, name: &GatewayName) -> Result<ExitCode> {
         uptime_s: None,
         sessions: None,
         open_files: None,
-        memory_limit_bytes: record.guest.memory.bytes(),
+        memory_limit_bytes: record.guest.memory.map(smbgw_api::ByteSize::bytes),
         // a machine cannot have more than it was given
         memory_limit_enforced: record.guest.is_machine() || context.platform.limits_memory(),
         memory_resident_bytes: None,

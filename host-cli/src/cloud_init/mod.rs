@@ -41,7 +41,7 @@ impl Seed {
     /// # Errors
     /// Never, unless a template is broken.
     pub fn of(guest: &GuestPlan) -> Result<Self> {
-        let network = &guest.network;
+        let network = guest.network()?;
         let (kind, address) = match network.address {
             GuestAddress::Dhcp => ("dhcp4", Value::Null),
             GuestAddress::Static { .. } => ("static", text(network.address)),
@@ -90,8 +90,8 @@ mod tests {
     #[test]
     fn by_dhcp() {
         let mut guest = machine();
-        guest.network.address = GuestAddress::Dhcp;
-        guest.network.gateway = None;
+        guest.card().address = GuestAddress::Dhcp;
+        guest.card().gateway = None;
         insta::assert_snapshot!(Seed::of(&guest).unwrap().network_config);
     }
 
@@ -101,10 +101,10 @@ mod tests {
         let first = Seed::of(&guest).unwrap();
         assert_eq!(Seed::of(&guest).unwrap(), first);
         let mut larger = guest.clone();
-        larger.memory = smbgw_api::ByteSize::from_mib(4096);
+        larger.memory = Some(smbgw_api::ByteSize::from_mib(4096));
         assert_eq!(Seed::of(&larger).unwrap(), first);
         let mut moved = guest;
-        moved.network.address = GuestAddress::Static { ip: [10, 86, 0, 99].into(), prefix: 24 };
+        moved.card().address = GuestAddress::Static { ip: [10, 86, 0, 99].into(), prefix: 24 };
         assert_ne!(Seed::of(&moved).unwrap().meta_data, first.meta_data);
     }
 }

@@ -31,6 +31,7 @@ pub fn choose(
     observed: &Observed,
     old: Option<&Record>,
 ) -> Result<GuestNetwork> {
+    let card = old.and_then(|old| old.guest.network.as_ref());
     let own = observed.node.own_network.as_ref();
     let default = observed.node.default_bridge.as_ref();
     let (bridge, own_bridge) = match (wanted.bridge.as_ref().or(default.filter(|_| own.is_none())), own) {
@@ -46,7 +47,7 @@ pub fn choose(
     }
     let others =
         || observed.records.iter().filter(|record| old.is_none_or(|old| old.name() != record.name()));
-    let taken = |ip: Ipv4Addr| others().find(|record| record.guest.network.address.ip() == Some(ip));
+    let taken = |ip: Ipv4Addr| others().find(|record| record.guest.ip() == Some(ip));
     let address = match wanted.ip {
         Address::Dhcp if own_bridge => {
             return Err(Error::usage("no-dhcp", format!("nobody gives out addresses on {bridge}"))
@@ -72,17 +73,15 @@ pub fn choose(
         }
         // without a network of its own, the platform leaves addresses to the network's DHCP server
         Address::Auto if own.is_none() => {
-            let kept = old.filter(|old| old.guest.network.bridge == bridge);
-            kept.map_or(GuestAddress::Dhcp, |old| old.guest.network.address)
+            let kept = card.filter(|card| card.bridge == bridge);
+            kept.map_or(GuestAddress::Dhcp, |card| card.address)
         }
         Address::Auto => {
             let own = own.filter(|_| own_bridge).ok_or_else(|| {
                 Error::usage("no-address", format!("no address is given for bridge {bridge}"))
                     .hint("give one: --ip 10.0.0.5/24, or --ip dhcp")
             })?;
-            let kept = old
-                .filter(|old| old.guest.network.bridge == bridge)
-                .and_then(|old| old.guest.network.address.ip());
+            let kept = card.filter(|card| card.bridge == bridge).and_then(|card| card.address.ip());
             let network = u32::from(own.node) & !(u32::MAX >> own.prefix);
             let free = HOSTS.map(|host| Ipv4Addr::from(network | host)).find(|ip| taken(*ip).is_none());
             let ip = kept.or(free).ok_or_else(|| {
@@ -111,7 +110,7 @@ pub fn choose(
         )
         .hint("name one that does with --bridge: `ip link set BRIDGE type bridge vlan_filtering 1`"));
     }
-    let mac = old.map_or_else(|| mac(&observed.node.id, name), |old| old.guest.network.mac.clone());
+    let mac = card.map_or_else(|| mac(&observed.node.id, name), |card| card.mac.clone());
     Ok(GuestNetwork {
         bridge,
         own_bridge,

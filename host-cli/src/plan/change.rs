@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use smbgw_api::v1::DesiredState;
 use smbgw_api::{GatewaySpec, UserName};
 
-use super::create::{cores, form, grants, memory, mounts, places, proofs};
-use super::{Entropy, HandWork, Observed, Plan, address, checks, idmap};
+use super::create::{cores, form, grants, memory, mounts, network, places, proofs};
+use super::{Entropy, HandWork, Observed, Plan, checks, idmap};
 use crate::platform::{ByHand, GuestState};
 use crate::record::{GuestForm, GuestPlan, Record, RecordState};
 use crate::step::{
@@ -72,11 +72,11 @@ pub fn plan(
         template: old.guest.template.clone(),
         memory: memory(&spec),
         cores: cores(&spec),
-        network: address::choose(&spec.name, &spec.network, observed, Some(old))?,
+        network: network(&spec, observed, Some(old))?,
         form: match old.guest.form {
             // a map cannot change under a root file system that has its ids
             GuestForm::Container(ids) => GuestForm::Container(ids),
-            GuestForm::Machine { .. } => form(&spec, None)?,
+            GuestForm::Machine { .. } | GuestForm::Native(_) => form(&spec, None, observed)?,
         },
         mounts: mounts(&spec),
         onboot: spec.onboot,
@@ -135,8 +135,9 @@ pub fn plan(
     steps.extend(quotas);
     steps.extend(grants(&new.spec, observed)?);
     if remount {
-        if new.guest.network.bridge != old.guest.network.bridge {
-            steps.push(EnsureNetwork { gateway: name.clone(), network: new.guest.network.clone() }.into());
+        let bridge = |guest: &GuestPlan| guest.network.as_ref().map(|card| card.bridge.clone());
+        if bridge(&new.guest) != bridge(&old.guest) {
+            steps.extend(EnsureNetwork::of(&new.guest).map(Step::from));
         }
         steps.push(Stop { guest: old.guest.clone(), ran: true }.into());
         steps.push(ConfigureGuest { new: new.guest.clone(), old: old.guest.clone() }.into());
@@ -184,8 +185,9 @@ pub fn plan(
 
 /// Whether the gateway was made from this template, named with or without its version.
 fn uses(record: &Record, template: &str) -> bool {
-    record.guest.template == template
-        || record.guest.template.split_once('_').is_some_and(|(base, _)| base == template)
+    record.guest.template.as_deref().is_some_and(|made_from| {
+        made_from == template || made_from.split_once('_').is_some_and(|(base, _)| base == template)
+    })
 }
 
 /// Proofs of shares that are new, or became writable, or lie elsewhere now.

@@ -2,7 +2,7 @@
 
 use smbgw_api::{ByteSize, Disk, DiskSource, GatewaySpec, HostPath, Location, Mode, Share};
 
-use super::Observed;
+use super::{Observed, native};
 use crate::storage::access;
 use crate::{Error, Result};
 
@@ -12,10 +12,6 @@ use crate::{Error, Result};
 /// The first rule that is broken.
 pub fn spec(spec: &GatewaySpec, observed: &Observed) -> Result<Vec<String>> {
     spec.check()?;
-    if spec.mode == Mode::Native {
-        return Err(Error::usage("mode-unavailable", format!("mode {} is not available here", spec.mode))
-            .hint("this version makes gateways of the modes lxc and vm"));
-    }
     let abilities = observed.node.abilities;
     let only_pve = |what: &str| {
         Err(Error::usage("platform-lacks", format!("this platform cannot do it: {what}"))
@@ -30,7 +26,7 @@ pub fn spec(spec: &GatewaySpec, observed: &Observed) -> Result<Vec<String>> {
     if (!spec.network.nameservers.is_empty() || spec.network.searchdomain.is_some()) && !abilities.dns {
         return only_pve("name servers and a search domain (nameservers, searchdomain)");
     }
-    let mut notes = Vec::new();
+    let mut notes = if spec.mode == Mode::Native { native::notes(spec, observed) } else { Vec::new() };
     for share in &spec.shares {
         if let Some(path) = share.directory() {
             notes.extend(directory(spec, share, path, observed)?);

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use smbgw_api::v1::{DesiredState, ProbeRequest};
 use smbgw_api::{ByteSize, GatewaySpec, Location, Mode, UserName};
 
-use super::{Entropy, HandWork, Observed, Plan, address, checks, idmap};
+use super::{Entropy, HandWork, Observed, Plan, address, checks, idmap, native};
 use crate::platform::{ByHand, Form, choose_template};
 use crate::record::{
-    CONTAINER_MEMORY, GuestForm, GuestMount, GuestPlan, IdRange, MACHINE_CORES, MACHINE_MEMORY,
+    CONTAINER_MEMORY, GuestForm, GuestMount, GuestNetwork, GuestPlan, IdRange, MACHINE_CORES, MACHINE_MEMORY,
     RECORD_VERSION, Record, RecordState,
 };
 use crate::step::{
@@ -43,15 +43,13 @@ pub fn plan(
     spec.assign_uids(&[]);
     let mut notes = checks::spec(&spec, observed)?;
     let map = idmap::plan(&spec, observed)?;
-    let wanted = spec.template.as_ref().map_or(DEFAULT_TEMPLATE, |template| template.as_str());
-    let of = if spec.mode == Mode::Vm { Form::Machine } else { Form::Container };
     let guest = GuestPlan {
         name: spec.name.clone(),
-        template: choose_template(&observed.templates, wanted, of)?.name.clone(),
+        template: template(&spec, observed)?,
         memory: memory(&spec),
         cores: cores(&spec),
-        network: address::choose(&spec.name, &spec.network, observed, None)?,
-        form: form(&spec, map.range)?,
+        network: network(&spec, observed, None)?,
+        form: form(&spec, map.range, observed)?,
         mounts: mounts(&spec),
         onboot: spec.onboot,
         startup: spec.startup,
@@ -75,8 +73,8 @@ pub fn plan(
     };
     let mut steps: Vec<Step> = vec![
         WriteRecord { new: creating.clone(), old: None, by_hand: by_hand(ByHand::Record(&name)) }.into(),
-        EnsureNetwork { gateway: name.clone(), network: guest.network.clone() }.into(),
     ];
+    steps.extend(EnsureNetwork::of(&guest).map(Step::from));
     steps.extend(places(&creating.spec, observed, entropy));
     if !guest.is_machine() {
         steps.push(MakeLink { guest: guest.clone(), by_hand: by_hand(ByHand::Link(&name)) }.into());
@@ -104,9 +102,36 @@ pub fn plan(
     Ok(Plan { verb: "create", target: name.to_string(), steps, notes, details: map.explanation })
 }
 
+/// Template of a spec's guest; the node itself is made from none.
+fn template(spec: &GatewaySpec, observed: &Observed) -> Result<Option<String>> {
+    let of = match spec.mode {
+        Mode::Lxc => Form::Container,
+        Mode::Vm => Form::Machine,
+        Mode::Native => return Ok(None),
+    };
+    let wanted = spec.template.as_ref().map_or(DEFAULT_TEMPLATE, |template| template.as_str());
+    Ok(Some(choose_template(&observed.templates, wanted, of)?.name.clone()))
+}
+
+/// Network card of a spec's guest.
+pub(super) fn network(
+    spec: &GatewaySpec,
+    observed: &Observed,
+    old: Option<&Record>,
+) -> Result<Option<GuestNetwork>> {
+    if spec.mode == Mode::Native {
+        return Ok(None);
+    }
+    address::choose(&spec.name, &spec.network, observed, old).map(Some)
+}
+
 /// Memory of a spec's guest.
-pub(super) fn memory(spec: &GatewaySpec) -> ByteSize {
-    spec.memory.unwrap_or(if spec.mode == Mode::Vm { MACHINE_MEMORY } else { CONTAINER_MEMORY })
+pub(super) fn memory(spec: &GatewaySpec) -> Option<ByteSize> {
+    spec.memory.or(match spec.mode {
+        Mode::Lxc => Some(CONTAINER_MEMORY),
+        Mode::Vm => Some(MACHINE_MEMORY),
+        Mode::Native => None,
+    })
 }
 
 /// Processors of a spec's guest.
@@ -115,12 +140,13 @@ pub(super) fn cores(spec: &GatewaySpec) -> Option<u32> {
 }
 
 /// What a spec's guest is.
-pub(super) fn form(spec: &GatewaySpec, ids: Option<IdRange>) -> Result<GuestForm> {
+pub(super) fn form(spec: &GatewaySpec, ids: Option<IdRange>, observed: &Observed) -> Result<GuestForm> {
     match (spec.mode, ids) {
         (Mode::Vm, _) => Ok(GuestForm::Machine {
             firmware: spec.firmware,
             disk: spec.disk.as_ref().map(|disk| disk.source.clone()),
         }),
+        (Mode::Native, _) => native::service(spec, observed).map(GuestForm::Native),
         (_, Some(ids)) => Ok(GuestForm::Container(ids)),
         (_, None) => Err(Error::internal("a container without an id map")),
     }

@@ -9,7 +9,7 @@ use crate::{Error, Result};
 /// An id-map plan. On the mounts of shares, ids inside equal ids on the node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdMapPlan {
-    /// Host ids of the container; a virtual machine has no map.
+    /// Host ids of the container; others have no map.
     pub range: Option<IdRange>,
     /// In words, for `--dry-run`.
     pub explanation: Vec<String>,
@@ -20,8 +20,9 @@ pub struct IdMapPlan {
 /// # Errors
 /// When root has no range of host ids, or a user's id does not fit into the map.
 pub fn plan(spec: &GatewaySpec, observed: &Observed) -> Result<IdMapPlan> {
-    if spec.mode == Mode::Vm {
-        let mut explanation = vec!["ids in the virtual machine are ids on the node".to_owned()];
+    if spec.mode != Mode::Lxc {
+        let place = if spec.mode == Mode::Vm { "in the virtual machine" } else { "of the gateway's users" };
+        let mut explanation = vec![format!("ids {place} are ids on the node")];
         explanation.extend(spec.users.iter().filter_map(|user| Some(owner(user, user.uid?))));
         return Ok(IdMapPlan { range: None, explanation });
     }

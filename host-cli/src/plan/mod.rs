@@ -5,6 +5,7 @@
 //! * [`checks`]: what must hold before anything changes
 //! * [`idmap`]: who owns files, inside and outside
 //! * [`address`]: bridge and address of a new gateway
+//! * [`native`]: what a gateway on the node itself needs
 //! * [`quota`]: limits of shares
 
 pub mod address;
@@ -13,6 +14,7 @@ pub mod checks;
 pub mod create;
 pub mod delete;
 pub mod idmap;
+mod native;
 mod quota;
 #[cfg(test)]
 mod tests;
@@ -63,6 +65,8 @@ pub struct Observed {
     pub quotas: BTreeMap<HostPath, QuotaFacts>,
     /// Disks that gateways are to have.
     pub disks: BTreeMap<DiskSource, DiskFacts>,
+    /// Gateways on other nodes of the cluster themselves.
+    pub elsewhere: BTreeSet<GatewayName>,
     /// Directories on storages that are to be made.
     pub absent: BTreeSet<HostPath>,
     /// Storage of a new guest's own disk.
@@ -124,8 +128,25 @@ impl Observed {
                 guest_storage = platform.place_guest(spec)?;
             }
         }
+        let mut elsewhere = BTreeSet::new();
+        for record in records.iter().filter(|record| record.guest.is_native()) {
+            if !platform.is_here(record)? {
+                elsewhere.insert(record.name().clone());
+            }
+        }
         let (node, templates) = (platform.facts()?, platform.templates()?);
-        Ok(Self { node, records, templates, storage, quotas, disks, absent, guest_storage, caveats })
+        Ok(Self {
+            node,
+            records,
+            templates,
+            storage,
+            quotas,
+            disks,
+            elsewhere,
+            absent,
+            guest_storage,
+            caveats,
+        })
     }
 
     /// A gateway.

@@ -8,6 +8,7 @@ use smbgw_journal::Step as _;
 
 use super::{Entropy, Observed, Plan, change, create, delete};
 use crate::Error;
+use crate::platform::native::facts::NativeFacts;
 use crate::platform::{DiskFacts, Form, GuestState, NodeFacts, OwnNetwork, Template};
 use crate::record::{Record, RecordState};
 use crate::step::Step;
@@ -70,7 +71,15 @@ fn node() -> Observed {
             id_range: Some((100_000, 65_536)),
             id_mechanism: "an idmapped mount",
             abilities: crate::platform::Abilities::default(),
+            native: NativeFacts {
+                systemd: true,
+                missing: Vec::new(),
+                agent: Some("/usr/lib/pve-smbgateway/smbgw-agent".into()),
+                addresses: ["127.0.0.1", "10.0.0.5"].map(|ip| ip.parse().unwrap()).to_vec(),
+                listeners: Vec::new(),
+            },
         },
+        elsewhere: BTreeSet::new(),
         absent: BTreeSet::new(),
         quotas: BTreeMap::new(),
         guest_storage: None,
@@ -260,7 +269,6 @@ fn each_broken_rule_of_a_create_has_its_code() {
         (TEAM.to_owned(), &unfinished, "name-taken"),
         (TEAM.to_owned(), &bare, "template-missing"),
         (TEAM.to_owned(), &no_ids, "no-id-range"),
-        ("{name: x, mode: native}".to_owned(), &node(), "mode-unavailable"),
         ("{name: x, mode: vm}".to_owned(), &bare, "template-missing"),
         (
             "{name: x, mode: vm, disk: {rbd: tank/team, ceph-user: px}}".to_owned(),
@@ -318,9 +326,65 @@ fn addresses_are_given_once() {
         let Some(Step::WriteRecord(step)) = plan.steps.first() else { panic!("{plan:?}") };
         observed.records.push(step.new.clone());
     }
-    let ips: BTreeSet<_> =
-        observed.records.iter().map(|r: &Record| r.guest.network.address.to_string()).collect();
+    let ips: BTreeSet<_> = observed.records.iter().map(|r: &Record| r.guest.address()).collect();
     assert_eq!(ips.len(), 4, "{ips:?}");
+}
+
+#[test]
+fn on_the_node_itself_in_words() {
+    let yaml = "name: team\nmode: native\nusers: [{name: alice}]\n\
+                shares: [{name: team, path: /srv/roots, grant: true}]";
+    let plan = planned(yaml, &node()).unwrap();
+    insta::assert_snapshot!(in_words(&plan));
+}
+
+/// A node with a native gateway at this address.
+fn with_native(yaml: &str) -> Observed {
+    let plan = planned(yaml, &node()).unwrap();
+    let Some(Step::WriteRecord(step)) = plan.steps.last() else { unreachable!() };
+    Observed { records: vec![step.new.clone()], ..node() }
+}
+
+#[test]
+fn where_a_gateway_on_the_node_cannot_be() {
+    let native = |change: &dyn Fn(&mut NativeFacts)| {
+        let mut observed = node();
+        change(&mut observed.node.native);
+        observed
+    };
+    let listens = |sockets: &'static [&str]| {
+        native(&|facts| facts.listeners = sockets.iter().map(|socket| socket.parse().unwrap()).collect())
+    };
+    let at = |listen: &str| format!("{{name: team, mode: native, listen: \"{listen}\"}}");
+    let all = "{name: team, mode: native}".to_owned();
+    for (observed, yaml, code) in [
+        (native(&|facts| facts.systemd = false), &all, "no-systemd"),
+        (native(&|facts| facts.missing = vec!["/usr/sbin/smbd".into()]), &all, "samba-missing"),
+        (native(&|facts| facts.agent = None), &all, "agent-missing"),
+        (node(), &at("10.0.0.6"), "address-missing"),
+        (listens(&["0.0.0.0:445"]), &all, "port-taken"),
+        (listens(&["[::]:445"]), &all, "port-taken"),
+        (listens(&["10.0.0.5:445"]), &all, "port-taken"),
+        (listens(&["10.0.0.5:445"]), &at("10.0.0.5"), "port-taken"),
+        (with_native("{name: other, mode: native}"), &at("10.0.0.5"), "port-taken"),
+    ] {
+        assert_eq!(planned(yaml, &observed).unwrap_err().code, code, "{yaml}");
+    }
+    // beside a Samba of all addresses, one of a single address can be; the person is told
+    let beside = planned(&at("10.0.0.5"), &listens(&["0.0.0.0:445"])).unwrap();
+    assert!(beside.notes.iter().any(|note| note.contains("from now on")), "{:?}", beside.notes);
+    planned(&at(":4450"), &listens(&["0.0.0.0:445"])).unwrap();
+    planned(&at(":4450"), &with_native("{name: other, mode: native}")).unwrap();
+    // another node of the cluster has addresses of its own
+    let mut elsewhere = with_native("{name: other, mode: native}");
+    elsewhere.elsewhere.insert(GatewayName::parse("other").unwrap());
+    planned(&all, &elsewhere).unwrap();
+    // its own socket is in nobody's way
+    let mut own = with_native("{name: team, mode: native, users: [{name: alice}]}");
+    own.node.native.listeners = vec!["0.0.0.0:445".parse().unwrap()];
+    let more =
+        changed("{name: team, mode: native, users: [{name: alice}, {name: bob}]}", RUNNING, &own).unwrap();
+    assert!(!more.steps.is_empty());
 }
 
 #[test]
@@ -367,7 +431,7 @@ fn a_container_on_proxmox_ve_in_words() {
     insta::assert_snapshot!(in_words(&plan));
     let Some(Step::WriteRecord(last)) = plan.steps.last() else { panic!("{plan:?}") };
     let guest = &last.new.guest;
-    assert_eq!((guest.network.bridge.as_str(), guest.network.address.ip()), ("vmbr0", None));
+    assert_eq!((guest.network().unwrap().bridge.as_str(), guest.ip()), ("vmbr0", None));
     assert_eq!(guest.storage.as_ref().unwrap().as_str(), "local-zfs");
     for step in &plan.steps {
         let json = serde_json::to_string(step).unwrap();

@@ -4,12 +4,14 @@
 //! * [`standalone`]: LXC and QEMU on any Debian machine
 
 //! * [`pve`]: containers and virtual machines of Proxmox VE
+//! * [`native`]: the node itself, before either of them
 //! * [`archive`]: a template's file and its manifest · [`bridges`], [`subid`], [`lock`]: what every node has
 
 pub mod archive;
 pub mod bridges;
 pub mod lock;
 pub(crate) mod mount_entry;
+pub mod native;
 pub mod pve;
 pub mod standalone;
 pub mod subid;
@@ -373,6 +375,8 @@ pub struct NodeFacts {
     pub id_mechanism: &'static str,
     /// What only some platforms can.
     pub abilities: Abilities,
+    /// What the node has for gateways on itself.
+    pub native: native::facts::NativeFacts,
 }
 
 /// What only some platforms can.

@@ -20,14 +20,16 @@ impl Action for CreateGuest {
     const NAME: &'static str = "guest";
 
     fn describe(&self) -> String {
-        format!(
-            "make the {} from {} ({} memory, address {} on {})",
-            self.guest.kind(),
-            self.guest.template,
-            self.guest.memory,
-            self.guest.network.address,
-            self.guest.network.bridge
-        )
+        let GuestPlan { template, memory, network, .. } = &self.guest;
+        match (template, memory, network) {
+            (Some(template), Some(memory), Some(card)) => format!(
+                "make the {} from {template} ({memory} memory, address {} on {})",
+                self.guest.kind(),
+                card.address,
+                card.bridge
+            ),
+            _ => format!("make the services of the gateway on this node, at {}", self.guest.address()),
+        }
     }
 
     fn perform(&self, world: &World) -> Result<()> {
@@ -91,7 +93,8 @@ impl Action for LimitGuest {
             return boot.to_owned();
         }
         let cores = self.new.cores.map_or_else(|| "all processors".to_owned(), |n| format!("{n} processors"));
-        format!("limit the container to {} memory and {cores}, while it runs", self.new.memory)
+        let memory = self.new.memory.map_or_else(|| "all".to_owned(), |memory| memory.to_string());
+        format!("limit the {} to {memory} memory and {cores}, while it runs", self.new.kind())
     }
 
     fn perform(&self, world: &World) -> Result<()> {

@@ -5,7 +5,7 @@ use smbgw_api::GatewayName;
 
 use super::Action;
 use crate::Result;
-use crate::record::GuestNetwork;
+use crate::record::{GuestNetwork, GuestPlan};
 use crate::world::World;
 
 /// Makes the platform's own network, if it is not there.
@@ -15,6 +15,13 @@ pub struct EnsureNetwork {
     pub gateway: GatewayName,
     /// Network.
     pub network: GuestNetwork,
+}
+
+impl EnsureNetwork {
+    /// For a guest that has a network card.
+    pub fn of(guest: &GuestPlan) -> Option<Self> {
+        guest.network.clone().map(|network| Self { gateway: guest.name.clone(), network })
+    }
 }
 
 impl Action for EnsureNetwork {

@@ -16,7 +16,8 @@ pub struct Purge {
     /// Name under which its guest waits.
     pub ticket: String,
     /// Network it was attached to.
-    pub network: GuestNetwork,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<GuestNetwork>,
 }
 
 impl Action for Purge {
@@ -29,7 +30,9 @@ impl Action for Purge {
     fn perform(&self, world: &World) -> Result<()> {
         world.platform.purge_guest(&self.ticket)?;
         world.platform.remove_link(&self.gateway)?;
-        world.platform.release_network(&self.network, &self.gateway)?;
+        if let Some(network) = &self.network {
+            world.platform.release_network(network, &self.gateway)?;
+        }
         // nothing of it is left but what a killed container may have: groups, a lock file
         world.platform.destroy_guest(&self.gateway)
     }

@@ -21,7 +21,8 @@ pub struct WriteRecord {
 impl WriteRecord {
     /// Whether this record is the one that this step wrote, and not somebody else's of the same name.
     fn is_ours(&self, record: &Record) -> bool {
-        record.created == self.new.created && record.guest.network.mac == self.new.guest.network.mac
+        let mac = |record: &Record| record.guest.network.as_ref().map(|card| card.mac.clone());
+        record.created == self.new.created && mac(record) == mac(&self.new)
     }
 }
 
@@ -38,7 +39,7 @@ impl Action for WriteRecord {
 
     fn describe(&self) -> String {
         match &self.old {
-            None => format!("reserve name and address ({})", self.new.guest.network.address),
+            None => format!("reserve name and address ({})", self.new.guest.address()),
             Some(_) => "write the gateway down".to_owned(),
         }
     }

@@ -15,12 +15,12 @@ pub struct GatewayRow {
     pub mode: String,
     /// `running`, `stopped`, `missing` or `unfinished`.
     pub state: String,
-    /// Address with prefix length, or `dhcp`.
+    /// Address with prefix length, `dhcp`, or where a gateway on the node itself takes connections.
     pub address: String,
     /// Names of its shares.
     pub shares: Vec<String>,
-    /// Exact template.
-    pub template: String,
+    /// Exact template; a gateway on the node itself has none.
+    pub template: Option<String>,
 }
 
 /// `list`
@@ -48,7 +48,7 @@ impl View for GatewayList {
                     g.state.clone(),
                     g.address.clone(),
                     g.shares.join(", "),
-                    g.template.clone(),
+                    g.template.clone().unwrap_or_else(|| "-".to_owned()),
                 ]
             }),
         )
@@ -70,8 +70,8 @@ pub struct Status {
     pub problems: Vec<String>,
     /// Addresses that it has, or is to have when it does not run.
     pub addresses: Vec<String>,
-    /// Exact template.
-    pub template: String,
+    /// Exact template; a gateway on the node itself has none.
+    pub template: Option<String>,
     /// Release of a virtual machine's kernel.
     pub kernel: Option<String>,
     /// What executes a virtual machine, as `kvm`.
@@ -88,8 +88,8 @@ pub struct Status {
     pub sessions: Option<u64>,
     /// Open files.
     pub open_files: Option<u64>,
-    /// Memory limit in bytes.
-    pub memory_limit_bytes: u64,
+    /// Memory limit in bytes; none when there is no limit.
+    pub memory_limit_bytes: Option<u64>,
     /// The node enforces the limit.
     pub memory_limit_enforced: bool,
     /// Memory of a virtual machine's processes on the node, in bytes.
@@ -144,7 +144,13 @@ impl View for Status {
         let versions = [("Samba", &self.samba), ("agent", &self.agent)];
         let versions: Vec<_> =
             versions.iter().filter_map(|(n, v)| v.as_ref().map(|v| format!("{n} {v}"))).collect();
-        line("software", format!("{} {}", self.template, versions.join(", ")).trim_end().to_owned());
+        line(
+            "software",
+            [self.template.as_deref().unwrap_or("this node's"), &versions.join(", ")]
+                .join(" ")
+                .trim_end()
+                .to_owned(),
+        );
         if self.kernel.is_some() || self.accelerator.is_some() {
             let words = [self.kernel.clone(), self.accelerator.as_ref().map(|name| format!("by {name}"))];
             line("machine", words.into_iter().flatten().collect::<Vec<_>>().join(", "));
@@ -155,13 +161,16 @@ impl View for Status {
         if let Some(uptime) = self.uptime_s {
             line("up", duration(uptime));
         }
-        let limit = bytes(self.memory_limit_bytes);
         let enforced = if self.memory_limit_enforced { "" } else { ", not enforced on this node" };
+        let limit = match self.memory_limit_bytes {
+            Some(limit) => format!("limit {}{enforced}", bytes(limit)),
+            None => "no limit".to_owned(),
+        };
         let used = self.memory_pss_bytes.map_or_else(String::new, |pss| format!("{} PSS, ", bytes(pss)));
         let on_node = self
             .memory_resident_bytes
             .map_or_else(String::new, |pss| format!(", {} on the node", bytes(pss)));
-        line("memory", format!("{used}limit {limit}{enforced}{on_node}"));
+        line("memory", format!("{used}{limit}{on_node}"));
         if let (Some(sessions), Some(files)) = (self.sessions, self.open_files) {
             line("clients", format!("{sessions} sessions, {files} open files"));
         }

@@ -17,10 +17,10 @@ impl Pve {
             // this step runs for the second time
             return self.write_raw_lines(plan, &there.file);
         }
-        let template = self.container_template(&plan.template)?;
+        let template = self.container_template(plan.template()?)?;
         let storage = plan.storage.clone().ok_or_else(|| Error::internal("a container without a storage"))?;
         let mounts = self.capabilities()?.share_mounts();
-        let options = container::options(plan, mounts, &GuestConfig::default());
+        let options = container::options(plan, mounts, &GuestConfig::default())?;
         let id = self.make_with_id(&plan.name, "making the container", &[], |id| pct::Create {
             id,
             template: template.clone(),
@@ -38,7 +38,7 @@ impl Pve {
     /// Gives a stopped container what a plan says.
     pub(super) fn configure_container(&self, plan: &GuestPlan) -> Result<()> {
         let there = self.guest_here(&plan.name)?;
-        let options = container::options(plan, self.capabilities()?.share_mounts(), &there.config);
+        let options = container::options(plan, self.capabilities()?.share_mounts(), &there.config)?;
         let delete = container::surplus(&options, &there.config);
         self.call("changing the container", pct::Set { id: there.file.id, options, delete })?;
         self.write_raw_lines(plan, &there.file)
@@ -47,7 +47,7 @@ impl Pve {
     /// Changes what a running container takes at once: limits, and its start with the node.
     pub(super) fn limit_container(&self, plan: &GuestPlan) -> Result<()> {
         let there = self.guest_here(&plan.name)?;
-        let mut options = container::options(plan, self.capabilities()?.share_mounts(), &there.config);
+        let mut options = container::options(plan, self.capabilities()?.share_mounts(), &there.config)?;
         options.hardware = None;
         let delete = container::surplus(&options, &there.config);
         self.call("changing the container's limits", pct::Set { id: there.file.id, options, delete })?;

@@ -17,7 +17,7 @@ impl Pve {
             // this step runs for the second time
             return self.configure_machine(plan);
         }
-        let template = self.machine_template(&plan.template)?;
+        let template = self.machine_template(plan.template()?)?;
         let storage =
             plan.storage.clone().ok_or_else(|| Error::internal("a virtual machine without a storage"))?;
         let copy_to =
@@ -64,7 +64,7 @@ impl Pve {
     fn set_machine(&self, id: u32, plan: &GuestPlan, data: Option<&Data>, there: &GuestConfig) -> Result<()> {
         let storage =
             plan.storage.clone().ok_or_else(|| Error::internal("a virtual machine without a storage"))?;
-        let set = machine::set(id, plan, data, there, &storage);
+        let set = machine::set(id, plan, data, there, &storage)?;
         self.call("configuring the virtual machine", set)?;
         Ok(())
     }

@@ -49,6 +49,7 @@ use self::guest_exec::QmGuest;
 use self::remote::Relay;
 use self::storage::settings::{self, Settings};
 use super::lock::Locks;
+use super::native::{self, facts::NativeFacts};
 use super::{
     Abilities, ByHand, DiskFacts, Finding, GuestDetails, GuestState, Installed, Lock, NodeFacts, Platform,
     Template, bridges, subid,
@@ -151,6 +152,7 @@ impl Platform for Pve {
             id_range: self.has_ids()?.then_some((FIRST_ID, subid::MAP_SIZE)),
             id_mechanism: capabilities.id_mechanism(),
             abilities: Abilities { storages: true, starts_guests: true, dns: true },
+            native: NativeFacts::default(),
         })
     }
 
@@ -348,6 +350,7 @@ impl Platform for Pve {
         }
         Ok(match entry.record.guest.form {
             GuestForm::Container(ids) => Box::new(UnixLink::new(self.paths.link(name), ids.base)),
+            GuestForm::Native(_) => return Err(native::not_there(name)),
             GuestForm::Machine { .. } => {
                 let id = entry.id.ok_or_else(|| guests::not_made(name))?;
                 Box::new(GuestAgentLink::new(QmGuest::new(self.clone(), name.clone(), node, id)))

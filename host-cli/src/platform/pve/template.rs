@@ -64,7 +64,9 @@ impl Pve {
             .into_iter()
             .map(|installed| {
                 let get = |key: &str| installed.section.get(key).unwrap_or_default().to_owned();
-                let made_from = records.iter().filter(|record| record.guest.template == installed.name);
+                let made_from = records
+                    .iter()
+                    .filter(|record| record.guest.template.as_deref() == Some(&*installed.name));
                 Template {
                     form: form(&installed),
                     base: get("base"),
@@ -315,7 +317,7 @@ impl Pve {
         let entries = self.registry()?.gateways()?;
         let users: Vec<_> = entries
             .iter()
-            .filter(|entry| entry.record.guest.template == name)
+            .filter(|entry| entry.record.guest.template.as_deref() == Some(name))
             .map(|entry| entry.record.name().to_string())
             .collect();
         if users.is_empty() {

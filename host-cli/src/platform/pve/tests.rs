@@ -489,7 +489,7 @@ fn two_at_once_get_two_ids() {
             scope.spawn(move || {
                 let mut plan = container();
                 plan.name = name.parse().unwrap();
-                plan.network.address = crate::record::GuestAddress::Static {
+                plan.card().address = crate::record::GuestAddress::Static {
                     ip: [10, 0, 0, number as u8 + 1].into(),
                     prefix: 24,
                 };

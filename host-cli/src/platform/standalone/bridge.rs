@@ -65,9 +65,10 @@ impl Standalone {
         if !network.own_bridge || !existing()?.iter().any(|name| name == bridge) {
             return Ok(());
         }
-        let used = records::all(&self.paths)?
-            .iter()
-            .any(|record| record.name() != but && record.guest.network.bridge == network.bridge);
+        let used = records::all(&self.paths)?.iter().any(|record| {
+            record.name() != but
+                && record.guest.network.as_ref().is_some_and(|card| card.bridge == network.bridge)
+        });
         if used || has_ports(bridge) {
             return Ok(());
         }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use smbgw_api::v1::LINK_DIRECTORY;
 
+use crate::Result;
 use crate::platform::mount_entry::escape;
 use crate::record::{GuestAddress, GuestPlan, IdRange};
 
@@ -48,7 +49,11 @@ pub fn veth_in(configuration: &str) -> Option<&str> {
 }
 
 /// The configuration file.
-pub fn render(guest: &GuestPlan, ids: IdRange, places: Places<'_>, abilities: Abilities) -> String {
+///
+/// # Errors
+/// For what is no container.
+pub fn render(guest: &GuestPlan, ids: IdRange, places: Places<'_>, abilities: Abilities) -> Result<String> {
+    let (card, memory) = (guest.network()?, guest.memory()?);
     let mut text = String::from("# made by pve-smbgateway: changes are lost\n");
     let mut line = |key: &str, value: String| {
         let _ = writeln!(text, "{key} = {value}");
@@ -72,17 +77,17 @@ pub fn render(guest: &GuestPlan, ids: IdRange, places: Places<'_>, abilities: Ab
     line("lxc.tty.max", "0".into());
     line("lxc.pty.max", "64".into());
     line("lxc.net.0.type", "veth".into());
-    line("lxc.net.0.link", guest.network.bridge.to_string());
-    line("lxc.net.0.veth.pair", veth_name(&guest.network.mac));
-    if let Some(vlan) = guest.network.vlan {
+    line("lxc.net.0.link", card.bridge.to_string());
+    line("lxc.net.0.veth.pair", veth_name(&card.mac));
+    if let Some(vlan) = card.vlan {
         line("lxc.net.0.veth.vlan.id", vlan.to_string());
     }
-    line("lxc.net.0.hwaddr", guest.network.mac.clone());
+    line("lxc.net.0.hwaddr", card.mac.clone());
     line("lxc.net.0.name", "eth0".into());
     line("lxc.net.0.flags", "up".into());
-    if let GuestAddress::Static { ip, prefix } = guest.network.address {
+    if let GuestAddress::Static { ip, prefix } = card.address {
         line("lxc.net.0.ipv4.address", format!("{ip}/{prefix}"));
-        if let Some(gateway) = guest.network.gateway {
+        if let Some(gateway) = card.gateway {
             line("lxc.net.0.ipv4.gateway", gateway.to_string());
         }
     }
@@ -105,7 +110,7 @@ pub fn render(guest: &GuestPlan, ids: IdRange, places: Places<'_>, abilities: Ab
         );
     }
     if abilities.memory {
-        line("lxc.cgroup2.memory.max", guest.memory.bytes().to_string());
+        line("lxc.cgroup2.memory.max", memory.bytes().to_string());
     }
     if let (true, Some(cores)) = (abilities.cpu, guest.cores) {
         line("lxc.cgroup2.cpu.max", cpu_max(cores));
@@ -114,7 +119,7 @@ pub fn render(guest: &GuestPlan, ids: IdRange, places: Places<'_>, abilities: Ab
         line("lxc.apparmor.profile", "generated".into());
         line("lxc.apparmor.allow_nesting", "1".into());
     }
-    text
+    Ok(text)
 }
 
 /// `cpu.max` for so many processors: microseconds in each 100 ms (cgroup v2, kernel documentation).
@@ -142,10 +147,10 @@ mod tests {
     fn guest() -> GuestPlan {
         GuestPlan {
             name: GatewayName::parse("team").unwrap(),
-            template: "debian-13_0.1.0".into(),
-            memory: ByteSize::from_mib(128),
+            template: Some("debian-13_0.1.0".into()),
+            memory: Some(ByteSize::from_mib(128)),
             cores: Some(2),
-            network: GuestNetwork {
+            network: Some(GuestNetwork {
                 bridge: BridgeName::parse("smbgw0").unwrap(),
                 own_bridge: true,
                 mac: "02:11:22:33:44:55".into(),
@@ -154,7 +159,7 @@ mod tests {
                 vlan: None,
                 nameservers: Vec::new(),
                 searchdomain: None,
-            },
+            }),
             form: GuestForm::Container(IDS),
             mounts: vec![GuestMount {
                 source: HostPath::parse("/tank/my files").unwrap(),
@@ -178,27 +183,27 @@ mod tests {
     #[test]
     fn a_whole_configuration() {
         let all = Abilities { memory: true, cpu: true, apparmor: true };
-        insta::assert_snapshot!(render(&guest(), IDS, places(), all));
+        insta::assert_snapshot!(render(&guest(), IDS, places(), all).unwrap());
     }
 
     #[test]
     fn a_node_without_controllers() {
-        let text = render(&guest(), IDS, Places { copied: true, ..places() }, Abilities::default());
+        let text = render(&guest(), IDS, Places { copied: true, ..places() }, Abilities::default()).unwrap();
         assert!(!text.contains("cgroup2") && !text.contains("apparmor") && text.contains("dir:/var/lib"));
     }
 
     #[test]
     fn a_port_in_a_vlan() {
         let mut guest = guest();
-        guest.network.vlan = Some("30".parse().unwrap());
-        let text = render(&guest, IDS, places(), Abilities::default());
+        guest.card().vlan = Some("30".parse().unwrap());
+        let text = render(&guest, IDS, places(), Abilities::default()).unwrap();
         assert!(text.contains("\nlxc.net.0.veth.vlan.id = 30\n"), "{text}");
     }
 
     #[test]
     fn interface_names_fit() {
         assert_eq!(veth_name("02:11:22:33:44:55").len(), 14);
-        let text = render(&guest(), IDS, places(), Abilities::default());
+        let text = render(&guest(), IDS, places(), Abilities::default()).unwrap();
         assert_eq!(veth_in(&text), Some(veth_name("02:11:22:33:44:55").as_str()));
     }
 }

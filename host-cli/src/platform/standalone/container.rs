@@ -44,13 +44,11 @@ impl Standalone {
     pub(super) fn create_container(&self, guest: &GuestPlan) -> Result<()> {
         let ids = guest.ids()?;
         let directory = self.guest_directory(&guest.name);
-        let template = self.template_root(&guest.template);
+        let name = guest.template()?;
+        let template = self.template_root(name);
         if !template.is_dir() {
-            return Err(Error::resource(
-                "template-missing",
-                format!("template {} is not installed", guest.template),
-            )
-            .hint("`pve-smbgateway template list` shows those there are"));
+            return Err(Error::resource("template-missing", format!("template {name} is not installed"))
+                .hint("`pve-smbgateway template list` shows those there are"));
         }
         self.refuse_other_ids(guest)?;
         self.make_state_directories()?;
@@ -100,16 +98,16 @@ impl Standalone {
         guest_file::write(
             &tree,
             "etc/network/interfaces",
-            &config::interfaces(guest.network.address),
+            &config::interfaces(guest.network()?.address),
             ids.base,
         )?;
         let places = Places {
-            template: &self.template_root(&guest.template),
+            template: &self.template_root(guest.template()?),
             guest: &directory,
             link: &self.paths.link(&guest.name),
             copied,
         };
-        let text = config::render(guest, ids, places, cgroup::abilities());
+        let text = config::render(guest, ids, places, cgroup::abilities())?;
         durable::replace(&directory.join("config"), 0o600, text.as_bytes())
     }
 
@@ -122,7 +120,7 @@ impl Standalone {
                 .map_err(|source| Error::io(format!("setting {file} of gateway {}", guest.name), source))
         };
         if abilities.memory {
-            set("memory.max", guest.memory.bytes().to_string())?;
+            set("memory.max", guest.memory()?.bytes().to_string())?;
         }
         if abilities.cpu {
             set("cpu.max", guest.cores.map_or_else(|| "max".to_owned(), config::cpu_max))?;
@@ -150,7 +148,7 @@ impl Standalone {
         durable::remove_file(&log)?;
         let container = container_name(guest.name.as_str());
         cgroup::remove_leftovers(&container);
-        bridge::forget_neighbour(&*self.system, &guest.network)?;
+        bridge::forget_neighbour(&*self.system, guest.network()?)?;
         let command = Command::new("lxc-start")
             .args(self.container_arguments(&guest.name))
             .arg("--daemon")

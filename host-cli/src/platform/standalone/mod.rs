@@ -23,6 +23,7 @@ use smbgw_api::{DiskSource, GatewayName, GatewaySpec, Location, StorageId, Stora
 use smbgw_command::{Interrupt, System};
 
 use super::lock::Locks;
+use super::native::{self, facts::NativeFacts};
 use super::{
     Abilities, ByHand, DiskFacts, Finding, GuestDetails, GuestState, Installed, Lock, NodeFacts, Platform,
     Template, bridges, subid,
@@ -79,6 +80,7 @@ impl Platform for Standalone {
             id_range: doctor::id_range()?.map(|first| (first, subid::MAP_SIZE)),
             id_mechanism: "an idmapped mount",
             abilities: Abilities::default(),
+            native: NativeFacts::default(),
         })
     }
 
@@ -264,6 +266,7 @@ impl Platform for Standalone {
         let record = records::read(&self.paths, name)?.ok_or_else(|| crate::record::missing(name))?;
         Ok(match record.guest.form {
             GuestForm::Container(ids) => Box::new(UnixLink::new(self.paths.link(name), ids.base)),
+            GuestForm::Native(_) => return Err(native::not_there(name)),
             GuestForm::Machine { .. } => {
                 Box::new(GuestAgentLink::new(machine::Guest::new(self.clone(), name.clone())))
             }

@@ -76,8 +76,8 @@ pub fn add(paths: &Paths, record: &Record) -> Result<()> {
         return Err(Error::resource("name-taken", format!("there is a gateway {} already", record.name()))
             .hint("choose another name, or change that one with `pve-smbgateway set`"));
     }
-    if let Some(ip) = record.guest.network.address.ip()
-        && let Some(other) = others.iter().find(|o| o.guest.network.address.ip() == Some(ip))
+    if let Some(ip) = record.guest.ip()
+        && let Some(other) = others.iter().find(|o| o.guest.ip() == Some(ip))
     {
         return Err(Error::resource(
             "address-taken",

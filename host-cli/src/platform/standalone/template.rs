@@ -55,7 +55,7 @@ impl Standalone {
             .map(|note| Template {
                 used_by: records
                     .iter()
-                    .filter(|record| record.guest.template == note.name)
+                    .filter(|record| record.guest.template.as_ref() == Some(&note.name))
                     .map(|record| record.name().to_string())
                     .collect(),
                 form: if note.id_base.is_some() { Form::Container } else { Form::Machine },
@@ -213,12 +213,12 @@ impl Standalone {
     /// A template's files belong to the ids that root had when it was installed.
     pub(super) fn refuse_other_ids(&self, guest: &GuestPlan) -> Result<()> {
         let base = guest.ids()?.base;
-        match self.note(&guest.template)?.and_then(|note| note.id_base) {
+        match self.note(guest.template()?)?.and_then(|note| note.id_base) {
             Some(id_base) if id_base != base => Err(Error::infrastructure(
                 "template-other-ids",
                 format!(
                     "template {} was installed for host ids from {id_base}, but root's range begins at {base}",
-                    guest.template
+                    guest.template()?
                 ),
             )
             .hint("remove the template (`template prune --all`) and install it again")),
@@ -235,7 +235,8 @@ impl Standalone {
                 let plan = std::fs::read(machine::config::Files::of(&entry.path()).plan()).ok()?;
                 let plan: GuestPlan = serde_json::from_slice(&plan).ok()?;
                 let known = records::read(&self.paths, &plan.name).ok().flatten().is_some();
-                (plan.template == name && !known).then(|| format!("{} (unfinished)", plan.name))
+                (plan.template.as_deref() == Some(name) && !known)
+                    .then(|| format!("{} (unfinished)", plan.name))
             })
             .collect()
     }
@@ -243,7 +244,7 @@ impl Standalone {
     fn refuse_if_used(&self, name: &str) -> Result<()> {
         let users: Vec<_> = records::all(&self.paths)?
             .iter()
-            .filter(|record| record.guest.template == name)
+            .filter(|record| record.guest.template.as_deref() == Some(name))
             .map(|record| record.name().to_string())
             .chain(self.machines_on(name))
             .collect();

@@ -30,18 +30,18 @@ fn volume(text: &str) -> VolumeId {
 
 /// A container's options with everything that can be said.
 fn container_options(mounts: ShareMounts) -> pct::Options {
-    container::options(&container::tests::plan(), mounts, &GuestConfig::default())
+    container::options(&container::tests::plan(), mounts, &GuestConfig::default()).unwrap()
 }
 
 /// A virtual machine's options with everything that can be said.
 fn machine_options(data: Option<Data>, there: &str, firmware: smbgw_api::Firmware) -> qm::Set {
     let mut plan = machine_plan();
     plan.startup = Some("order=20,up=30,down=60".parse().unwrap());
-    plan.network.vlan = Some("30".parse().unwrap());
-    plan.network.nameservers = vec![[10, 0, 0, 10].into(), [10, 0, 0, 11].into()];
-    plan.network.searchdomain = Some(DnsDomain::parse("ad.example.com").unwrap());
+    plan.card().vlan = Some("30".parse().unwrap());
+    plan.card().nameservers = vec![[10, 0, 0, 10].into(), [10, 0, 0, 11].into()];
+    plan.card().searchdomain = Some(DnsDomain::parse("ad.example.com").unwrap());
     plan.form = GuestForm::Machine { firmware, disk: None };
-    machine::set(102, &plan, data.as_ref(), &GuestConfig::parse(there), &storage())
+    machine::set(102, &plan, data.as_ref(), &GuestConfig::parse(there), &storage()).unwrap()
 }
 
 /// One of each, with all options, on a node of this version.
@@ -49,8 +49,8 @@ fn every(mounts: ShareMounts) -> Vec<Call> {
     let team = marker::of_gateway(&"team".parse().unwrap());
     let mapped = |node: &str| Mapped { node: node.to_owned(), path: "/tank/smb/a b".to_owned() };
     let mut dhcp = machine_plan();
-    dhcp.network.address = GuestAddress::Dhcp;
-    dhcp.network.gateway = None;
+    dhcp.card().address = GuestAddress::Dhcp;
+    dhcp.card().gateway = None;
     vec![
         pct::Create {
             id: 101,
@@ -118,6 +118,7 @@ fn every(mounts: ShareMounts) -> Vec<Call> {
             &GuestConfig::parse("startup: order=1\nnameserver: 1.1.1.1\nsearchdomain: x\n"),
             &storage(),
         )
+        .unwrap()
         .into(),
         qm::Set { id: 102, onboot: true, ..qm::Set::default() }.into(),
         qm::Start { id: 102 }.into(),

@@ -167,8 +167,8 @@ impl Registry {
         let taken = |code, what: String, other: &Entry| {
             Error::resource(code, format!("gateway {} has {what}", other.record.name()))
         };
-        if let Some(ip) = record.guest.network.address.ip()
-            && let Some(other) = others.iter().find(|o| o.record.guest.network.address.ip() == Some(ip))
+        if let Some(ip) = record.guest.ip()
+            && let Some(other) = others.iter().find(|o| o.record.guest.ip() == Some(ip))
         {
             return Err(
                 taken("address-taken", format!("the address {ip}"), other).hint("choose another address")
@@ -345,7 +345,7 @@ mod tests {
 
     fn at(name: &str, ip: u8) -> Record {
         let mut record = record(name);
-        record.guest.network.address =
+        record.guest.card().address =
             crate::record::GuestAddress::Static { ip: [10, 0, 0, ip].into(), prefix: 24 };
         record
     }

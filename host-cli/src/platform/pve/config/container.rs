@@ -7,6 +7,7 @@ use smbgw_api::ShareName;
 use smbgw_api::v1::LINK_DIRECTORY;
 
 use super::guest::GuestConfig;
+use crate::Result;
 use crate::platform::mount_entry;
 use crate::platform::pve::call::pct::{Hardware, Options};
 use crate::platform::pve::call::property::{FORBIDDEN, Property, value};
@@ -26,9 +27,13 @@ pub fn mebibytes(bytes: u64) -> u64 {
 }
 
 /// Options that follow from a plan. `there` is what the container has now: mount points that are not ours keep their numbers.
-pub fn options(plan: &GuestPlan, mounts: ShareMounts, there: &GuestConfig) -> Options {
-    let memory_mib = mebibytes(plan.memory.bytes());
-    Options {
+///
+/// # Errors
+/// For what is no container.
+pub fn options(plan: &GuestPlan, mounts: ShareMounts, there: &GuestConfig) -> Result<Options> {
+    let memory_mib = mebibytes(plan.memory()?.bytes());
+    let card = plan.network()?;
+    Ok(Options {
         memory_mib,
         // as much again: a crowd of clients makes it slow before it makes it fail
         swap_mib: memory_mib,
@@ -36,9 +41,9 @@ pub fn options(plan: &GuestPlan, mounts: ShareMounts, there: &GuestConfig) -> Op
         onboot: plan.onboot,
         startup: plan.startup,
         hardware: Some(Hardware {
-            net0: network(&plan.network),
-            nameservers: plan.network.nameservers.clone(),
-            searchdomain: plan.network.searchdomain.clone(),
+            net0: network(card),
+            nameservers: card.nameservers.clone(),
+            searchdomain: card.searchdomain.clone(),
             mounts: match mounts {
                 ShareMounts::Passthrough => numbers(there)
                     .zip(plan.mounts.iter().filter(|mount| fits(mount)))
@@ -47,7 +52,7 @@ pub fn options(plan: &GuestPlan, mounts: ShareMounts, there: &GuestConfig) -> Op
                 ShareMounts::Raw => Vec::new(),
             },
         }),
-    }
+    })
 }
 
 /// Whether a property string can carry a mount. One that cannot is brought by a raw line on every version.
@@ -165,10 +170,10 @@ pub(crate) mod tests {
         };
         GuestPlan {
             name: GatewayName::parse("team").unwrap(),
-            template: "debian-13_0.1.0".into(),
-            memory: ByteSize::from_mib(128),
+            template: Some("debian-13_0.1.0".into()),
+            memory: Some(ByteSize::from_mib(128)),
             cores: Some(2),
-            network: GuestNetwork {
+            network: Some(GuestNetwork {
                 bridge: BridgeName::parse("vmbr0").unwrap(),
                 own_bridge: false,
                 mac: "02:0a:0b:0c:0d:0e".into(),
@@ -177,7 +182,7 @@ pub(crate) mod tests {
                 vlan: Some("30".parse().unwrap()),
                 nameservers: vec![[10, 0, 0, 10].into(), [10, 0, 0, 11].into()],
                 searchdomain: Some("ad.example.com".parse().unwrap()),
-            },
+            }),
             form: GuestForm::Container(IdRange { base: 100_000, count: 65_536 }),
             mounts: vec![
                 mount("/tank/smb/team", "team"),
@@ -200,7 +205,10 @@ pub(crate) mod tests {
         let nothing = GuestConfig::default();
         let mut text = String::new();
         for mounts in [ShareMounts::Passthrough, ShareMounts::Raw] {
-            text.push_str(&format!("{mounts:?}\n{}\n", set(&options(&plan(), mounts, &nothing), &nothing)));
+            text.push_str(&format!(
+                "{mounts:?}\n{}\n",
+                set(&options(&plan(), mounts, &nothing).unwrap(), &nothing)
+            ));
             for (key, value) in raw_lines(&plan(), mounts, Path::new("/var/lib/pve-smbgateway/links/team")) {
                 assert!(is_our_line(&key, &value));
                 text.push_str(&format!("{key}: {value}\n"));
@@ -216,7 +224,7 @@ pub(crate) mod tests {
         );
         let mut plan = plan();
         (plan.cores, plan.startup) = (None, None);
-        let options = options(&plan, ShareMounts::Passthrough, &there);
+        let options = options(&plan, ShareMounts::Passthrough, &there).unwrap();
         let numbers: Vec<_> =
             options.hardware.iter().flat_map(|h| &h.mounts).map(|(number, _)| *number).collect();
         assert_eq!(numbers, [1, 2]);

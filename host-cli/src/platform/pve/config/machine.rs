@@ -6,6 +6,7 @@ use smbgw_api::{StorageId, VolumeId};
 use super::container::mebibytes;
 use super::guest::GuestConfig;
 use super::marker::TAG;
+use crate::Result;
 use crate::platform::pve::call::property::Property;
 use crate::platform::pve::call::qm::{Firmware, Hardware, Set};
 use crate::record::{GuestAddress, GuestForm, GuestPlan, MACHINE_CORES};
@@ -34,20 +35,23 @@ pub enum Data {
 }
 
 /// `qm set` for a plan. `there` is what the machine has now; `variables` is where a new disk for the firmware's goes.
+///
+/// # Errors
+/// For what is no virtual machine.
 pub fn set(
     id: u32,
     plan: &GuestPlan,
     data: Option<&Data>,
     there: &GuestConfig,
     variables: &StorageId,
-) -> Set {
+) -> Result<Set> {
     let uefi = matches!(plan.form, GuestForm::Machine { firmware: smbgw_api::Firmware::Uefi, .. });
     let firmware = match (uefi, there.get("efidisk0")) {
         (false, _) => Firmware::Bios,
         (true, Some(_)) => Firmware::Uefi,
         (true, None) => Firmware::NewUefi(variables.clone()),
     };
-    let network = &plan.network;
+    let network = plan.network()?;
     let ip = match network.address {
         GuestAddress::Dhcp => "dhcp".to_owned(),
         address @ GuestAddress::Static { .. } => address.to_string(),
@@ -56,7 +60,7 @@ pub fn set(
         there.family("virtiofs").filter(|(_, mount)| !ours(mount)).map(|(number, _)| number).collect();
     let numbers = (0..MOST_MOUNTS as u32).filter(|number| !foreign.contains(number));
     let hardware = Hardware {
-        memory_mib: mebibytes(plan.memory.bytes()),
+        memory_mib: mebibytes(plan.memory()?.bytes()),
         cores: plan.cores.unwrap_or(MACHINE_CORES),
         net0: Property::new()
             .with("virtio", network.mac.to_uppercase())
@@ -90,7 +94,7 @@ pub fn set(
     let kept = |number| hardware.mounts.iter().any(|(kept, _)| *kept == number);
     let surplus = there.family("virtiofs").filter(|(number, mount)| ours(mount) && !kept(*number));
     delete.extend(surplus.map(|(number, _)| format!("virtiofs{number}")));
-    Set { id, onboot: plan.onboot, startup: plan.startup, hardware: Some(hardware), delete }
+    Ok(Set { id, onboot: plan.onboot, startup: plan.startup, hardware: Some(hardware), delete })
 }
 
 /// Whether a `virtiofsN` is one that we made.
@@ -116,6 +120,7 @@ mod tests {
 
     fn shown(plan: &GuestPlan, data: Option<&Data>, there: &str) -> String {
         set(102, plan, data, &GuestConfig::parse(there), &StorageId::parse("local-lvm").unwrap())
+            .unwrap()
             .command()
             .display()
     }
@@ -126,9 +131,9 @@ mod tests {
         let data = Data::Volume(VolumeId::parse("ceph:vm-900-disk-0").unwrap());
         let mut text = shown(&plan, Some(&data), "tags: smbgateway\n");
         plan.form = GuestForm::Machine { firmware: smbgw_api::Firmware::Uefi, disk: None };
-        plan.network.address = GuestAddress::Dhcp;
-        plan.network.gateway = None;
-        plan.network.nameservers = vec![[10, 0, 0, 10].into()];
+        plan.card().address = GuestAddress::Dhcp;
+        plan.card().gateway = None;
+        plan.card().nameservers = vec![[10, 0, 0, 10].into()];
         text += &format!(
             "\n{}",
             shown(

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use smbgw_api::v1::{DISK_SERIAL, Storage};
 use smbgw_api::{DiskSource, Firmware};
 
+use crate::Result;
 use crate::record::{GuestForm, GuestMount, GuestPlan};
 
 /// What executes the guest's instructions.
@@ -119,13 +120,16 @@ pub fn virtiofsd(files: &Files, index: usize, mount: &GuestMount) -> Vec<String>
 }
 
 /// Arguments of QEMU.
-pub fn qemu(guest: &GuestPlan, files: &Files, tap: &str, accelerator: Accelerator) -> Vec<String> {
+///
+/// # Errors
+/// For what is no virtual machine.
+pub fn qemu(guest: &GuestPlan, files: &Files, tap: &str, accelerator: Accelerator) -> Result<Vec<String>> {
     let mut args = Arguments::default();
     let (firmware, disk) = match &guest.form {
         GuestForm::Machine { firmware, disk } => (*firmware, disk.as_ref()),
-        GuestForm::Container(_) => (Firmware::Bios, None),
+        _ => (Firmware::Bios, None),
     };
-    let memory = guest.memory.bytes() >> 20;
+    let memory = guest.memory()?.bytes() >> 20;
     args.add("-name", format!("guest={}", guest.name));
     args.flags(&["-nodefaults", "-no-user-config"]);
     args.add("-display", "none");
@@ -174,13 +178,13 @@ pub fn qemu(guest: &GuestPlan, files: &Files, tap: &str, accelerator: Accelerato
 
     args.add("-netdev", format!("tap,id=net,ifname={tap},script=no,downscript=no"));
     // without a boot ROM: it never boots from the network
-    args.add("-device", format!("virtio-net-pci,netdev=net,mac={},romfile=", guest.network.mac));
+    args.add("-device", format!("virtio-net-pci,netdev=net,mac={},romfile=", guest.network()?.mac));
     for (index, mount) in guest.mounts.iter().enumerate() {
         let tag = Storage::tag(&guest.name, &mount.share);
         args.add("-chardev", format!("socket,id=fs{index},path={}", comma(&files.mount(index))));
         args.add("-device", format!("vhost-user-fs-pci,queue-size=1024,chardev=fs{index},tag={tag}"));
     }
-    args.list
+    Ok(args.list)
 }
 
 /// Name of the data disk's block node, by which it is resized.
@@ -263,7 +267,9 @@ mod tests {
     #[test]
     fn a_whole_machine() {
         let files = Files::of(Path::new("/g/smbgw-team"));
-        insta::assert_snapshot!(in_lines(&qemu(&machine(), &files, "sg020102030405", Accelerator::Tcg)));
+        insta::assert_snapshot!(in_lines(
+            &qemu(&machine(), &files, "sg020102030405", Accelerator::Tcg).unwrap()
+        ));
     }
 
     #[test]
@@ -273,7 +279,7 @@ mod tests {
         guest.form = GuestForm::Machine { firmware: Firmware::Uefi, disk: Some(DiskSource::File(disk)) };
         guest.mounts.clear();
         let files = Files::of(Path::new("/g/smbgw-team"));
-        insta::assert_snapshot!(in_lines(&qemu(&guest, &files, "sg020102030405", Accelerator::Kvm)));
+        insta::assert_snapshot!(in_lines(&qemu(&guest, &files, "sg020102030405", Accelerator::Kvm).unwrap()));
     }
 
     #[test]

@@ -25,13 +25,11 @@ impl Standalone {
     }
 
     pub(in super::super) fn create_machine(&self, guest: &GuestPlan) -> Result<()> {
-        let template = self.template_disk(&guest.template);
+        let name = guest.template()?;
+        let template = self.template_disk(name);
         if !template.is_file() {
-            return Err(Error::resource(
-                "template-missing",
-                format!("template {} is not installed", guest.template),
-            )
-            .hint("`pve-smbgateway template list` shows those there are"));
+            return Err(Error::resource("template-missing", format!("template {name} is not installed"))
+                .hint("`pve-smbgateway template list` shows those there are"));
         }
         self.make_state_directories()?;
         self.refuse_full_disk()?;

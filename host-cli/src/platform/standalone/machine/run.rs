@@ -50,8 +50,9 @@ impl Standalone {
         }
         // here, so that a missing QEMU is said plainly; the supervisor finds the answer that was kept
         accelerator::best(&*self.system, self.paths.state())?;
-        bridge::forget_neighbour(&*self.system, &guest.network)?;
-        self.add_tap(&guest.network, &veth_name(&guest.network.mac))?;
+        let card = guest.network()?;
+        bridge::forget_neighbour(&*self.system, card)?;
+        self.add_tap(card, &veth_name(&card.mac))?;
         std::fs::create_dir_all(&group)
             .map_err(|source| Error::io(format!("making {}", group.display()), source))?;
         let path = self.machine(&guest.name).log();
@@ -149,7 +150,7 @@ impl Standalone {
     fn remove_machine_leftovers(&self, guest: &GuestPlan) -> Result<()> {
         let files = self.machine(&guest.name);
         let _ = std::fs::remove_dir(group(&container_name(guest.name.as_str())));
-        bridge::remove_port(&*self.system, &veth_name(&guest.network.mac))?;
+        bridge::remove_port(&*self.system, &veth_name(&guest.network()?.mac))?;
         let mounts = (0..guest.mounts.len()).map(|index| files.mount(index));
         let pids = (0..guest.mounts.len()).map(|index| files.mount(index).with_extension("sock.pid"));
         let sockets =

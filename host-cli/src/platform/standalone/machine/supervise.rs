@@ -50,8 +50,8 @@ pub fn supervise(paths: &Paths, name: &GatewayName) -> Result<()> {
         listens(&mut helper, &files, index)?;
         helpers.push(helper);
     }
-    let tap = veth_name(&guest.network.mac);
-    let command = Command::new(QEMU).args(config::qemu(&guest, &files, &tap, accelerator));
+    let tap = veth_name(&guest.network()?.mac);
+    let command = Command::new(QEMU).args(config::qemu(&guest, &files, &tap, accelerator)?);
     let mut machine = system.launch(&command, &log)?;
 
     let mut told = vec![false; helpers.len()];

@@ -1,0 +1,98 @@
+//! A gateway on the node itself: what it needs there, and where it takes connections.
+
+use smbgw_api::{GatewaySpec, Listen, SMB_PORT};
+
+use super::Observed;
+use crate::record::{GuestForm, NativeService, Record};
+use crate::{Error, Result};
+
+/// Works out the service of a spec.
+///
+/// # Errors
+/// Codes `no-systemd`, `samba-missing`, `agent-missing`, `address-missing`, `port-taken`.
+pub(super) fn service(spec: &GatewaySpec, observed: &Observed) -> Result<NativeService> {
+    let facts = &observed.node.native;
+    let listen = spec.listen.unwrap_or_default();
+    if !facts.systemd {
+        return Err(Error::infrastructure("no-systemd", "this node was not started by systemd")
+            .hint("a gateway on the node itself is two services of systemd; use mode lxc or vm here"));
+    }
+    if !facts.missing.is_empty() {
+        let missing: Vec<_> = facts.missing.iter().map(|file| format!("{}", file.display())).collect();
+        return Err(Error::infrastructure(
+            "samba-missing",
+            format!("Samba is not installed on this node: {} is missing", missing.join(", ")),
+        )
+        .hint("apt-get install --no-install-recommends samba samba-vfs-modules; its own smbd may stay off: systemctl disable --now smbd nmbd"));
+    }
+    let agent = facts.agent.clone().ok_or_else(|| {
+        Error::infrastructure("agent-missing", "the agent's program is not on this node")
+            .hint("it comes with the package pve-smbgateway, as /usr/lib/pve-smbgateway/smbgw-agent")
+    })?;
+    if let Some(address) = listen.address.filter(|address| !facts.addresses.contains(address)) {
+        let there: Vec<_> = facts.addresses.iter().map(ToString::to_string).collect();
+        return Err(Error::resource(
+            "address-missing",
+            format!("this node has no address {address} (it has {})", there.join(", ")),
+        )
+        .hint("give the node that address first (/etc/network/interfaces), or leave --listen out"));
+    }
+    taken(spec, listen, observed)?;
+    Ok(NativeService { agent, listen })
+}
+
+/// Refuses what another gateway, or another program, has.
+fn taken(spec: &GatewaySpec, listen: Listen, observed: &Observed) -> Result<()> {
+    let theirs = |record: &&Record| match &record.guest.form {
+        GuestForm::Native(native) => native.listen.overlaps(&listen),
+        _ => false,
+    };
+    let here = |record: &&Record| *record.name() != spec.name && !observed.elsewhere.contains(record.name());
+    let mut others = observed.records.iter().filter(here);
+    if let Some(other) = others.find(theirs) {
+        return Err(Error::resource(
+            "port-taken",
+            format!("gateway {} takes the connections to {listen}", other.name()),
+        )
+        .hint("a gateway can have many shares: `share add`; or give each an address: --listen ADDRESS"));
+    }
+    let ours = observed.records.iter().any(|record| {
+        *record.name() == spec.name
+            && matches!(&record.guest.form, GuestForm::Native(native) if native.listen == listen)
+    });
+    // one of all addresses is in the way of one of all, or on the same; beside one of a single address it can be: the kernel
+    // gives a connection to the socket that is bound more closely
+    let meets = |socket: &&std::net::SocketAddr| {
+        listen.meets(**socket) && (listen.address.is_none() || !socket.ip().is_unspecified())
+    };
+    match observed.node.native.listeners.iter().find(meets) {
+        Some(socket) if !ours => Err(Error::resource(
+            "port-taken",
+            format!("a program on this node listens on {socket} already: a Samba of its own?"),
+        )
+        .hint(if listen.port == SMB_PORT {
+            "it stays as it is; give the gateway an address of its own: --listen ADDRESS (Windows knows no other port)"
+        } else {
+            "choose another port, or an address of its own: --listen ADDRESS:PORT"
+        })),
+        _ => Ok(()),
+    }
+}
+
+/// What a person should know.
+pub(super) fn notes(spec: &GatewaySpec, observed: &Observed) -> Vec<String> {
+    let listen = spec.listen.unwrap_or_default();
+    let mut notes = Vec::new();
+    let everywhere = |socket: &&std::net::SocketAddr| socket.ip().is_unspecified() && listen.meets(**socket);
+    if let (Some(address), Some(socket)) =
+        (listen.address, observed.node.native.listeners.iter().find(everywhere))
+    {
+        notes.push(format!(
+            "the program that listens on {socket} stays as it is, but connections to {address} reach the gateway from now on"
+        ));
+    }
+    if listen.port != SMB_PORT {
+        notes.push(format!("port {}: Windows before 11 24H2 knows port 445 only", listen.port));
+    }
+    notes
+}

@@ -1,0 +1,186 @@
+//! A node that was started by systemd, for gateways on the node itself: a container of the lab's, with a Samba of its own that
+//! has a share, and the product's programs in it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use smbgw_command::Command;
+
+use crate::{Answer, Client, Gateway, Lab, files, product};
+
+/// Name of the container.
+const NODE: &str = "node";
+/// Where its share is inside, on the lab's own file system.
+const DATA: &str = "/srv/smb/node";
+/// The product inside: beside it lies the agent's program, where the package has it.
+const HOST: &str = "/usr/bin/pve-smbgateway";
+const FAULTS: &str = "/usr/local/bin/pve-smbgateway-faults";
+/// What the deletion of a gateway must leave as it was: configuration, accounts, what starts with the node, what runs, and
+/// where programs listen. Backups of account files (`passwd-`) are not in it, nor what systemd itself keeps.
+const LOOK: &str = "cd / && find etc run/smbgw var/lib/samba/private usr/lib/systemd/system srv -xdev \
+     ! -name '*-' ! -path 'srv/smb/node/*' -printf '%y %m %U:%G %p %l\\n' 2>/dev/null | sort; \
+     find etc -xdev -type f ! -name '*-' -exec sha256sum {} + | sort -k 2; \
+     systemctl list-unit-files --no-legend --no-pager | sort; \
+     systemctl list-units --all --no-legend --no-pager --plain 'smb*' | awk '{print $1, $2, $3, $4}' | sort; \
+     cat /proc/mounts; find /var/lib/pve-smbgateway -mindepth 1 ! -path '*/operations*' ! -path '*/locks*'";
+
+/// The node, as long as a test has it.
+pub struct NativeNode {
+    /// The lab that it is in.
+    pub lab: Lab,
+    /// The Samba that was there before.
+    pub own: Gateway,
+}
+
+impl NativeNode {
+    /// Makes the node.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn enter(template: &str) -> Result<Self> {
+        let lab = Lab::enter(template)?;
+        let own = lab.create(NODE, &["--memory", "1G"])?;
+        let node = Self { lab, own };
+        let product = &node.lab.product;
+        node.place(&product.program("pve-smbgateway"), HOST)?;
+        node.place(&product.program("faults/pve-smbgateway"), FAULTS)?;
+        node.place(&product.program("smbgw-agent"), "/usr/lib/pve-smbgateway/smbgw-agent")?;
+        // users of its shares walk through it
+        node.script(&format!("chmod 0755 {DATA} && mkdir -p /etc/pve-smbgateway"))?;
+        Ok(node)
+    }
+
+    /// Copies a program into the node, by the directory that it shares.
+    fn place(&self, from: &str, to: &str) -> Result<()> {
+        let name = Path::new(to).file_name().and_then(|name| name.to_str()).context("no name")?;
+        std::fs::copy(from, self.own.path.join(name)).with_context(|| format!("copying {from}"))?;
+        let directory = Path::new(to).parent().context("no directory")?.display();
+        self.script(&format!(
+            "mkdir -p {directory} && mv {DATA}/{name} {to} && chown 0:0 {to} && chmod 0755 {to}"
+        ))
+        .map(drop)
+    }
+
+    /// An empty directory on the node, on the lab's own file system.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn data(&self, name: &str) -> Result<String> {
+        files::directory(&self.own.path.join(name), 0)?;
+        Ok(format!("{DATA}/{name}"))
+    }
+
+    /// Runs a script of `sh` on the node.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn script(&self, script: &str) -> Result<String> {
+        Ok(self.lab.attach(NODE, ["/bin/sh", "-c", script])?.ok()?.stdout)
+    }
+
+    /// Gives the node another address, in the network of its own.
+    ///
+    /// # Errors
+    /// When it cannot be given.
+    pub fn address(&self, last: u8) -> Result<String> {
+        let network = self.own.address.rsplit_once('.').context("no address")?.0;
+        let address = format!("{network}.{last}");
+        self.script(&format!("ip address add {address}/24 dev eth0"))?;
+        Ok(address)
+    }
+
+    fn command<'a>(&self, program: &str, args: impl IntoIterator<Item = &'a str>) -> Command {
+        product::attach(NODE)
+            .args([program, "--output", "json"])
+            .args(args)
+            .deadline(Duration::from_secs(120))
+    }
+
+    /// Runs `pve-smbgateway` on the node; passwords that it asks for are the lab's.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn host<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Result<Answer> {
+        Answer::of(&self.command(HOST, args))
+    }
+
+    /// The build that heeds faults, with this one.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn host_with_fault<'a>(
+        &self,
+        fault: &str,
+        args: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Answer> {
+        let fault = format!("SMBGW_FAULT={fault}");
+        let command = product::attach(NODE).args(["env", &*fault, FAULTS, "--output", "json"]).args(args);
+        Answer::of(&command.deadline(Duration::from_secs(120)))
+    }
+
+    /// A file with the lab's password, on the node.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn password_file(&self) -> Result<String> {
+        let path = "/root/password";
+        let command = product::attach(NODE)
+            .args(["/bin/sh", "-c", &format!("umask 077 && cat > {path}")])
+            .stdin(format!("{}\n", crate::lab::PASSWORD));
+        Answer::of(&command)?.ok()?;
+        Ok(path.to_owned())
+    }
+
+    /// A gateway on the node, as its clients see it.
+    pub fn gateway(&self, name: &str, address: &str) -> Gateway {
+        Gateway { name: name.to_owned(), address: address.to_owned(), path: self.own.path.join(name) }
+    }
+
+    /// A client of a share at an address of the node.
+    ///
+    /// # Errors
+    /// When its password file cannot be written.
+    pub fn client(&self, gateway: &Gateway, share: &str, user: &str) -> Result<Client> {
+        self.lab.client(gateway, share, user)
+    }
+
+    /// The Samba that was there before serves its share.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn own_serves(&self) -> Result<()> {
+        self.lab.round_trip(&self.own, NODE, "alice").context("the Samba that was there before")
+    }
+
+    /// What of the node must be as before when a gateway has gone.
+    ///
+    /// # Errors
+    /// When it cannot be looked at.
+    pub fn look(&self) -> Result<String> {
+        self.script(LOOK)
+    }
+
+    /// Expects that nothing differs.
+    ///
+    /// # Errors
+    /// With each line that does.
+    pub fn expect_same(&self, before: &str) -> Result<()> {
+        let after = self.look()?;
+        let only = |these: &str, those: &str, mark: &str| -> String {
+            let lines = these.lines().filter(|line| !those.lines().any(|other| other == *line));
+            lines.map(|line| format!("{mark} {line}\n")).collect()
+        };
+        let differences = only(before, &after, "-") + &only(&after, before, "+");
+        ensure!(differences.is_empty(), "the node is not what it was:\n{differences}");
+        Ok(())
+    }
+
+    /// Ends the test.
+    ///
+    /// # Errors
+    /// With what is left.
+    pub fn leave(self) -> Result<()> {
+        self.lab.leave()
+    }
+}
