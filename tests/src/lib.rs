@@ -42,4 +42,4 @@ pub use native::NativeNode;
 pub use product::{Answer, Product};
 pub use pve::{FaultCase, NodeLab, PveNode};
 pub use qemu::Machine;
-pub use smb::Client;
+pub use smb::{Client, Session};

@@ -119,16 +119,23 @@ impl NativeNode {
         Answer::of(&command.deadline(Duration::from_secs(120)))
     }
 
+    /// Writes a file of root's on the node.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, path: &str, text: &str) -> Result<()> {
+        let script = format!("umask 077 && cat > {path}");
+        let command = product::attach(NODE).args(["/bin/sh", "-c", &script]).stdin(text);
+        Answer::of(&command)?.ok().map(drop)
+    }
+
     /// A file with the lab's password, on the node.
     ///
     /// # Errors
     /// When it cannot be written.
     pub fn password_file(&self) -> Result<String> {
         let path = "/root/password";
-        let command = product::attach(NODE)
-            .args(["/bin/sh", "-c", &format!("umask 077 && cat > {path}")])
-            .stdin(format!("{}\n", crate::lab::PASSWORD));
-        Answer::of(&command)?.ok()?;
+        self.write(path, &format!("{}\n", crate::lab::PASSWORD))?;
         Ok(path.to_owned())
     }
 

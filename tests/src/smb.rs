@@ -1,7 +1,7 @@
 //! `smbclient`, as a person would use it; the password lies in a file that only root can read.
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -122,6 +122,64 @@ impl Client {
         let answer = self.run(commands)?;
         ensure!(answer.all().contains(status), "{status} was expected: {answer}");
         Ok(())
+    }
+}
+
+/// A connection that stays open: an `smbclient` that takes one command after the other.
+#[derive(Debug)]
+pub struct Session {
+    process: std::process::Child,
+    output: std::io::BufReader<std::process::ChildStdout>,
+    _client: Client,
+}
+
+impl Session {
+    /// Connects.
+    ///
+    /// # Errors
+    /// When smbclient cannot be started.
+    pub fn open(client: Client) -> Result<Self> {
+        let auth = client.auth.as_ref().context("a session needs a user")?;
+        let mut process = std::process::Command::new("smbclient")
+            .arg(format!("//{}/{}", client.address, client.share))
+            .arg("-A")
+            .arg(auth)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .context("starting smbclient")?;
+        let output = std::io::BufReader::new(process.stdout.take().context("no output")?);
+        Ok(Self { process, output, _client: client })
+    }
+
+    /// Opens, reads and closes a file of this size; how long that took.
+    ///
+    /// # Errors
+    /// When the server refuses, or the connection is lost.
+    pub fn read(&mut self, file: &str, size: u64) -> Result<Duration> {
+        let start = std::time::Instant::now();
+        let input = self.process.stdin.as_mut().context("no input")?;
+        writeln!(input, "get \"{file}\" /dev/null")?;
+        input.flush()?;
+        let mut line = String::new();
+        loop {
+            line.clear();
+            ensure!(self.output.read_line(&mut line)? > 0, "smbclient has ended");
+            ensure!(!line.contains("NT_STATUS"), "reading {file}: {line}");
+            if line.contains("getting file") {
+                ensure!(line.contains(&format!("of size {size} ")), "another size: {line}");
+                return Ok(start.elapsed());
+            }
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take());
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 

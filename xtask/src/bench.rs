@@ -4,8 +4,10 @@
 //! * [`gateway`]: create to first byte, memory, the agent's answers
 //! * [`throughput`]: SMB through a gateway, beside the same smbd without one
 //! * [`machine`]: virtual machines, beside the bare image and a container
+//! * [`crowd`]: many shares and clients of a gateway on the node itself
 //! * [`proxmox`]: what each verb asks of Proxmox VE
 
+mod crowd;
 mod gateway;
 mod machine;
 mod proxmox;
@@ -40,6 +42,8 @@ pub(crate) enum Part {
     Throughput,
     /// Virtual machines: image builds, boot, the agent's answers, throughput
     Machine,
+    /// 50 shares and 100 clients of a gateway on the node itself
+    Crowd,
     /// Calls of Proxmox VE by each verb, on simulated nodes
     Proxmox,
 }
@@ -104,6 +108,10 @@ pub(crate) fn run(parts: &[Part], interrupt: &Interrupt) -> Result<i32> {
     }
     packages::install(&needs)?;
     programs::build()?;
+    if parts.contains(&Part::Crowd) {
+        // the node of the lab has both
+        programs::build_with_faults()?;
+    }
     if parts.contains(&Part::Proxmox) {
         programs::build_simulator()?;
         templates::build_image("debian-13")?;
@@ -172,6 +180,9 @@ pub(crate) fn inside(template: &Path, out: &Path, parts: &[Part]) -> Result<()> 
     if parts.contains(&Part::Machine) {
         let image = smbgw_lab::Product::from_environment()?.image("debian-13")?;
         machine::run(&bench, &image, &mut figures)?;
+    }
+    if parts.contains(&Part::Crowd) {
+        crowd::run(&mut figures)?;
     }
     if parts.contains(&Part::Proxmox) {
         proxmox::run(&mut figures)?;
