@@ -9,12 +9,15 @@
 //! * [`disk`] — [`Disk`], [`DiskSource`], [`DiskPath`], [`RbdImage`], [`CephUser`], [`FolderPath`]
 //! * [`network`] — [`Network`], [`Address`], [`BridgeName`], [`VlanId`], [`DnsDomain`]
 //! * [`storage`] — [`StorageId`], [`DatasetName`], [`StoragePlace`], [`VolumeId`]
+//! * [`group`] — [`GroupName`], [`Group`], [`Principal`], [`Admission`] · [`ids`] — [`IdBook`]
 //! * [`spec`] — [`GatewaySpec`], [`Mode`], [`Firmware`], [`User`]
 //! * [`share`] — [`Share`], [`Location`], [`Quota`]
 //! * [`manifest`] — the YAML file of `apply -f`
 //! * [`v1`]: wire types of the agent
 
 pub mod disk;
+pub mod group;
+pub mod ids;
 pub mod manifest;
 pub mod names;
 pub mod network;
@@ -26,6 +29,8 @@ pub mod storage;
 pub mod v1;
 
 pub use disk::{CephUser, Disk, DiskPath, DiskSource, FolderPath, RbdImage};
+pub use group::{Access, Admission, Group, GroupName, Principal};
+pub use ids::IdBook;
 pub use manifest::{Intent, Manifest, ManifestEntry};
 pub use names::{GatewayName, ShareName, TemplateName, UserName};
 pub use network::{Address, BridgeName, DnsDomain, Network, VlanId};
