@@ -11,8 +11,8 @@ use anyhow::{Result, bail};
 use sha2::{Digest, Sha256};
 
 /// Files of the state directory that stay, or change without a gateway: what templates hold, the journals of finished
-/// operations, lock files, and what was found out about the node.
-const NOT_OURS: &[&str] = &["/templates/", "/operations/", "/locks/", "/accelerator/"];
+/// operations, lock files, ids of users and groups that are gone, and what was found out about the node.
+const NOT_OURS: &[&str] = &["/templates/", "/operations/", "/locks/", "/ids/", "/accelerator/"];
 /// What a guest writes into its own root file system while it runs.
 const INSIDE: &[&str] = &["/rootfs/", "/upper/", "/work/", "/delta/", "/overlay/", "/root.qcow2/"];
 /// State directory of a simulated node, as it is seen from outside.

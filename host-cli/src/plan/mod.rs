@@ -4,6 +4,7 @@
 //! * [`create`], [`change`], [`delete`]: the plans
 //! * [`checks`]: what must hold before anything changes
 //! * [`idmap`]: who owns files, inside and outside
+//! * [`ids`]: ids of users and groups, and who else has the files
 //! * [`address`]: bridge and address of a new gateway
 //! * [`quota`]: limits of shares
 
@@ -13,6 +14,7 @@ pub mod checks;
 pub mod create;
 pub mod delete;
 pub mod idmap;
+mod ids;
 mod quota;
 #[cfg(test)]
 mod tests;
@@ -20,7 +22,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use smbgw_api::{DiskSource, GatewayName, GatewaySpec, HostPath, Location, StorageId};
+use smbgw_api::{DiskSource, GatewayName, GatewaySpec, HostPath, IdBook, Location, StorageId};
 use smbgw_command::System;
 
 use crate::platform::{ByHand, DiskFacts, NodeFacts, Platform, Template};
@@ -55,6 +57,8 @@ pub struct Observed {
     pub node: NodeFacts,
     /// All gateways.
     pub records: Vec<Record>,
+    /// Ids that users and groups of gateways had.
+    pub ids: BTreeMap<GatewayName, IdBook>,
     /// Installed templates.
     pub templates: Vec<Template>,
     /// Directories that are to be shared.
@@ -124,8 +128,8 @@ impl Observed {
                 guest_storage = platform.place_guest(spec)?;
             }
         }
-        let (node, templates) = (platform.facts()?, platform.templates()?);
-        Ok(Self { node, records, templates, storage, quotas, disks, absent, guest_storage, caveats })
+        let (node, templates, ids) = (platform.facts()?, platform.templates()?, platform.ids()?);
+        Ok(Self { node, records, ids, templates, storage, quotas, disks, absent, guest_storage, caveats })
     }
 
     /// A gateway.

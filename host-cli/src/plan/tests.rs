@@ -76,6 +76,7 @@ fn node() -> Observed {
         guest_storage: None,
         caveats: Vec::new(),
         records: Vec::new(),
+        ids: BTreeMap::new(),
         templates: [("debian-13", Form::Container), ("debian-13-vm", Form::Machine)].map(template).to_vec(),
         disks: BTreeMap::from([
             (rbd("tank/team", None), DiskFacts { bytes: 10 << 30 }),
