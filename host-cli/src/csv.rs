@@ -53,7 +53,10 @@ fn columns(header: &[String]) -> Result<Vec<String>> {
             .hint("leave the column out: files lie about, so passwords are made here and printed once; who wants to choose one says `user passwd`"));
     }
     if let Some(unknown) = columns.iter().find(|column| !COLUMNS.contains(&column.as_str())) {
-        return Err(bad_header(&format!("there is no column {:?}", unknown.chars().take(60).collect::<String>())));
+        return Err(bad_header(&format!(
+            "there is no column {:?}",
+            unknown.chars().take(60).collect::<String>()
+        )));
     }
     let different: BTreeSet<&String> = columns.iter().collect();
     if different.len() < columns.len() {
@@ -67,7 +70,9 @@ fn columns(header: &[String]) -> Result<Vec<String>> {
 
 fn bad_header(what: &str) -> Error {
     Error::usage("csv-header", format!("the file's first line is not the header that it must be: {what}"))
-        .hint("the first line names the columns, separated by commas: name,uid,groups (only name is required)")
+        .hint(
+            "the first line names the columns, separated by commas: name,uid,groups (only name is required)",
+        )
 }
 
 fn person(line: usize, columns: &[String], fields: &[String]) -> Result<Person> {

@@ -223,7 +223,9 @@ mod tests {
 
     #[test]
     fn short_ones_are_refused() {
-        for (text, code) in [("short67\n", "password-too-short"), ("äöüßäöü\n", "password-too-short"), ("\n", "bad-password")] {
+        for (text, code) in
+            [("short67\n", "password-too-short"), ("äöüßäöü\n", "password-too-short"), ("\n", "bad-password")]
+        {
             let (_file, args) = file(text);
             let error = read(&args, &gateway(), &[user("alice")]).unwrap_err();
             assert_eq!((error.code, error.category.exit_code()), (code, 2), "{text}");

@@ -189,9 +189,8 @@ mod tests {
         let readers = [Principal::parse("bob").unwrap(), Principal::parse("@guests").unwrap()];
         let users = [user("alice")];
         let share = Admission { users: &users, groups: &staff, readers: &readers, read_only: false };
-        let access = |name: &str, groups: &[&str]| {
-            share.access(&user(name), |group| groups.contains(&group.as_str()))
-        };
+        let access =
+            |name: &str, groups: &[&str]| share.access(&user(name), |group| groups.contains(&group.as_str()));
         assert_eq!(access("alice", &[]), Access::Write);
         assert_eq!(access("alice", &["guests"]), Access::Read);
         assert_eq!(access("bob", &["staff"]), Access::Read);

@@ -58,8 +58,9 @@ impl GatewaySpec {
             let known = known.filter(|id| !taken.contains(id));
             let only = others.first().copied().filter(|_| others.len() == 1);
             let only = only.filter(|id| !taken.contains(id) && !mine.contains(id));
-            let fresh =
-                || (first..=MAX_UID).find(|id| ![&taken, &mine, &elsewhere].iter().any(|ids| ids.contains(id)));
+            let fresh = || {
+                (first..=MAX_UID).find(|id| ![&taken, &mine, &elsewhere].iter().any(|ids| ids.contains(id)))
+            };
             let id = known.or(only).or_else(fresh);
             taken.extend(id);
             id

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Admission, ByteSize, DatasetName, FolderPath, GroupName, HostPath, Invalid, Principal, ShareName, StorageId,
-    StoragePlace, UserName,
+    Admission, ByteSize, DatasetName, FolderPath, GroupName, HostPath, Invalid, Principal, ShareName,
+    StorageId, StoragePlace, UserName,
 };
 
 /// Where a share's files are.

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Access, ByteSize, Disk, GatewayName, Group, Invalid, Location, Network, Share, StorageId, TemplateName, UserName,
+    Access, ByteSize, Disk, GatewayName, Group, Invalid, Location, Network, Share, StorageId, TemplateName,
+    UserName,
 };
 
 /// Lowest uid of a share user: above Debian's system accounts, inside every container's map.
@@ -282,7 +283,8 @@ impl GatewaySpec {
             let rule = "has access to a share but is not among the gateway's users";
             return Err(Invalid::new("user", name.as_str(), rule));
         }
-        if let Some(name) = groups.iter().find(|name| !self.groups.iter().any(|group| group.name == ***name)) {
+        if let Some(name) = groups.iter().find(|name| !self.groups.iter().any(|group| group.name == ***name))
+        {
             let rule = "has access to a share but is not among the gateway's groups";
             return Err(Invalid::new("group", name.as_str(), rule));
         }
@@ -393,7 +395,10 @@ mod tests {
             ("name: a\nusers: [{name: bob, uid: 70000}]", "outside"),
             ("name: a\nusers: [{name: bob, uid: 1000}, {name: eve, uid: 1000}]", "taken"),
             ("name: a\nshares: [{name: x, path: /srv/x, groups: [staff]}]", "not among the gateway's groups"),
-            ("name: a\nshares: [{name: x, path: /srv/x, readers: ['@staff']}]", "not among the gateway's groups"),
+            (
+                "name: a\nshares: [{name: x, path: /srv/x, readers: ['@staff']}]",
+                "not among the gateway's groups",
+            ),
             ("name: a\nshares: [{name: x, path: /srv/x, readers: [bob]}]", "not among the gateway's users"),
             ("name: a\ngroups: [{name: x}, {name: x}]", "twice"),
             ("name: a\ngroups: [{name: x, members: [bob]}]", "not among"),

@@ -22,8 +22,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Access, Admission, FolderPath, GatewayName, GatewaySpec, GroupName, Location, Mode, Principal, SecurityProfile,
-    ShareName, UserName,
+    Access, Admission, FolderPath, GatewayName, GatewaySpec, GroupName, Location, Mode, Principal,
+    SecurityProfile, ShareName, UserName,
 };
 
 /// Largest body of a request or an answer, in bytes.
@@ -470,8 +470,12 @@ mod tests {
 
     #[test]
     fn probe_files_cannot_leave_the_share() {
-        let request =
-            |file: &str| ProbeRequest { share: ShareName::parse("x").unwrap(), uid: 1000, gid: None, file: file.into() };
+        let request = |file: &str| ProbeRequest {
+            share: ShareName::parse("x").unwrap(),
+            uid: 1000,
+            gid: None,
+            file: file.into(),
+        };
         assert!(request(".smbgw-probe-01ABC").file_is_valid());
         for bad in [".smbgw-probe-", ".smbgw-probe-../x", "data", ".smbgw-probe-a/b", "/.smbgw-probe-a"] {
             assert!(!request(bad).file_is_valid(), "{bad}");

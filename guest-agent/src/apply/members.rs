@@ -21,7 +21,8 @@ pub(super) fn check(desired: &DesiredState) -> Result<()> {
             return bad(format!("its name, or gid {}, is there twice", group.gid));
         }
         // a user has a group of the same name and id
-        let same = |user: &&DesiredUser| user.uid == group.gid || user.name.as_str() == group.name.unix_name();
+        let same =
+            |user: &&DesiredUser| user.uid == group.gid || user.name.as_str() == group.name.unix_name();
         if let Some(user) = desired.users.iter().find(same) {
             return bad(format!("the own group of user {} has its name or gid {}", user.name, group.gid));
         }

@@ -128,7 +128,8 @@ impl std::fmt::Display for Action {
                 let names = |groups: &[Wanted]| {
                     groups.iter().map(|group| group.name.as_str()).collect::<Vec<_>>().join(", ")
                 };
-                let parts = [("added", &groups.add), ("gid of", &groups.renumber), ("members of", &groups.members)];
+                let parts =
+                    [("added", &groups.add), ("gid of", &groups.renumber), ("members of", &groups.members)];
                 let parts = parts.iter().filter(|(_, groups)| !groups.is_empty());
                 let words: Vec<_> = parts.map(|(what, groups)| format!("{what} {}", names(groups))).collect();
                 write!(f, "changed groups: {}", words.join("; "))
@@ -160,9 +161,7 @@ fn candidate(agent: &Agent, desired: &DesiredState, text: &str) -> Result<()> {
 fn reversible(agent: &Agent, plan: &Plan, done: &mut Vec<Action>) -> Result<()> {
     let runner = agent.runner.as_ref();
     for user in &plan.renumber {
-        let old = Accounts::read(&agent.paths)?
-            .user(user.name.as_str())
-            .map(|account| account.uid);
+        let old = Accounts::read(&agent.paths)?.user(user.name.as_str()).map(|account| account.uid);
         done.push(Action::Renumbered(user.clone(), old.unwrap_or(user.uid)));
         renumber(runner, user)?;
     }

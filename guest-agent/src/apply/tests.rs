@@ -280,16 +280,12 @@ fn changes() -> Vec<(Option<DesiredState>, DesiredState)> {
         ..state.clone()
     };
     let staff = r#"[{"name":"staff","gid":20000,"members":["alice","zoe"]},{"name":"old","gid":20001,"members":["zoe"]}]"#;
-    let crew = r#"[{"name":"staff","gid":20005,"members":["alice","bob"]},{"name":"new","gid":20002,"members":[]}]"#;
+    let crew =
+        r#"[{"name":"staff","gid":20005,"members":["alice","bob"]},{"name":"new","gid":20002,"members":[]}]"#;
     let (before, mut after) = (grouped(&old, staff), grouped(&new, crew));
     // made anew, and to be put back into the groups
     after.users[0].uid += 1000;
-    vec![
-        (None, old.clone()),
-        (Some(old), new),
-        (None, before.clone()),
-        (Some(before), after),
-    ]
+    vec![(None, old.clone()), (Some(old), new), (None, before.clone()), (Some(before), after)]
 }
 
 #[test]

@@ -90,7 +90,8 @@ impl From<&DesiredState> for Config {
 /// Users and groups who may open a share that is not open to all: a reader must get in, too.
 fn admitted(share: &DesiredShare) -> Vec<Principal> {
     let users = share.users.iter().cloned().map(Principal::User);
-    let mut admitted: Vec<Principal> = users.chain(share.groups.iter().cloned().map(Principal::Group)).collect();
+    let mut admitted: Vec<Principal> =
+        users.chain(share.groups.iter().cloned().map(Principal::Group)).collect();
     for reader in &share.readers {
         if !admitted.contains(reader) {
             admitted.push(reader.clone());
@@ -160,7 +161,11 @@ impl ShareSection {
         option(out, "read only", yes_no(self.read_only));
         option(out, "browseable", yes_no(self.browseable));
         // an empty list would mean everybody; nobody cannot log on
-        option(out, "valid users", if self.users.is_empty() { "nobody".to_owned() } else { list(&self.users) });
+        option(
+            out,
+            "valid users",
+            if self.users.is_empty() { "nobody".to_owned() } else { list(&self.users) },
+        );
         if !self.readers.is_empty() {
             option(out, "read list", list(&self.readers));
         }

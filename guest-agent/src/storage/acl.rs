@@ -156,6 +156,9 @@ mod tests {
         assert_eq!(granted.named(), named);
         assert_eq!(granted.with(&users(&[2000])).named(), named);
         let grouped = granted.with(&BTreeSet::from([Who::Group(20_000)]));
-        assert!(grouped.text().contains("\ngroup:20000:rwx\n") && grouped.text().contains("default:group:20000:rwx\n"));
+        assert!(
+            grouped.text().contains("\ngroup:20000:rwx\n")
+                && grouped.text().contains("default:group:20000:rwx\n")
+        );
     }
 }

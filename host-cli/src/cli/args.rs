@@ -13,8 +13,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use smbgw_api::{
     Address, BridgeName, ByteSize, CephUser, DatasetName, DiskPath, DnsDomain, Firmware, FolderPath,
-    GatewayName, Group, HostPath, Mode, Principal, Quota, QuotaMode, RbdImage, SecurityProfile, ShareName, StartOrder,
-    StorageId, TemplateName, UserName, VlanId, VolumeId,
+    GatewayName, Group, HostPath, Mode, Principal, Quota, QuotaMode, RbdImage, SecurityProfile, ShareName,
+    StartOrder, StorageId, TemplateName, UserName, VlanId, VolumeId,
 };
 
 pub use self::accounts::{GroupVerb, UserVerb};

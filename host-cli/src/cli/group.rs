@@ -18,8 +18,10 @@ pub(super) fn run(context: &Context, verb: GroupVerb) -> Result<ExitCode> {
             let edit = Edit { verb: "group add", gateway: &gateway, dry_run: dry.dry_run, force: false };
             edit.apply(context, |spec| {
                 if spec.groups.iter().any(|other| other.name == group) {
-                    let error =
-                        Error::resource("group-exists", format!("gateway {gateway} has a group {group} already"));
+                    let error = Error::resource(
+                        "group-exists",
+                        format!("gateway {gateway} has a group {group} already"),
+                    );
                     return Err(error.hint("`pve-smbgateway group set` changes who is in it"));
                 }
                 known(spec, &members)?;
@@ -61,7 +63,8 @@ pub(super) fn run(context: &Context, verb: GroupVerb) -> Result<ExitCode> {
                 refuse_last_of_share(spec, &principal)?;
                 let shares = user::shares_naming(spec, &principal);
                 if !force && !shares.is_empty() {
-                    let message = format!("group {} is named by {}", spec.groups[index].name, shares.join(", "));
+                    let message =
+                        format!("group {} is named by {}", spec.groups[index].name, shares.join(", "));
                     return Err(Error::resource("group-in-use", message)
                         .hint("take it out of them first (`share set`), or say --force"));
                 }

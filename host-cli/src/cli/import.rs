@@ -40,7 +40,9 @@ pub(super) fn run(
             for name in &asked.with_password {
                 made.insert(name.clone(), password::generate(world::random()?));
             }
-            let key = |(name, secret): (&UserName, &SecretString)| ((gateway.clone(), name.clone()), secret.clone());
+            let key = |(name, secret): (&UserName, &SecretString)| {
+                ((gateway.clone(), name.clone()), secret.clone())
+            };
             Ok(made.iter().map(key).collect::<Secrets>())
         },
     )?;
@@ -175,10 +177,7 @@ mod tests {
         assert_eq!(spec.groups[0].members.len(), 3);
         assert_eq!(
             asked.notes,
-            [
-                "left as they are, with their passwords: alice",
-                "taken into groups, with their passwords: bob"
-            ]
+            ["left as they are, with their passwords: alice", "taken into groups, with their passwords: bob"]
         );
     }
 

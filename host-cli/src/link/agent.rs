@@ -197,7 +197,8 @@ mod tests {
 
     #[test]
     fn an_old_agent_is_called_one() {
-        let message = "the body is not what is expected at groups: unknown field `groups`, expected one of `name`";
+        let message =
+            "the body is not what is expected at groups: unknown field `groups`, expected one of `name`";
         let error = refused(ApiError { kind: ErrorKind::Invalid, message: message.into(), hint: None });
         assert_eq!(error.code, "agent-too-old");
         assert!(error.hint.unwrap().contains("current template"));

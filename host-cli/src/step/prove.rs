@@ -55,7 +55,8 @@ impl Action for Prove {
 
     fn perform(&self, world: &World) -> Result<()> {
         self.remove()?;
-        let request = ProbeRequest { share: self.share.clone(), uid: self.uid, gid: self.gid, file: self.file.clone() };
+        let request =
+            ProbeRequest { share: self.share.clone(), uid: self.uid, gid: self.gid, file: self.file.clone() };
         let probed = world.agent(&self.gateway)?.probe(&request).map_err(|error| {
             let error = error.doing(format!("writing to share {} as uid {}", self.share, self.uid));
             match error.hint {

@@ -102,9 +102,8 @@ impl Acl {
             Some(mask) => {
                 let old = std::mem::replace(&mut mask.permissions, RWX);
                 // what the old mask kept from others must stay kept from them
-                let others = |e: &&mut Entry| {
-                    matches!(e.tag, USER | GROUP_OBJ | GROUP) && (e.tag, e.id) != (tag, id)
-                };
+                let others =
+                    |e: &&mut Entry| matches!(e.tag, USER | GROUP_OBJ | GROUP) && (e.tag, e.id) != (tag, id);
                 entries.iter_mut().filter(others).for_each(|e| e.permissions &= old);
             }
             None => entries.push(Entry { tag: MASK, id: NO_ID, permissions: RWX }),
@@ -171,7 +170,10 @@ mod tests {
 
     #[test]
     fn a_granted_user_gets_through_a_tight_mask() {
-        let acl = Acl::from_mode(0o750).with(Named::User(10_000)).with(Named::User(10_001)).with(Named::User(10_000));
+        let acl = Acl::from_mode(0o750)
+            .with(Named::User(10_000))
+            .with(Named::User(10_001))
+            .with(Named::User(10_000));
         assert_eq!(acl.permissions(10_000, &[10_000], 0, 0), 7);
         assert_eq!(acl.permissions(10_002, &[10_002], 0, 0), 0);
         assert_eq!(acl.entries.iter().filter(|e| e.tag == USER).count(), 2);

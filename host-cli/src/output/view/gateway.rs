@@ -190,7 +190,11 @@ impl View for Status {
         for user in &self.users {
             let uid = user.uid.map(|uid| format!(" (uid {uid})")).unwrap_or_default();
             let password = if user.has_password == Some(false) { ", no password yet" } else { "" };
-            let groups = if user.groups.is_empty() { String::new() } else { format!(" in {}", user.groups.join(", ")) };
+            let groups = if user.groups.is_empty() {
+                String::new()
+            } else {
+                format!(" in {}", user.groups.join(", "))
+            };
             line("user", format!("{}{uid}{groups}{password}", user.name));
         }
         text

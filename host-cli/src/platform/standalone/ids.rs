@@ -24,8 +24,8 @@ pub fn all(paths: &Paths) -> Result<BTreeMap<GatewayName, IdBook>> {
         let path = entry.map_err(io)?.path();
         let name = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".json"));
         let Some(Ok(name)) = name.map(GatewayName::parse) else { continue };
-        let text =
-            std::fs::read(&path).map_err(|source| Error::io(format!("reading {}", path.display()), source))?;
+        let text = std::fs::read(&path)
+            .map_err(|source| Error::io(format!("reading {}", path.display()), source))?;
         let book = serde_json::from_slice(&text).map_err(|source| {
             Error::infrastructure("ids-damaged", format!("the ids in {} cannot be read", path.display()))
                 .hint("put it right by hand, or remove it: users who come back may then get other ids")
