@@ -358,7 +358,18 @@ fn groups_and_ids_of_a_cluster() -> Result<()> {
     ensure!(std::fs::read_to_string(lab.node().stored("smbgateway.cfg"))?.contains("ids: team"));
     // from the other node, by the file that the cluster has
     let path = gateway.path.display().to_string();
-    let args = ["create", "team", "--path", &path, "--ip", "10.10.10.12/24", "--user", "bob", "--grant", "--dry-run"];
+    let args = [
+        "create",
+        "team",
+        "--path",
+        &path,
+        "--ip",
+        "10.10.10.12/24",
+        "--user",
+        "bob",
+        "--grant",
+        "--dry-run",
+    ];
     let plan = lab.host_on(1, args)?.ok()?.data()?;
     let line = format!("files of bob belong to uid {uid} on the node");
     ensure!(plan["notes"].to_string().contains(&line), "no `{line}` in {plan}");

@@ -1,5 +1,7 @@
 //! Plans as they are, and every rule that refuses one.
 
+mod groups;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
@@ -109,9 +111,9 @@ fn planned(yaml: &str, observed: &Observed) -> Result<Plan, Error> {
 const TEAM: &str = "{name: team, users: [{name: alice}], shares: [{name: team, path: /srv/alices}]}";
 
 /// The node after a gateway was created by its own plan.
-fn with_team() -> Observed {
+fn with(yaml: &str) -> Observed {
     let mut observed = node();
-    let plan = planned(TEAM, &observed).unwrap();
+    let plan = planned(yaml, &observed).unwrap();
     let record = plan.steps.iter().rev().find_map(|step| match step {
         Step::WriteRecord(step) => Some(step.new.clone()),
         _ => None,
@@ -120,19 +122,15 @@ fn with_team() -> Observed {
     observed
 }
 
+fn with_team() -> Observed {
+    with(TEAM)
+}
+
 const DISK: &str = "{name: disky, mode: vm, disk: {rbd: tank/team, format: true}, users: [{name: alice}], \
                     shares: [{name: docs, folder: docs}, {name: team, path: /srv/alices}]}";
 
-/// The node after a gateway in a virtual machine was created by its own plan.
 fn with_disk() -> Observed {
-    let mut observed = node();
-    let plan = planned(DISK, &observed).unwrap();
-    let record = plan.steps.iter().rev().find_map(|step| match step {
-        Step::WriteRecord(step) => Some(step.new.clone()),
-        _ => None,
-    });
-    observed.records.push(record.unwrap());
-    observed
+    with(DISK)
 }
 
 fn changed(yaml: &str, state: GuestState, observed: &Observed) -> Result<Plan, Error> {
@@ -496,114 +494,5 @@ mod quotas {
     fn one_that_is_only_reported_needs_no_file_system() {
         let yaml = LIMITED.replace("quota: 1G", "quota: 1G, quota-mode: report");
         assert_eq!(steps(&planned(&yaml, &node()).unwrap()), []);
-    }
-}
-
-mod groups {
-    use super::*;
-    use smbgw_api::IdBook;
-
-    const CREW: &str = "{name: team, users: [{name: alice}, {name: bob}, {name: eve}], \
-                        groups: [{name: staff, members: [bob]}, {name: guests, members: [eve]}], \
-                        shares: [{name: work, path: /srv/roots, groups: [staff], readers: ['@guests'], grant: true}]}";
-
-    fn record_of(plan: &Plan) -> Record {
-        let Some(Step::WriteRecord(last)) = plan.steps.last() else { panic!("{plan:?}") };
-        last.new.clone()
-    }
-
-    #[test]
-    fn create_in_words() {
-        insta::assert_snapshot!(in_words(&planned(CREW, &node()).unwrap()));
-    }
-
-    #[test]
-    fn entries_follow_the_share() {
-        let mut observed = node();
-        observed.records.push(record_of(&planned(CREW, &observed).unwrap()));
-        let step = |yaml: &str, name: &str| {
-            let plan = changed(yaml, RUNNING, &observed).unwrap();
-            plan.steps.iter().find(|step| step.name() == name).map(|step| step.describe())
-        };
-        let without = CREW.replace(", readers: ['@guests']", "");
-        assert_eq!(step(&without, "revoke").unwrap(), "take the ACL entries of gid 20001 off /srv/roots");
-        let more = CREW.replace("groups: [staff],", "groups: [staff], users: [alice],");
-        assert!(step(&more, "grant").unwrap().starts_with("let uid 10000"), "{:?}", step(&more, "grant"));
-        // who only reads proves nothing
-        let readers = CREW.replace("readers: ['@guests']", "readers: ['@staff', '@guests']");
-        assert!(planned(&readers, &node()).unwrap().steps.iter().all(|step| step.name() != "prove"));
-    }
-
-    #[test]
-    fn a_group_may_have_access_already() {
-        let mut observed = node();
-        let path = HostPath::parse("/srv/crew").unwrap();
-        observed.storage.insert(path, StorageFacts { gid: 20_000, ..ext4(0, 0o2770) });
-        let yaml = CREW.replace("/srv/roots", "/srv/crew").replace(", readers: ['@guests'], grant: true", "");
-        let plan = planned(&yaml, &observed).unwrap();
-        let prove = plan.steps.iter().find_map(|step| match step {
-            Step::Prove(step) => Some((step.uid, step.gid)),
-            _ => None,
-        });
-        assert_eq!(prove, Some((10_001, Some(20_000))), "bob gets in by the group");
-        // who is in no group does not
-        let yaml = yaml.replace("groups: [staff]}", "groups: [staff], users: [alice]}");
-        assert_eq!(planned(&yaml, &observed).unwrap_err().code, "no-access");
-    }
-
-    #[test]
-    fn ids_of_who_goes_are_remembered() {
-        let mut observed = node();
-        observed.records.push(record_of(&planned(CREW, &observed).unwrap()));
-        let kept = |plan: &Plan| {
-            plan.steps.iter().find_map(|step| match step {
-                Step::KeepIds(step) => Some(step.clone()),
-                _ => None,
-            })
-        };
-        let fewer = CREW.replace(", {name: eve}", "").replace("members: [eve]", "members: []");
-        let keep = kept(&changed(&fewer, RUNNING, &observed).unwrap()).unwrap();
-        assert_eq!((keep.new.users.len(), keep.new.groups.len(), keep.old), (1, 0, None));
-        observed.ids.insert(keep.gateway, keep.new);
-        let name = observed.records[0].name().clone();
-        let keep = kept(&delete::plan(&name, RUNNING, &observed, entropy()).unwrap()).unwrap();
-        assert_eq!((keep.new.users.len(), keep.new.groups.len()), (3, 2));
-        // made anew in another order, and known already when it goes again
-        observed.records.clear();
-        observed.ids.insert(name.clone(), keep.new.clone());
-        let yaml = CREW
-            .replace("[{name: alice}, {name: bob}, {name: eve}]", "[{name: eve}, {name: new}, {name: bob}]");
-        let record = record_of(&planned(&yaml, &observed).unwrap());
-        let uids: Vec<_> = record.spec.users.iter().map(|user| user.uid.unwrap()).collect();
-        assert_eq!(uids, [10_002, 10_003, 10_001]);
-        observed.records.push(record);
-        observed.records[0].spec.users.remove(1);
-        assert_eq!(kept(&delete::plan(&name, RUNNING, &observed, entropy()).unwrap()), None);
-    }
-
-    #[test]
-    fn directories_in_each_other_are_warned_of() {
-        let mut observed = with_team();
-        let inner = HostPath::parse("/srv/alices/inner").unwrap();
-        observed.storage.insert(inner, ext4(0, 0o777));
-        let notes = |yaml: &str| planned(yaml, &observed).unwrap().notes.join("\n");
-        let text = notes("{name: b, shares: [{name: i, path: /srv/alices/inner}]}");
-        assert!(
-            text.contains("share i (/srv/alices/inner) lies inside share team of gateway team"),
-            "{text}"
-        );
-        let text =
-            notes("{name: b, shares: [{name: i, path: /srv/alices/inner}, {name: o, path: /srv/alices}]}");
-        assert!(text.contains("share i (/srv/alices/inner) lies inside share o (/srv/alices)"), "{text}");
-        assert!(!notes("{name: b, shares: [{name: r, path: /srv/roots}]}").contains("lies inside"));
-        // two people by one id over the same data, and only there
-        let text =
-            notes("{name: b, users: [{name: zoe, uid: 10000}], shares: [{name: o, path: /srv/alices}]}");
-        assert!(text.contains("id 10000 is zoe here and alice in gateway team"), "{text}");
-        let mut roots = observed.clone();
-        roots.storage.insert(HostPath::parse("/srv/open").unwrap(), ext4(0, 0o777));
-        let apart = "{name: b, users: [{name: zoe, uid: 10000}], shares: [{name: o, path: /srv/open}]}";
-        assert!(!planned(apart, &roots).unwrap().notes.join("").contains("is zoe here"));
-        assert_eq!(IdBook::of(&observed.records[0].spec).users.len(), 1);
     }
 }
