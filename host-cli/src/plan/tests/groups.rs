@@ -27,7 +27,7 @@ fn entries_follow_the_share() {
     let observed = with(CREW);
     let step = |yaml: &str, name: &str| {
         let plan = changed(yaml, RUNNING, &observed).unwrap();
-        plan.steps.iter().find(|step| step.name() == name).map(|step| step.describe())
+        plan.steps.iter().find(|step| step.name() == name).map(smbgw_journal::Step::describe)
     };
     let without = CREW.replace(", readers: ['@guests']", "");
     assert_eq!(step(&without, "revoke").unwrap(), "take the ACL entries of gid 20001 off /srv/roots");
