@@ -35,6 +35,11 @@ impl Paths {
         self.at("etc/group")
     }
 
+    /// Passwords of groups, gshadow(5).
+    pub(crate) fn gshadow(&self) -> PathBuf {
+        self.at("etc/gshadow")
+    }
+
     /// Samba's configuration.
     pub(crate) fn smb_conf(&self) -> PathBuf {
         self.at("etc/samba/smb.conf")

@@ -27,7 +27,7 @@ pub(crate) fn write(agent: &Agent, request: &ProbeRequest) -> Result<ProbeResult
         .arg("probe-write")
         .arg(path.to_string_lossy())
         .arg(&request.file)
-        .user(request.uid, request.uid);
+        .user(request.uid, request.gid.unwrap_or(request.uid));
     match agent.runner.run(&command) {
         Ok(_) => owner(&directory, request),
         Err(CommandError::Failed { code: Some(code), stderr, .. }) if code == i32::from(REFUSED) => {
@@ -73,8 +73,10 @@ fn open(agent: &Agent, request: &ProbeRequest) -> Result<File> {
     if !request.file_is_valid() {
         return Err(invalid(format!("file: must be {} and 1 to 40 letters or digits", ProbeRequest::PREFIX)));
     }
-    if !(MIN_UID..=MAX_UID).contains(&request.uid) {
-        return Err(invalid(format!("uid: {} is outside {MIN_UID}-{MAX_UID}", request.uid)));
+    for id in [Some(request.uid), request.gid].into_iter().flatten() {
+        if !(MIN_UID..=MAX_UID).contains(&id) {
+            return Err(invalid(format!("id {id} is outside {MIN_UID}-{MAX_UID}")));
+        }
     }
     // a request must not hang in a file system that is dead, and all changes behind it
     crate::storage::check::works(agent, &request.share)?;

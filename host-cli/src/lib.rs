@@ -12,11 +12,13 @@
 //! * [`link`]: how the host reaches an agent
 //! * [`storage`]: looking at the directories that are shared
 //! * [`quota`]: how much they may hold
+//! * [`password`], [`csv`]: where passwords and users come from
 //! * [`output`]: what a person or a program sees
 //! * [`error`]: errors with category, code and hint; exit codes
 
 pub mod cli;
 pub mod cloud_init;
+pub mod csv;
 pub mod durable;
 pub mod error;
 pub mod link;

@@ -11,6 +11,8 @@ use smbgw_api::{GatewayName, UserName};
 use crate::cli::args::PasswordArgs;
 use crate::{Error, Result};
 
+/// Shortest password, in characters.
+pub const MIN_LENGTH: usize = 8;
 /// Longest password, in bytes; what smbpasswd(8) reads of one.
 const MAX_LENGTH: usize = 127;
 /// Largest file that is read for passwords.
@@ -118,7 +120,31 @@ fn check(password: SecretString, user: &str) -> Result<SecretString> {
             format!("the password of {user} must have 1 to {MAX_LENGTH} bytes and no control characters"),
         ));
     }
+    if text.chars().count() < MIN_LENGTH {
+        return Err(Error::usage(
+            "password-too-short",
+            format!("the password of {user} has fewer than {MIN_LENGTH} characters"),
+        )
+        .hint(format!("choose one of at least {MIN_LENGTH} characters, or have one made: --generate")));
+    }
     Ok(password)
+}
+
+/// Letters and digits that nobody mistakes for each other on paper.
+const ALPHABET: &[u8] = b"abcdefghjkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789";
+
+/// A password from 128 random bits: 16 characters in groups of four, of which each is worth 5.8 bits.
+pub fn generate(mut random: u128) -> SecretString {
+    let mut text = String::new();
+    for index in 0..16 {
+        if index > 0 && index % 4 == 0 {
+            text.push('-');
+        }
+        let count = ALPHABET.len() as u128;
+        text.push(char::from(ALPHABET[(random % count) as usize]));
+        random /= count;
+    }
+    text.into()
 }
 
 fn lines(reader: Box<dyn Read>, source: &str) -> Result<Vec<String>> {
@@ -189,10 +215,38 @@ mod tests {
 
     #[test]
     fn several_users_have_a_line_each() {
-        let (_file, args) = file("bob:b\nalice:a:a\n");
+        let (_file, args) = file("bob:b2345678\nalice:a:a45678\n");
         let got = read(&args, &gateway(), &[user("alice"), user("bob")]).unwrap();
-        assert_eq!(got[&user("alice")].expose_secret(), "a:a");
+        assert_eq!(got[&user("alice")].expose_secret(), "a:a45678");
         assert!(read(&args, &gateway(), &[user("alice"), user("eve")]).unwrap_err().message.contains("eve:"));
+    }
+
+    #[test]
+    fn short_ones_are_refused() {
+        for (text, code) in
+            [("short67\n", "password-too-short"), ("äöüßäöü\n", "password-too-short"), ("\n", "bad-password")]
+        {
+            let (_file, args) = file(text);
+            let error = read(&args, &gateway(), &[user("alice")]).unwrap_err();
+            assert_eq!((error.code, error.category.exit_code()), (code, 2), "{text}");
+            assert!(!error.message.contains(text.trim()) || text.trim().is_empty());
+        }
+        let (_file, args) = file("eight678\n");
+        read(&args, &gateway(), &[user("alice")]).unwrap();
+    }
+
+    #[test]
+    fn made_ones_are_strong_and_differ() {
+        let made: Vec<String> = [0, 1, u128::MAX, 1 << 127, 12_345_678_901_234_567_890_123_456_789]
+            .map(|random| generate(random).expose_secret().to_owned())
+            .to_vec();
+        for (index, password) in made.iter().enumerate() {
+            assert_eq!((password.len(), password.matches('-').count()), (19, 3), "{password}");
+            check(password.clone().into(), "alice").unwrap();
+            assert!(!made[..index].contains(password));
+        }
+        // 16 characters use up 92 bits of the 128: the remainder makes none likelier than another
+        assert!((ALPHABET.len() as f64).log2() * 16.0 < 93.0);
     }
 
     #[test]

@@ -101,6 +101,11 @@ impl Paths {
         self.state.join("locks")
     }
 
+    /// Ids of users and groups that gateways had (standalone platform).
+    pub fn ids(&self) -> PathBuf {
+        self.state.join("ids")
+    }
+
     /// How full shares have been, one file a gateway.
     pub fn usage(&self) -> PathBuf {
         self.state.join("usage")

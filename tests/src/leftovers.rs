@@ -11,8 +11,8 @@ use anyhow::{Result, bail};
 use sha2::{Digest, Sha256};
 
 /// Files of the state directory that stay, or change without a gateway: what templates hold, the journals of finished
-/// operations, lock files, and what was found out about the node.
-const NOT_OURS: &[&str] = &["/templates/", "/operations/", "/locks/", "/accelerator/"];
+/// operations, lock files, ids of users and groups that are gone, and what was found out about the node.
+const NOT_OURS: &[&str] = &["/templates/", "/operations/", "/locks/", "/ids/", "/accelerator/"];
 /// What a guest writes into its own root file system while it runs.
 const INSIDE: &[&str] = &["/rootfs/", "/upper/", "/work/", "/delta/", "/overlay/", "/root.qcow2/"];
 /// State directory of a simulated node, as it is seen from outside.
@@ -287,6 +287,8 @@ fn walk(directory: &Path, found: &mut BTreeSet<String>) {
         } else if MACHINES.iter().any(|part| text.contains(part)) && text.ends_with(".pid") {
             // another number each time it is started
             "process id".to_owned()
+        } else if text.ends_with("/smbgateway.cfg") {
+            without_ids(&path)
         } else if kind.is_file() {
             format!("{} bytes {}", metadata.len(), short_hash(&path, metadata.len()))
         } else {
@@ -309,5 +311,13 @@ fn short_hash(path: &Path, size: u64) -> String {
         return String::new();
     }
     let digest = Sha256::digest(fs::read(path).unwrap_or_default());
+    digest[..4].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The cluster's file of gateways, but for the ids of users and groups that are gone.
+fn without_ids(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let kept: Vec<&str> = text.split("\n\n").filter(|section| !section.starts_with("ids: ")).collect();
+    let digest = Sha256::digest(kept.join("\n\n").trim());
     digest[..4].iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -9,7 +9,7 @@
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use smbgw_lab::{NodeLab, files};
+use smbgw_lab::{Client, NodeLab, files};
 
 /// Both versions whose facts are known from the real programs.
 const BOTH: &[&str] = &["8.4", "9.2"];
@@ -334,5 +334,44 @@ fn a_transcript_for_the_guide() -> Result<()> {
         println!("{}{}", said.stderr, said.stdout);
     }
     node.run("rmdir", ["/mnt/team"])?.ok()?;
+    lab.leave()
+}
+
+/// Groups, readers and users of a file on a cluster; ids come back on another node.
+#[test]
+fn groups_and_ids_of_a_cluster() -> Result<()> {
+    let lab = NodeLab::cluster("9.2", &["pve1", "pve2"])?;
+    let gateway = lab.create("team", "10.10.10.12/24", &["--group", "staff=alice", "--group", "guests"])?;
+    let file = lab.directory().join("people.csv");
+    std::fs::write(&file, "name,groups\nbob,guests\ncarol,\n")?;
+    let file = file.display().to_string();
+    let made = lab.host(["user", "import", "team", &file])?.ok()?.data()?["users"].clone();
+    let (uid, password) = (made[0]["uid"].clone(), made[0]["password"].as_str().context("no password")?);
+    lab.host(["share", "set", "team", "team", "--group", "staff", "--reader", "@guests"])?.ok()?;
+    lab.round_trip(&gateway, "team")?;
+    let bob = Client::new(lab.directory(), &gateway.address, "team", "bob", password)?;
+    bob.get("round-trip.bin", &lab.directory().join("got"))?;
+    let answer = bob.run(&format!("put {file} new.csv"))?;
+    ensure!(answer.all().contains("NT_STATUS_"), "a reader wrote: {answer}");
+    ensure!(!gateway.path.join("new.csv").exists());
+    lab.host(["delete", "team"])?.ok()?;
+    ensure!(std::fs::read_to_string(lab.node().stored("smbgateway.cfg"))?.contains("ids: team"));
+    // from the other node, by the file that the cluster has
+    let path = gateway.path.display().to_string();
+    let args = [
+        "create",
+        "team",
+        "--path",
+        &path,
+        "--ip",
+        "10.10.10.12/24",
+        "--user",
+        "bob",
+        "--grant",
+        "--dry-run",
+    ];
+    let plan = lab.host_on(1, args)?.ok()?.data()?;
+    let line = format!("files of bob belong to uid {uid} on the node");
+    ensure!(plan["notes"].to_string().contains(&line), "no `{line}` in {plan}");
     lab.leave()
 }

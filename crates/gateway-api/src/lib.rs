@@ -10,14 +10,17 @@
 //! * [`network`] — [`Network`], [`Address`], [`BridgeName`], [`VlanId`], [`DnsDomain`]
 //! * [`listen`] — [`Listen`]
 //! * [`storage`] — [`StorageId`], [`DatasetName`], [`StoragePlace`], [`VolumeId`]
+//! * [`group`] — [`GroupName`], [`Group`], [`Principal`], [`Admission`] · [`ids`] — [`IdBook`]
 //! * [`spec`] — [`GatewaySpec`], [`Mode`], [`Firmware`], [`User`]
 //! * [`share`] — [`Share`], [`Location`], [`Quota`]
 //! * [`manifest`] — the YAML file of `apply -f`
 //! * [`v1`]: wire types of the agent
 
 pub mod disk;
+pub mod group;
+pub mod ids;
 pub mod listen;
-mod manifest;
+pub mod manifest;
 pub mod names;
 pub mod network;
 pub mod path;
@@ -28,6 +31,8 @@ pub mod storage;
 pub mod v1;
 
 pub use disk::{CephUser, Disk, DiskPath, DiskSource, FolderPath, RbdImage};
+pub use group::{Access, Admission, Group, GroupName, Principal};
+pub use ids::IdBook;
 pub use listen::{Listen, SMB_PORT};
 pub use manifest::{Intent, Manifest, ManifestEntry};
 pub use names::{GatewayName, ShareName, TemplateName, UserName};

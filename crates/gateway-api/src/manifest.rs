@@ -93,6 +93,8 @@ entry! {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     users: Vec<crate::User>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    groups: Vec<crate::Group>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     shares: Vec<crate::Share>,
 }
 

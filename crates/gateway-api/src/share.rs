@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ByteSize, DatasetName, FolderPath, HostPath, Invalid, ShareName, StorageId, StoragePlace, UserName,
+    Admission, ByteSize, DatasetName, FolderPath, GroupName, HostPath, Invalid, Principal, ShareName,
+    StorageId, StoragePlace, UserName,
 };
 
 /// Where a share's files are.
@@ -42,8 +43,12 @@ pub struct Share {
     pub comment: Option<String>,
     /// Nobody may write.
     pub read_only: bool,
-    /// Users who may open the share; all users of the gateway when empty.
+    /// Users who may open the share; all users of the gateway when neither users nor groups are named.
     pub users: Vec<UserName>,
+    /// Groups whose members may open it.
+    pub groups: Vec<GroupName>,
+    /// Users and groups who may open it and only read, whatever else is said.
+    pub readers: Vec<Principal>,
     /// Shown in the list of shares.
     pub browseable: bool,
     /// Give the share's users access to its top directory by a POSIX ACL, if they have none (changes that one
@@ -99,6 +104,16 @@ impl Share {
         }
     }
 
+    /// Who may do what in it.
+    pub fn admission(&self) -> Admission<'_> {
+        Admission {
+            users: &self.users,
+            groups: &self.groups,
+            readers: &self.readers,
+            read_only: self.read_only,
+        }
+    }
+
     /// Whether both have the same files.
     pub fn same_place(&self, other: &Self) -> bool {
         match (self.directory(), other.directory()) {
@@ -138,9 +153,15 @@ struct ShareFields {
     /// Nobody may write.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     read_only: bool,
-    /// Users who may open the share; all users of the gateway when empty.
+    /// Users who may open the share; all users of the gateway when neither users nor groups are named.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     users: Vec<UserName>,
+    /// Groups whose members may open the share.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    groups: Vec<GroupName>,
+    /// Users, as bob, and groups, as "@guests", who may open the share and only read, whatever else is said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    readers: Vec<Principal>,
     /// Shown in the list of shares.
     #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
     browseable: bool,
@@ -194,6 +215,8 @@ impl TryFrom<ShareFields> for Share {
             comment: fields.comment,
             read_only: fields.read_only,
             users: fields.users,
+            groups: fields.groups,
+            readers: fields.readers,
             browseable: fields.browseable,
             grant: fields.grant,
             quota,
@@ -224,6 +247,8 @@ impl From<Share> for ShareFields {
             comment: share.comment,
             read_only: share.read_only,
             users: share.users,
+            groups: share.groups,
+            readers: share.readers,
             browseable: share.browseable,
             grant: share.grant,
             quota: share.quota.map(|quota| quota.size),

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ByteSize, Disk, GatewayName, Invalid, Listen, Location, Network, Share, StorageId, TemplateName, UserName,
+    Access, ByteSize, Disk, GatewayName, Group, Invalid, Listen, Location, Network, Share, StorageId,
+    TemplateName, UserName,
 };
 
 /// Lowest uid of a share user: above Debian's system accounts, inside every container's map.
@@ -197,6 +198,9 @@ pub struct GatewaySpec {
     /// Local users.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub users: Vec<User>,
+    /// Local groups.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<Group>,
     /// Exported directories.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shares: Vec<Share>,
@@ -245,16 +249,9 @@ impl GatewaySpec {
             {
                 return bad("comment", share.name.as_str(), "must be one line of at most 200 characters");
             }
-            if let Some(name) =
-                share.users.iter().find(|name| !self.users.iter().any(|user| user.name == **name))
-            {
-                return bad(
-                    "user",
-                    name.as_str(),
-                    "has access to a share but is not among the gateway's users",
-                );
-            }
+            self.check_named(share)?;
         }
+        self.check_groups()?;
         for (index, user) in self.users.iter().enumerate() {
             if self.users[..index].iter().any(|other| other.name == user.name) {
                 return bad("user", user.name.as_str(), "is there twice");
@@ -303,25 +300,80 @@ impl GatewaySpec {
         Err(Invalid::new("gateway", self.name.as_str(), rule))
     }
 
-    /// Gives every user without uid one: what `known` remembers of them, else the next free one. The result does
-    /// not depend on the order in which users were added before.
-    pub fn assign_uids(&mut self, known: &[User]) {
-        for user in &mut self.users {
-            if user.uid.is_none() {
-                user.uid = known.iter().find(|k| k.name == user.name).and_then(|k| k.uid);
-            }
+    /// Users and groups that a share names.
+    fn check_named(&self, share: &Share) -> Result<(), Invalid> {
+        let (users, groups) = share.admission().named();
+        if let Some(name) = users.iter().find(|name| !self.users.iter().any(|user| user.name == ***name)) {
+            let rule = "has access to a share but is not among the gateway's users";
+            return Err(Invalid::new("user", name.as_str(), rule));
         }
-        for index in 0..self.users.len() {
-            if self.users[index].uid.is_none() {
-                let taken = |uid| self.users.iter().chain(known).any(|user| user.uid == Some(uid));
-                self.users[index].uid = (FIRST_AUTO_UID..=MAX_UID).find(|uid| !taken(*uid));
-            }
+        if let Some(name) = groups.iter().find(|name| !self.groups.iter().any(|group| group.name == ***name))
+        {
+            let rule = "has access to a share but is not among the gateway's groups";
+            return Err(Invalid::new("group", name.as_str(), rule));
         }
+        Ok(())
     }
 
-    /// Users who may open this share: those it names, or all.
+    /// Groups, their members and ids.
+    fn check_groups(&self) -> Result<(), Invalid> {
+        for (index, group) in self.groups.iter().enumerate() {
+            let bad = |rule: &str| Err(Invalid::new("group", group.name.as_str(), rule));
+            if self.groups[..index].iter().any(|other| other.name == group.name) {
+                return bad("is there twice");
+            }
+            if self.users.iter().any(|user| user.name.as_str() == group.name.unix_name()) {
+                return bad(&format!("a user has the name {}, which it needs", group.name.unix_name()));
+            }
+            for (place, name) in group.members.iter().enumerate() {
+                if !self.users.iter().any(|user| user.name == *name) {
+                    return bad(&format!("its member {name} is not among the gateway's users"));
+                }
+                if group.members[..place].contains(name) {
+                    return bad(&format!("its member {name} is there twice"));
+                }
+            }
+            let Some(gid) = group.gid else { continue };
+            if !(MIN_UID..=MAX_UID).contains(&gid) {
+                return bad(&format!(
+                    "gid {gid} is outside {MIN_UID}-{MAX_UID}, the ids a container maps for people"
+                ));
+            }
+            if self.groups[..index].iter().any(|other| other.gid == Some(gid)) {
+                return bad(&format!("gid {gid} is taken by another group"));
+            }
+            if let Some(user) = self.users.iter().find(|user| user.uid == Some(gid)) {
+                return bad(&format!("gid {gid} is taken by user {}, whose own group has it", user.name));
+            }
+        }
+        Ok(())
+    }
+
+    /// What a user may do in a share.
+    pub fn access(&self, share: &Share, user: &User) -> Access {
+        let is_in = |name: &crate::GroupName| {
+            self.groups.iter().any(|group| group.name == *name && group.members.contains(&user.name))
+        };
+        share.admission().access(&user.name, is_in)
+    }
+
+    /// Users who may open this share.
     pub fn users_of<'a>(&'a self, share: &'a Share) -> impl Iterator<Item = &'a User> {
-        self.users.iter().filter(|user| share.users.is_empty() || share.users.contains(&user.name))
+        self.users.iter().filter(|user| self.access(share, user) > Access::Closed)
+    }
+
+    /// Gids of a user's groups, but the user's own.
+    pub fn gids_of(&self, user: &User) -> Vec<u32> {
+        self.groups.iter().filter(|group| group.members.contains(&user.name)).filter_map(|g| g.gid).collect()
+    }
+
+    /// Uids and gids that a share's grant names: all users when it is open to all.
+    pub fn grantees(&self, share: &Share) -> (Vec<u32>, Vec<u32>) {
+        let admission = share.admission();
+        let (users, groups) = admission.named();
+        let uids = self.users.iter().filter(|user| admission.is_open() || users.contains(&&user.name));
+        let gids = self.groups.iter().filter(|group| groups.contains(&&group.name));
+        (uids.filter_map(|user| user.uid).collect(), gids.filter_map(|group| group.gid).collect())
     }
 }
 
@@ -345,7 +397,8 @@ mod tests {
     fn what_is_written_reads_back() {
         let spec = spec(
             "name: team\nmemory: 256M\nonboot: false\nusers: [{name: alice, uid: 1001}]\n\
-             shares: [{name: Büro, path: /srv/x, users: [alice], read-only: true, browseable: false}]",
+             groups: [{name: staff, gid: 20000, members: [alice]}]\n\
+             shares: [{name: Büro, path: /srv/x, users: [alice], groups: [staff], readers: [alice, '@staff'], read-only: true, browseable: false}]",
         );
         assert_eq!(
             serde_yaml::from_str::<GatewaySpec>(&serde_yaml::to_string(&spec).unwrap()).unwrap(),
@@ -365,6 +418,19 @@ mod tests {
             ("name: a\nusers: [{name: bob}, {name: bob}]", "twice"),
             ("name: a\nusers: [{name: bob, uid: 70000}]", "outside"),
             ("name: a\nusers: [{name: bob, uid: 1000}, {name: eve, uid: 1000}]", "taken"),
+            ("name: a\nshares: [{name: x, path: /srv/x, groups: [staff]}]", "not among the gateway's groups"),
+            (
+                "name: a\nshares: [{name: x, path: /srv/x, readers: ['@staff']}]",
+                "not among the gateway's groups",
+            ),
+            ("name: a\nshares: [{name: x, path: /srv/x, readers: [bob]}]", "not among the gateway's users"),
+            ("name: a\ngroups: [{name: x}, {name: x}]", "twice"),
+            ("name: a\ngroups: [{name: x, members: [bob]}]", "not among"),
+            ("name: a\nusers: [{name: bob}]\ngroups: [{name: x, members: [bob, bob]}]", "twice"),
+            ("name: a\nusers: [{name: smb-x}]\ngroups: [{name: x}]", "which it needs"),
+            ("name: a\ngroups: [{name: x, gid: 100}]", "outside"),
+            ("name: a\ngroups: [{name: x, gid: 1000}, {name: y, gid: 1000}]", "another group"),
+            ("name: a\nusers: [{name: bob, uid: 1000}]\ngroups: [{name: x, gid: 1000}]", "own group"),
             ("name: a\nmemory: 1M", "64 MiB"),
             ("name: a\nmode: vm\nmemory: 128M", "256 MiB"),
             ("name: a\ndisk: {rbd: p/i}", "mode vm"),
@@ -376,16 +442,6 @@ mod tests {
             let text = spec(yaml).check().unwrap_err().to_string();
             assert!(text.contains(word), "{yaml}: {text}");
         }
-    }
-
-    #[test]
-    fn uids_stay_with_their_users() {
-        let mut first = spec("name: a\nusers: [{name: bob}, {name: eve}]");
-        first.assign_uids(&[]);
-        assert_eq!(first.users.iter().map(|u| u.uid).collect::<Vec<_>>(), [Some(10_000), Some(10_001)]);
-        let mut second = spec("name: a\nusers: [{name: zoe}, {name: eve}]");
-        second.assign_uids(&first.users);
-        assert_eq!(second.users.iter().map(|u| u.uid).collect::<Vec<_>>(), [Some(10_002), Some(10_001)]);
     }
 
     #[test]

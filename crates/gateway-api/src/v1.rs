@@ -21,7 +21,10 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{FolderPath, GatewayName, GatewaySpec, Location, Mode, SecurityProfile, ShareName, UserName};
+use crate::{
+    Access, Admission, FolderPath, GatewayName, GatewaySpec, GroupName, Location, Mode, Principal,
+    SecurityProfile, ShareName, UserName,
+};
 
 /// Largest body of a request or an answer, in bytes.
 pub const MAX_BODY: usize = 4 << 20;
@@ -43,6 +46,9 @@ pub struct DesiredState {
     pub security: SecurityProfile,
     /// Local users, all of them: others that an earlier state made are removed.
     pub users: Vec<DesiredUser>,
+    /// Local groups, all of them; likewise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<DesiredGroup>,
     /// Shares, all of them.
     pub shares: Vec<DesiredShare>,
     /// The gateway's disk, in a virtual machine that has one.
@@ -105,6 +111,18 @@ pub struct DesiredUser {
     pub uid: u32,
 }
 
+/// A local group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DesiredGroup {
+    /// Name; in group(5) it is [`GroupName::unix_name`].
+    pub name: GroupName,
+    /// Gid.
+    pub gid: u32,
+    /// Users in it.
+    pub members: Vec<UserName>,
+}
+
 /// A share. Its directory is [`ShareName::guest_path`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -115,8 +133,14 @@ pub struct DesiredShare {
     pub comment: Option<String>,
     /// Nobody may write.
     pub read_only: bool,
-    /// Users who may open it; all local users when empty.
+    /// Users who may open it; all local users when neither users nor groups are named.
     pub users: Vec<UserName>,
+    /// Groups whose members may open it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupName>,
+    /// Users and groups who may open it and only read, whatever else is said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub readers: Vec<Principal>,
     /// Shown in the list of shares.
     pub browseable: bool,
     /// Where its files come from.
@@ -131,7 +155,26 @@ pub struct DesiredShare {
     pub limit: Option<u64>,
 }
 
+impl DesiredShare {
+    /// Who may do what in it.
+    pub fn admission(&self) -> Admission<'_> {
+        Admission {
+            users: &self.users,
+            groups: &self.groups,
+            readers: &self.readers,
+            read_only: self.read_only,
+        }
+    }
+}
+
 impl DesiredState {
+    /// What a user may do in a share.
+    pub fn access(&self, share: &DesiredShare, user: &UserName) -> Access {
+        share.admission().access(user, |name| {
+            self.groups.iter().any(|group| group.name == *name && group.members.contains(user))
+        })
+    }
+
     /// SHA-256 over the canonical JSON, in hexadecimal: host and agent compare it to see whether anything differs.
     pub fn hash(&self) -> String {
         let json = serde_json::to_vec(self).unwrap_or_default();
@@ -140,7 +183,7 @@ impl DesiredState {
 }
 
 impl From<&GatewaySpec> for DesiredState {
-    /// Users without a uid are left out; call [`GatewaySpec::assign_uids`] first.
+    /// Users and groups without an id are left out; call [`GatewaySpec::assign_ids`] first.
     fn from(spec: &GatewaySpec) -> Self {
         Self {
             name: spec.name.clone(),
@@ -150,6 +193,14 @@ impl From<&GatewaySpec> for DesiredState {
                 .iter()
                 .filter_map(|user| Some(DesiredUser { name: user.name.clone(), uid: user.uid? }))
                 .collect(),
+            groups: spec
+                .groups
+                .iter()
+                .filter_map(|group| {
+                    let (name, members) = (group.name.clone(), group.members.clone());
+                    Some(DesiredGroup { name, gid: group.gid?, members })
+                })
+                .collect(),
             shares: spec
                 .shares
                 .iter()
@@ -158,6 +209,8 @@ impl From<&GatewaySpec> for DesiredState {
                     comment: share.comment.clone(),
                     read_only: share.read_only,
                     users: share.users.clone(),
+                    groups: share.groups.clone(),
+                    readers: share.readers.clone(),
                     browseable: share.browseable,
                     storage: match (&share.location, spec.mode) {
                         (Location::Directory(_) | Location::Storage(_), Mode::Vm) => {
@@ -280,6 +333,9 @@ pub struct ProbeRequest {
     pub share: ShareName,
     /// Uid to write as.
     pub uid: u32,
+    /// Gid to write as, of a group that lets the user in; the uid when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gid: Option<u32>,
     /// Name of the file: [`ProbeRequest::PREFIX`] and letters or digits.
     pub file: String,
 }
@@ -409,49 +465,5 @@ pub enum ErrorKind {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn probe_files_cannot_leave_the_share() {
-        let request =
-            |file: &str| ProbeRequest { share: ShareName::parse("x").unwrap(), uid: 1000, file: file.into() };
-        assert!(request(".smbgw-probe-01ABC").file_is_valid());
-        for bad in [".smbgw-probe-", ".smbgw-probe-../x", "data", ".smbgw-probe-a/b", "/.smbgw-probe-a"] {
-            assert!(!request(bad).file_is_valid(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn passwords_are_not_debugged() {
-        let password = NewPassword { password: "hunter2".into() };
-        assert!(!format!("{password:?}").contains("hunter2"));
-    }
-
-    #[test]
-    fn unknown_error_kinds_are_understood() {
-        let error: ApiError = serde_json::from_str(r#"{"kind":"from_the_future","message":"m"}"#).unwrap();
-        assert_eq!(error.kind, ErrorKind::Unknown);
-    }
-
-    #[test]
-    fn a_container_hears_nothing_of_disks() {
-        let spec: GatewaySpec =
-            serde_yaml::from_str("name: a\nshares: [{name: x, path: /srv/x, grant: true}]").unwrap();
-        let text = serde_json::to_string(&DesiredState::from(&spec)).unwrap();
-        assert!(!text.contains("storage") && !text.contains("disk") && !text.contains("grant"), "{text}");
-    }
-
-    #[test]
-    fn the_hash_follows_the_state() {
-        let state = |name: &str| DesiredState {
-            name: GatewayName::parse(name).unwrap(),
-            security: SecurityProfile::Standard,
-            users: vec![],
-            shares: vec![],
-            disk: None,
-        };
-        assert_eq!(state("a").hash(), state("a").hash());
-        assert_ne!(state("a").hash(), state("b").hash());
-    }
-}
+#[path = "v1_tests.rs"]
+mod tests;

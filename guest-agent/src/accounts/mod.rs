@@ -1,9 +1,10 @@
-//! Local users: read from passwd(5) and group(5), changed by the tools of Debian's `passwd` package.
+//! Local users and groups: read from passwd(5), group(5) and gshadow(5), changed by the tools of Debian's `passwd` package.
 //!
 //! * [`passwd`] has the parsers
-//! * [`change`] adds and removes
+//! * [`change`] adds and removes users, [`groups`] groups
 
 pub(crate) mod change;
+pub(crate) mod groups;
 pub(crate) mod passwd;
 
 use crate::error::{Doing, Result};
@@ -29,15 +30,22 @@ impl Accounts {
         let read = |path: std::path::PathBuf| {
             std::fs::read_to_string(&path).doing(|| format!("reading {}", path.display()))
         };
+        let shadow = crate::files::read_optional(&paths.gshadow())
+            .doing(|| format!("reading {}", paths.gshadow().display()))?;
         Ok(Self {
             users: passwd::parse_users(&read(paths.passwd())?),
-            groups: passwd::parse_groups(&read(paths.group())?),
+            groups: passwd::parse_groups(&read(paths.group())?, &shadow.unwrap_or_default()),
         })
     }
 
     /// The user of this name.
     pub(crate) fn user(&self, name: &str) -> Option<&Account> {
         self.users.iter().find(|user| user.name == name)
+    }
+
+    /// Groups that the agent made, but those of users.
+    pub(crate) fn our_groups(&self) -> impl Iterator<Item = &Group> {
+        self.groups.iter().filter(|group| group.ours)
     }
 
     /// Users that the agent made.

@@ -4,7 +4,7 @@ use smbgw_api::UserName;
 
 use super::plan::{Plan, Service};
 use super::run::Action;
-use crate::accounts::change;
+use crate::accounts::{change, groups};
 use crate::agent::Agent;
 use crate::error::{Doing, Result, internal};
 use crate::files;
@@ -35,13 +35,19 @@ pub(super) fn finish(agent: &Agent, plan: &Plan, done: &mut Vec<Action>) -> Resu
                 done.push(Action::Closed(share.clone()));
             }
         }
-        if !plan.remove.is_empty() {
-            note(end_sessions(agent, &plan.remove));
+        let gone: Vec<UserName> = plan.remove.iter().chain(&plan.end).cloned().collect();
+        if !gone.is_empty() && note(end_sessions(agent, &gone)) {
+            done.extend(plan.end.iter().cloned().map(Action::Ended));
         }
     }
     for user in &plan.remove {
         if note(accounts::remove(runner, user).and_then(|()| change::remove(runner, user))) {
             done.push(Action::Removed(user.clone()));
+        }
+    }
+    for group in &plan.groups.remove {
+        if note(groups::remove(runner, group)) {
+            done.push(Action::RemovedGroup(group.clone()));
         }
     }
     // after the connections have ended

@@ -2,10 +2,12 @@
 
 use smbgw_api::spec::{MAX_UID, MIN_UID};
 use smbgw_api::v1::{DesiredShare, DesiredState, DesiredUser};
-use smbgw_api::{ShareName, UserName};
+use smbgw_api::{Access, ShareName, UserName};
 
+use super::members;
 use super::observe::Observed;
 use crate::accounts::Account;
+use crate::accounts::groups::Changes as Groups;
 use crate::error::{Result, invalid};
 use crate::samba::config::{Config, restart_needed};
 use crate::samba::sid::account_domain;
@@ -20,6 +22,8 @@ pub(crate) struct Plan {
     pub(crate) renumber: Vec<DesiredUser>,
     /// Users of ours that are no longer wanted.
     pub(crate) remove: Vec<UserName>,
+    /// Groups.
+    pub(crate) groups: Groups,
     /// New content of smb.conf.
     pub(crate) smb_conf: Option<String>,
     /// NetBIOS name to set the machine's SID for.
@@ -32,6 +36,8 @@ pub(crate) struct Plan {
     pub(crate) close: Vec<ShareName>,
     /// Shares that are open to fewer users: connections of the others end.
     pub(crate) close_denied: Vec<ShareName>,
+    /// Users whose sessions end: smbd would go on with the groups that they had when they logged on.
+    pub(crate) end: Vec<UserName>,
     /// Whether what is on record differs.
     pub(crate) save: bool,
     /// Whether nothing is on record.
@@ -84,13 +90,15 @@ pub(crate) fn check(desired: &DesiredState) -> Result<()> {
         if desired.shares[..index].iter().any(|other| other.name.same(&share.name)) {
             return Err(invalid(format!("share {} is there twice", share.name)));
         }
-        if let Some(name) =
-            share.users.iter().find(|name| !desired.users.iter().any(|user| user.name == **name))
-        {
+        let (users, groups) = share.admission().named();
+        if let Some(name) = users.iter().find(|name| !desired.users.iter().any(|user| user.name == ***name)) {
             return Err(invalid(format!(
                 "share {} is open to {name}, who is no user of the gateway",
                 share.name
             )));
+        }
+        if let Some(name) = groups.iter().find(|name| !desired.groups.iter().any(|g| g.name == ***name)) {
+            return Err(invalid(format!("share {} is open to @{name}, which is no group of it", share.name)));
         }
         if share.comment.as_ref().is_some_and(|c| c.chars().any(char::is_control) || c.chars().count() > 200)
         {
@@ -100,6 +108,7 @@ pub(crate) fn check(desired: &DesiredState) -> Result<()> {
             )));
         }
     }
+    members::check(desired)?;
     crate::storage::plan::check(desired)
 }
 
@@ -126,6 +135,8 @@ pub(crate) fn plan(desired: &DesiredState, observed: &Observed) -> Result<Plan> 
         .filter_map(|account| UserName::parse(&account.name).ok())
         .collect();
 
+    plan.groups = members::plan(desired, observed, &plan.renumber)?;
+
     let text = Config::of(desired, &observed.instance).render();
     if text != observed.smb_conf {
         plan.service = if restart_needed(&observed.smb_conf, &text, &observed.host) {
@@ -135,7 +146,7 @@ pub(crate) fn plan(desired: &DesiredState, observed: &Observed) -> Result<Plan> 
         };
         plan.smb_conf = Some(text);
     }
-    if !plan.renumber.is_empty() {
+    if !plan.renumber.is_empty() || !plan.groups.renumber.is_empty() {
         // a running smbd remembers who is who
         plan.service = Service::Restart;
     }
@@ -149,12 +160,14 @@ pub(crate) fn plan(desired: &DesiredState, observed: &Observed) -> Result<Plan> 
         plan.machine_sid = Some(domain);
     }
     if let Some(applied) = &observed.applied {
+        plan.end = members::ended(applied, desired);
         for was in &applied.shares {
             let now = desired.shares.iter().find(|now| now.name == was.name);
             let ends = |now: &DesiredShare| now.read_only && !was.read_only || now.storage != was.storage;
-            if now.is_none_or(ends) {
+            let narrowed = now.map(|now| members::narrowed((applied, was), (desired, now), &plan.end));
+            if now.is_none_or(ends) || narrowed == Some(Some(Access::Read)) {
                 plan.close.push(was.name.clone());
-            } else if narrowed(applied, desired, was) {
+            } else if narrowed == Some(Some(Access::Closed)) {
                 plan.close_denied.push(was.name.clone());
             }
         }
@@ -183,19 +196,6 @@ fn foreign(user: &DesiredUser, observed: &Observed) -> Result<()> {
         ))),
         None => Ok(()),
     }
-}
-
-/// Whether a share is open to fewer users than before.
-fn narrowed(old: &DesiredState, new: &DesiredState, was: &DesiredShare) -> bool {
-    let users = |state: &DesiredState, share: &DesiredShare| -> Vec<DesiredUser> {
-        let may = |user: &&DesiredUser| share.users.is_empty() || share.users.contains(&user.name);
-        state.users.iter().filter(may).cloned().collect()
-    };
-    let now = new.shares.iter().find(|now| now.name == was.name);
-    now.is_some_and(|now| {
-        let may = users(new, now);
-        users(old, was).iter().any(|user| !may.contains(user))
-    })
 }
 
 #[cfg(test)]

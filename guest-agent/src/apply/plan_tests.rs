@@ -17,14 +17,23 @@ fn account(name: &str, uid: u32, comment: &str) -> Account {
     Account { name: name.into(), uid, gid: uid, comment: comment.into() }
 }
 
+fn group(name: &str, gid: u32, members: &[&str], ours: bool) -> Group {
+    let members = members.iter().map(|name| (*name).to_owned()).collect();
+    Group { name: name.into(), gid, members, ours }
+}
+
 /// A gateway in which `state` is true.
 fn in_force(state: &DesiredState) -> Observed {
     let mut accounts = Accounts::default();
     accounts.users.push(account("root", 0, "root"));
-    accounts.groups.push(Group { name: "root".into(), gid: 0 });
+    accounts.groups.push(group("root", 0, &[], false));
     for user in &state.users {
         accounts.users.push(account(user.name.as_str(), user.uid, MARK));
-        accounts.groups.push(Group { name: user.name.to_string(), gid: user.uid });
+        accounts.groups.push(group(user.name.as_str(), user.uid, &[], false));
+    }
+    for wanted in &state.groups {
+        let members: Vec<&str> = wanted.members.iter().map(UserName::as_str).collect();
+        accounts.groups.push(group(&wanted.name.unix_name(), wanted.gid, &members, true));
     }
     Observed {
         accounts,
@@ -119,7 +128,7 @@ fn accounts_of_others_are_never_touched() {
     assert!(message(&observed).contains("belongs to admin"));
     for (name, gid) in [("staff", 10_000), ("alice", 50)] {
         let mut observed = empty();
-        observed.accounts.groups.push(Group { name: name.into(), gid });
+        observed.accounts.groups.push(group(name, gid, &[], false));
         assert!(message(&observed).contains("needs a group"));
     }
     let mut observed = empty();
@@ -144,4 +153,88 @@ fn rules_between_fields() {
     twin.name = ShareName::parse("X").unwrap();
     state.shares.push(twin);
     assert!(message(&state).contains("twice"));
+}
+
+/// Users, groups as (name, gid, members), and what the share says of who gets in.
+fn grouped(users: &[(&str, u32)], groups: &[(&str, u32, &[&str])], share: &str) -> DesiredState {
+    let mut state = desired(users);
+    let groups: Vec<String> = groups
+        .iter()
+        .map(|(name, gid, members)| format!(r#"{{"name":"{name}","gid":{gid},"members":{members:?}}}"#))
+        .collect();
+    state.groups = serde_json::from_str(&format!("[{}]", groups.join(","))).unwrap();
+    let base = r#""name":"x","comment":null,"read_only":false,"browseable":true"#;
+    state.shares = serde_json::from_str(&format!("[{{{base},{share}}}]")).unwrap();
+    state
+}
+
+const TWO: &[(&str, u32)] = &[("alice", 10_000), ("bob", 10_001)];
+const STAFF: &str = r#""users":[],"groups":["staff"]"#;
+
+fn names(users: &[UserName]) -> Vec<&str> {
+    users.iter().map(UserName::as_str).collect()
+}
+
+#[test]
+fn groups_come_change_and_go() {
+    let old = grouped(TWO, &[("staff", 20_000, &["alice"]), ("gone", 20_001, &[])], STAFF);
+    assert!(plan(&old, &in_force(&old)).unwrap().is_empty());
+    let new = grouped(TWO, &[("staff", 20_000, &["alice", "bob"]), ("new", 20_002, &["bob"])], STAFF);
+    let planned = plan(&new, &in_force(&old)).unwrap();
+    let of = |groups: &[crate::accounts::groups::Wanted]| {
+        groups.iter().map(|group| group.name.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(of(&planned.groups.add), ["smb-new"]);
+    assert_eq!(of(&planned.groups.members), ["smb-staff", "smb-new"]);
+    assert_eq!(planned.groups.remove, ["smb-gone"]);
+    // nobody loses anything, and smb.conf is the same
+    assert!(planned.end.is_empty() && planned.close.is_empty() && planned.close_denied.is_empty());
+    assert_eq!(planned.service, Service::Keep);
+    let moved = grouped(TWO, &[("staff", 20_009, &["alice"]), ("gone", 20_001, &[])], STAFF);
+    assert_eq!(plan(&moved, &in_force(&old)).unwrap().service, Service::Restart);
+}
+
+#[test]
+fn sessions_end_of_those_whose_groups_give_less() {
+    let groups: &[(&str, u32, &[&str])] = &[("staff", 20_000, &["alice", "bob"]), ("guests", 20_001, &[])];
+    let share = r#""users":[],"groups":["staff"],"readers":["@guests"]"#;
+    let old = grouped(TWO, groups, share);
+    // bob leaves: smbd would go on with the token that he has
+    let left = grouped(TWO, &[("staff", 20_000, &["alice"]), ("guests", 20_001, &[])], share);
+    let planned = plan(&left, &in_force(&old)).unwrap();
+    assert_eq!((names(&planned.end), planned.close_denied.len()), (vec!["bob"], 0));
+    // bob becomes one who only reads
+    let reads = grouped(TWO, &[("staff", 20_000, &["alice", "bob"]), ("guests", 20_001, &["bob"])], share);
+    let planned = plan(&reads, &in_force(&old)).unwrap();
+    assert_eq!((names(&planned.end), planned.close.len()), (vec!["bob"], 0));
+    assert!(plan(&old, &in_force(&left)).unwrap().end.is_empty(), "joining gives more");
+    // the list of the share changes: the connections do
+    let narrower = grouped(TWO, groups, r#""users":["alice"],"readers":["@guests"]"#);
+    let planned = plan(&narrower, &in_force(&old)).unwrap();
+    assert_eq!((planned.end.len(), planned.close.len(), planned.close_denied.len()), (0, 0, 1));
+    let readers = grouped(TWO, groups, r#""users":[],"groups":["staff"],"readers":["bob"]"#);
+    let planned = plan(&readers, &in_force(&old)).unwrap();
+    assert_eq!((planned.end.len(), planned.close.len(), planned.close_denied.len()), (0, 1, 0));
+}
+
+#[test]
+fn groups_of_others_are_not_touched() {
+    let state = grouped(TWO, &[("staff", 20_000, &[])], STAFF);
+    let mut observed = in_force(&desired(TWO));
+    observed.accounts.groups.push(group("smb-staff", 20_000, &[], false));
+    assert!(plan(&state, &observed).unwrap_err().message.contains("is there already"));
+    observed.accounts.groups.pop();
+    observed.accounts.groups.push(group("video", 20_000, &[], false));
+    assert!(plan(&state, &observed).unwrap_err().message.contains("video"));
+    for (bad, word) in [
+        (grouped(TWO, &[("a", 10_000, &[])], r#""users":[]"#), "own group of user alice"),
+        (grouped(TWO, &[("a", 20_000, &["eve"])], r#""users":[]"#), "eve is no user"),
+        (grouped(TWO, &[("a", 20_000, &[]), ("b", 20_000, &[])], r#""users":[]"#), "twice"),
+        (grouped(TWO, &[("a", 99, &[])], r#""users":[]"#), "outside"),
+        (grouped(TWO, &[], STAFF), "no group of it"),
+        (grouped(TWO, &[], r#""users":[],"readers":["eve"]"#), "no user of the gateway"),
+    ] {
+        let error = plan(&bad, &in_force(&desired(TWO))).unwrap_err();
+        assert!(error.message.contains(word), "{word}: {error}");
+    }
 }

@@ -1,7 +1,7 @@
 //! When the agent starts: what an end in the middle of a change left is put right, and what was applied last is made
 //! true again.
 
-use crate::accounts::{Accounts, change};
+use crate::accounts::{Accounts, change, groups};
 use crate::agent::Agent;
 use crate::apply::observe::Observed;
 use crate::apply::run;
@@ -53,7 +53,7 @@ pub(crate) fn recover(agent: &Agent) -> Result<()> {
     run::mend(agent, &desired).map(drop)
 }
 
-/// Without a record, no user of ours is wanted.
+/// Without a record, no user or group of ours is wanted.
 fn first_change_failed(agent: &Agent, reload: bool) -> Result<()> {
     crate::storage::run::remove_all(agent)?;
     for account in Accounts::read(&agent.paths)?.ours() {
@@ -63,6 +63,7 @@ fn first_change_failed(agent: &Agent, reload: bool) -> Result<()> {
             change::remove(agent.runner.as_ref(), &name)?;
         }
     }
+    groups::restore(agent.runner.as_ref(), &agent.paths, &[])?;
     if reload {
         agent
             .services

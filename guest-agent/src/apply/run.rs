@@ -13,7 +13,8 @@ use smbgw_command::{Interrupt, Runner, wait_until};
 use super::finish::finish;
 use super::observe::Observed;
 use super::plan::{Plan, Service, plan};
-use crate::accounts::change;
+use crate::accounts::groups::{self, Wanted};
+use crate::accounts::{Accounts, change};
 use crate::agent::Agent;
 use crate::error::{Doing, Result, samba, with_hint};
 use crate::samba::{accounts, negotiate, sid, testparm};
@@ -70,6 +71,7 @@ fn carry_out(agent: &Agent, desired: &DesiredState, mut missing: Missing) -> Res
         agent.set_trouble(None);
         return Ok(Applied { changed: false, actions: Vec::new() });
     }
+    let before: Vec<Wanted> = observed.accounts.our_groups().map(Wanted::from).collect();
     let mut done = Vec::new();
     if let Some(text) = &plan.smb_conf {
         candidate(agent, desired, text)?;
@@ -78,10 +80,10 @@ fn carry_out(agent: &Agent, desired: &DesiredState, mut missing: Missing) -> Res
     let changed = missing.unless(mounted).and_then(|()| reversible(agent, &plan, &mut done));
     if let Err(error) = changed {
         tracing::warn!(%error, "putting the old state back");
-        return Err(put_back(agent, &plan, &done, error));
+        return Err(put_back(agent, (&plan, &before), &done, error));
     }
     if let Err(error) = state::save(&agent.paths, desired) {
-        return Err(put_back(agent, &plan, &done, error));
+        return Err(put_back(agent, (&plan, &before), &done, error));
     }
     if plan.save {
         done.push(Action::Recorded);
@@ -103,6 +105,9 @@ pub(super) enum Action {
     Added(DesiredUser),
     Renumbered(DesiredUser, u32),
     Removed(smbgw_api::UserName),
+    Grouped(groups::Changes),
+    RemovedGroup(String),
+    Ended(smbgw_api::UserName),
     Configured,
     Service(Job),
     Closed(ShareName),
@@ -119,6 +124,18 @@ impl std::fmt::Display for Action {
                 write!(f, "changed the uid of {} from {old} to {}", user.name, user.uid)
             }
             Self::Removed(user) => write!(f, "removed user {user}"),
+            Self::Grouped(groups) => {
+                let names = |groups: &[Wanted]| {
+                    groups.iter().map(|group| group.name.as_str()).collect::<Vec<_>>().join(", ")
+                };
+                let parts =
+                    [("added", &groups.add), ("gid of", &groups.renumber), ("members of", &groups.members)];
+                let parts = parts.iter().filter(|(_, groups)| !groups.is_empty());
+                let words: Vec<_> = parts.map(|(what, groups)| format!("{what} {}", names(groups))).collect();
+                write!(f, "changed groups: {}", words.join("; "))
+            }
+            Self::RemovedGroup(group) => write!(f, "removed group {group}"),
+            Self::Ended(user) => write!(f, "ended the sessions of {user}, whose groups have changed"),
             Self::Configured => f.write_str("wrote smb.conf"),
             Self::Service(Job::Start) => f.write_str("started smbd"),
             Self::Service(Job::Reload) => f.write_str("reloaded smbd"),
@@ -144,9 +161,7 @@ fn candidate(agent: &Agent, desired: &DesiredState, text: &str) -> Result<()> {
 fn reversible(agent: &Agent, plan: &Plan, done: &mut Vec<Action>) -> Result<()> {
     let runner = agent.runner.as_ref();
     for user in &plan.renumber {
-        let old = crate::accounts::Accounts::read(&agent.paths)?
-            .user(user.name.as_str())
-            .map(|account| account.uid);
+        let old = Accounts::read(&agent.paths)?.user(user.name.as_str()).map(|account| account.uid);
         done.push(Action::Renumbered(user.clone(), old.unwrap_or(user.uid)));
         renumber(runner, user)?;
     }
@@ -154,6 +169,10 @@ fn reversible(agent: &Agent, plan: &Plan, done: &mut Vec<Action>) -> Result<()> 
         // on record before it is tried: useradd may have done half of it
         done.push(Action::Added(user.clone()));
         change::add(runner, user)?;
+    }
+    if plan.groups.makes() {
+        done.push(Action::Grouped(plan.groups.clone()));
+        plan.groups.make(runner)?;
     }
     if plan.smb_conf.is_some() {
         let (now, new, old) =
@@ -219,7 +238,12 @@ fn answers(agent: &Agent) -> Result<()> {
 }
 
 /// Puts everything back that `done` names, and gives the error with what came of it.
-fn put_back(agent: &Agent, plan: &Plan, done: &[Action], mut error: ApiError) -> ApiError {
+fn put_back(
+    agent: &Agent,
+    (plan, before): (&Plan, &[Wanted]),
+    done: &[Action],
+    mut error: ApiError,
+) -> ApiError {
     let runner = agent.runner.as_ref();
     let mut failed = Vec::new();
     let mut note = |result: Result<()>| failed.extend(result.err().map(|error| error.message));
@@ -239,11 +263,19 @@ fn put_back(agent: &Agent, plan: &Plan, done: &[Action], mut error: ApiError) ->
             ),
             // of no harm to the old state, or not yet when anything is put back
             Action::Removed(_)
+            | Action::Grouped(_)
+            | Action::RemovedGroup(_)
+            | Action::Ended(_)
             | Action::Service(_)
             | Action::Closed(_)
             | Action::MachineSid
             | Action::Recorded => {}
         }
+    }
+    // after the users: one who is made anew is in no group
+    let grouped = |action: &Action| matches!(action, Action::Grouped(_) | Action::Renumbered(..));
+    if done.iter().any(grouped) {
+        note(groups::restore(runner, &agent.paths, before));
     }
     note(files::remove(&agent.paths.smb_conf_new()).doing(|| "removing the refused smb.conf".to_owned()));
     if configured {

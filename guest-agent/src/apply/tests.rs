@@ -78,6 +78,35 @@ impl Runner for Tools {
                 let start = format!("{}:", words[2]);
                 self.edit("etc/passwd", |l| l.retain(|line| !line.starts_with(&start)));
                 self.edit("etc/group", |l| l.retain(|line| !line.starts_with(&start)));
+                // as userdel(8): out of all groups
+                self.edit("etc/group", |lines| {
+                    for line in lines {
+                        let (head, members) = line.rsplit_once(':').unwrap();
+                        let kept: Vec<_> = members.split(',').filter(|name| *name != words[2]).collect();
+                        *line = format!("{head}:{}", kept.join(","));
+                    }
+                });
+            }
+            "groupadd" => {
+                let (gid, name) = (words[2], *words.last().unwrap());
+                self.edit("etc/group", |l| l.push(format!("{name}:x:{gid}:")));
+                self.edit("etc/gshadow", |l| l.push(format!("{name}:!smbgw::")));
+            }
+            "groupdel" => {
+                let start = format!("{}:", words[1]);
+                self.edit("etc/group", |l| l.retain(|line| !line.starts_with(&start)));
+                self.edit("etc/gshadow", |l| l.retain(|line| !line.starts_with(&start)));
+            }
+            "groupmod" | "gpasswd" => {
+                let start = format!("{}:", words.last().unwrap());
+                self.edit("etc/group", |lines| {
+                    for line in lines.iter_mut().filter(|line| line.starts_with(&start)) {
+                        let mut fields: Vec<&str> = line.split(':').collect();
+                        let field = if words[0] == "groupmod" { 2 } else { 3 };
+                        fields[field] = words[2].trim_matches('\'');
+                        *line = fields.join(":");
+                    }
+                });
             }
             // on files, these do for real what they do to disks and folders
             "blkid" | "mkfs.ext4" | "resize2fs" | "getfacl" | "setfacl" => {
@@ -116,6 +145,7 @@ impl Gateway {
         }
         std::fs::write(root.path().join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n").unwrap();
         std::fs::write(root.path().join("etc/group"), "root:x:0:\n").unwrap();
+        std::fs::write(root.path().join("etc/gshadow"), "root:*::\n").unwrap();
         std::fs::write(root.path().join("proc/self/mountinfo"), "").unwrap();
         std::fs::write(root.path().join("etc/samba/smb.conf"), Config::base().render()).unwrap();
         let services = Arc::new(Fake::below("active", root.path()));
@@ -147,7 +177,14 @@ impl Gateway {
                 let path = entry.unwrap().path();
                 // the SID stays set, by intent
                 if path.is_file() && !path.ends_with("machine-sid") {
-                    files.push((path.display().to_string(), std::fs::read_to_string(&path).unwrap()));
+                    let mut text = std::fs::read_to_string(&path).unwrap();
+                    // who is made anew is the last one of the file
+                    if ["etc/passwd", "etc/group", "etc/gshadow"].iter().any(|name| path.ends_with(name)) {
+                        let mut lines: Vec<&str> = text.lines().collect();
+                        lines.sort_unstable();
+                        text = lines.join("\n");
+                    }
+                    files.push((path.display().to_string(), text));
                 }
             }
         }
@@ -239,13 +276,23 @@ fn an_smbd_that_does_not_come_up_gets_the_old_state_back() {
 fn changes() -> Vec<(Option<DesiredState>, DesiredState)> {
     let old = state(&["alice", "zoe"], &["x"]);
     let new = state(&["alice", "bob"], &["x", "y"]);
-    vec![(None, old.clone()), (Some(old), new)]
+    let grouped = |state: &DesiredState, groups: &str| DesiredState {
+        groups: serde_json::from_str(groups).unwrap(),
+        ..state.clone()
+    };
+    let staff = r#"[{"name":"staff","gid":20000,"members":["alice","zoe"]},{"name":"old","gid":20001,"members":["zoe"]}]"#;
+    let crew =
+        r#"[{"name":"staff","gid":20005,"members":["alice","bob"]},{"name":"new","gid":20002,"members":[]}]"#;
+    let (before, mut after) = (grouped(&old, staff), grouped(&new, crew));
+    // made anew, and to be put back into the groups
+    after.users[0].uid += 1000;
+    vec![(None, old.clone()), (Some(old), new), (None, before.clone()), (Some(before), after)]
 }
 
 #[test]
 fn a_failure_at_any_command_leaves_the_old_state_or_the_new() {
     for (old, new) in changes() {
-        for at in 0..20 {
+        for at in 0..30 {
             let gateway = Gateway::new();
             old.iter().for_each(|old| drop(apply(&gateway.well(), old).unwrap()));
             let before = gateway.files();
@@ -263,7 +310,7 @@ fn a_failure_at_any_command_leaves_the_old_state_or_the_new() {
 #[test]
 fn a_kill_at_any_command_is_repaired_at_the_next_start() {
     for (old, new) in changes() {
-        for (at, trouble) in (0..20).flat_map(|at| [(at, Trouble::KilledBefore), (at, Trouble::KilledAfter)])
+        for (at, trouble) in (0..30).flat_map(|at| [(at, Trouble::KilledBefore), (at, Trouble::KilledAfter)])
         {
             let gateway = Gateway::new();
             old.iter().for_each(|old| drop(apply(&gateway.well(), old).unwrap()));

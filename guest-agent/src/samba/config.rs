@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 
 use smbgw_api::v1::{DesiredShare, DesiredState};
-use smbgw_api::{GatewayName, Listen, SecurityProfile, ShareName, UserName};
+use smbgw_api::{GatewayName, Listen, Principal, SecurityProfile, ShareName};
 
 use crate::instance::Instance;
 
@@ -44,7 +44,9 @@ pub(crate) struct ShareSection {
     /// Shown in the list of shares.
     pub(crate) browseable: bool,
     /// Who may open it; nobody when empty.
-    pub(crate) users: Vec<UserName>,
+    pub(crate) users: Vec<Principal>,
+    /// Who of them may only read.
+    pub(crate) readers: Vec<Principal>,
     /// What tells clients its size, if it has a quota.
     pub(crate) dfree: Option<String>,
 }
@@ -74,13 +76,14 @@ impl Config {
 impl Config {
     /// What a state needs of this Samba.
     pub(crate) fn of(desired: &DesiredState, instance: &Instance) -> Self {
-        let all: Vec<UserName> = desired.users.iter().map(|user| user.name.clone()).collect();
+        let all = || desired.users.iter().map(|user| Principal::User(user.name.clone())).collect();
         let section = |share: &DesiredShare| ShareSection {
             name: share.name.clone(),
             comment: share.comment.clone(),
             read_only: share.read_only,
             browseable: share.browseable,
-            users: if share.users.is_empty() { all.clone() } else { share.users.clone() },
+            users: if share.admission().is_open() { all() } else { admitted(share) },
+            readers: share.readers.clone(),
             dfree: share.limit.map(|_| instance.dfree.clone()),
         };
         Self {
@@ -92,6 +95,28 @@ impl Config {
             shares: desired.shares.iter().map(section).collect(),
         }
     }
+}
+
+/// Users and groups who may open a share that is not open to all: a reader must get in, too.
+fn admitted(share: &DesiredShare) -> Vec<Principal> {
+    let users = share.users.iter().cloned().map(Principal::User);
+    let mut admitted: Vec<Principal> =
+        users.chain(share.groups.iter().cloned().map(Principal::Group)).collect();
+    for reader in &share.readers {
+        if !admitted.contains(reader) {
+            admitted.push(reader.clone());
+        }
+    }
+    admitted
+}
+
+/// As smb.conf(5) takes it. `+` is a group in `/etc/group`; `@` would be looked for among netgroups first.
+fn list(principals: &[Principal]) -> String {
+    let name = |principal: &Principal| match principal {
+        Principal::User(name) => name.to_string(),
+        Principal::Group(name) => format!("+{}", name.unix_name()),
+    };
+    principals.iter().map(name).collect::<Vec<_>>().join(" ")
 }
 
 impl Global {
@@ -149,9 +174,15 @@ impl ShareSection {
         }
         option(out, "read only", yes_no(self.read_only));
         option(out, "browseable", yes_no(self.browseable));
-        let users: Vec<&str> = self.users.iter().map(UserName::as_str).collect();
         // an empty list would mean everybody; nobody cannot log on
-        option(out, "valid users", if users.is_empty() { "nobody".to_owned() } else { users.join(" ") });
+        option(
+            out,
+            "valid users",
+            if self.users.is_empty() { "nobody".to_owned() } else { list(&self.users) },
+        );
+        if !self.readers.is_empty() {
+            option(out, "read list", list(&self.readers));
+        }
 
         if let Some(dfree) = &self.dfree {
             option(out, "dfree command", dfree);

@@ -24,6 +24,42 @@ fn standard() {
 }
 
 #[test]
+fn groups_and_readers() {
+    let share = |name: &str, more: &str| {
+        format!(r#"{{"name":"{name}","comment":null,"read_only":false,"browseable":true,{more}}}"#)
+    };
+    let text = rendered(&format!(
+        r#"{{"name":"team","security":"standard",
+            "users":[{{"name":"alice","uid":10000}},{{"name":"bob","uid":10001}}],
+            "groups":[{{"name":"staff","gid":20000,"members":["alice"]}},{{"name":"guests","gid":20001,"members":[]}}],
+            "shares":[{},{},{}]}}"#,
+        share("some", r#""users":["alice"],"groups":["staff"],"readers":["bob","@guests"]"#),
+        share("all", r#""users":[],"readers":["@guests"]"#),
+        share("readers", r#""users":[],"groups":["staff"],"readers":["@staff"]"#),
+    ));
+    let lists: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| ["[", "valid users", "read list"].iter().any(|start| line.starts_with(start)))
+        .skip(1)
+        .collect();
+    assert_eq!(
+        lists,
+        [
+            "[some]",
+            "valid users = alice +smb-staff bob +smb-guests",
+            "read list = bob +smb-guests",
+            "[all]",
+            "valid users = alice bob",
+            "read list = +smb-guests",
+            "[readers]",
+            "valid users = +smb-staff",
+            "read list = +smb-staff",
+        ]
+    );
+}
+
+#[test]
 fn high_without_users() {
     insta::assert_snapshot!(rendered(
         r#"{"name":"vault","security":"high","users":[],

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use smbgw_api::FolderPath;
 use smbgw_command::{Command, Runner};
 
-use super::acl::Acl;
+use super::acl::{Acl, Who};
 use crate::error::{Doing, Result, storage};
 
 /// Where Samba's acl_xattr keeps the Windows ACL, as our smb.conf tells it.
@@ -25,17 +25,17 @@ const PRIVATE: Mode = Mode::RWXU;
 /// Who may enter a folder that is there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Access {
-    /// Users with an entry of their own.
-    pub(crate) users: BTreeSet<u32>,
+    /// Users and groups with an entry of their own.
+    pub(crate) named: BTreeSet<Who>,
     /// A Windows administrator has set an ACL. Samba heeds it only while the POSIX ACL beside it is the one it was set
     /// with (it keeps a hash), so from then on we touch neither.
     pub(crate) is_windows: bool,
 }
 
 impl Access {
-    /// Those of `uids` who are to get an entry.
-    pub(crate) fn lacking(&self, uids: &BTreeSet<u32>) -> BTreeSet<u32> {
-        if self.is_windows { BTreeSet::new() } else { uids.difference(&self.users).copied().collect() }
+    /// Those of `people` who are to get an entry.
+    pub(crate) fn lacking(&self, people: &BTreeSet<Who>) -> BTreeSet<Who> {
+        if self.is_windows { BTreeSet::new() } else { people.difference(&self.named).copied().collect() }
     }
 }
 
@@ -53,7 +53,7 @@ fn access(runner: &dyn Runner, directory: &OwnedFd, folder: &FolderPath) -> Resu
         Err(Errno::NODATA | Errno::NOTSUP) => false,
         Err(errno) => return Err(storage(format!("folder {folder}: {errno}"))),
     };
-    Ok(Access { users: read_acl(runner, directory, folder)?.users(), is_windows })
+    Ok(Access { named: read_acl(runner, directory, folder)?.named(), is_windows })
 }
 
 /// Makes a folder for these users: whole or not at all. Gives the parts that were not there, the deepest last.
@@ -61,7 +61,7 @@ pub(crate) fn make(
     runner: &dyn Runner,
     top: &Path,
     folder: &FolderPath,
-    uids: &BTreeSet<u32>,
+    people: &BTreeSet<Who>,
 ) -> Result<Vec<FolderPath>> {
     let mut made = Vec::new();
     let parts: Vec<&str> = folder.as_str().split('/').collect();
@@ -81,9 +81,9 @@ pub(crate) fn make(
         }
         mkdirat(&parent, UNFINISHED, PRIVATE).map_err(io)?;
         let new = step(&parent, UNFINISHED, folder)?.ok_or_else(|| io(Errno::NOENT))?;
-        let users = if index + 1 == parts.len() { uids.clone() } else { BTreeSet::new() };
+        let users = if index + 1 == parts.len() { people.clone() } else { BTreeSet::new() };
         // the whole ACL: it must not inherit that of an outer share
-        write_acl(runner, &new, &Acl::of_users(&users), folder)?;
+        write_acl(runner, &new, &Acl::of(&users), folder)?;
         renameat_with(&parent, UNFINISHED, &parent, *part, RenameFlags::NOREPLACE).map_err(io)?;
         fsync(&parent).map_err(io)?;
         made.push(path);
@@ -92,20 +92,20 @@ pub(crate) fn make(
     Ok(made)
 }
 
-/// Gives users an entry who have none. Gives the ACL before, if it was changed.
+/// Gives those an entry who have none. Gives the ACL before, if it was changed.
 pub(crate) fn grant(
     runner: &dyn Runner,
     top: &Path,
     folder: &FolderPath,
-    uids: &BTreeSet<u32>,
+    people: &BTreeSet<Who>,
 ) -> Result<Option<Acl>> {
     let Some(directory) = open(top, folder)? else { return Ok(None) };
-    let lacking = access(runner, &directory, folder)?.lacking(uids);
+    let lacking = access(runner, &directory, folder)?.lacking(people);
     if lacking.is_empty() {
         return Ok(None);
     }
     let before = read_acl(runner, &directory, folder)?;
-    write_acl(runner, &directory, &before.with_users(&lacking), folder)?;
+    write_acl(runner, &directory, &before.with(&lacking), folder)?;
     Ok(Some(before))
 }
 

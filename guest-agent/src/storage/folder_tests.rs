@@ -6,8 +6,8 @@ use smbgw_command::System;
 
 use super::*;
 
-fn users(uids: &[u32]) -> BTreeSet<u32> {
-    uids.iter().copied().collect()
+fn users(uids: &[u32]) -> BTreeSet<Who> {
+    uids.iter().copied().map(Who::User).collect()
 }
 
 fn folder(text: &str) -> FolderPath {
@@ -24,16 +24,16 @@ fn made_whole_for_its_users_only() {
     let (top, runner) = (top.path(), System::new());
     assert_eq!(look(&runner, top, &folder("a")).unwrap(), None);
     assert_eq!(make(&runner, top, &folder("a"), &users(&[10_000])).unwrap(), [folder("a")]);
-    assert_eq!(acl(top, "a"), Acl::of_users(&users(&[10_000])));
+    assert_eq!(acl(top, "a"), Acl::of(&users(&[10_000])));
     // an inner one does not inherit
     assert_eq!(
         make(&runner, top, &folder("a/b/c"), &users(&[10_001])).unwrap(),
         [folder("a/b"), folder("a/b/c")]
     );
-    assert_eq!(acl(top, "a/b/c").users(), users(&[10_001]));
-    assert_eq!(acl(top, "a/b").users(), users(&[]));
+    assert_eq!(acl(top, "a/b/c").named(), users(&[10_001]));
+    assert_eq!(acl(top, "a/b").named(), users(&[]));
     assert!(make(&runner, top, &folder("a/b/c"), &users(&[10_002])).unwrap().is_empty());
-    assert_eq!(acl(top, "a/b/c").users(), users(&[10_001]));
+    assert_eq!(acl(top, "a/b/c").named(), users(&[10_001]));
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn a_grant_adds_what_is_missing_and_can_be_taken_back() {
     let before = acl(top, "old");
     let was = grant(&runner, top, &folder("old"), &users(&[10_000])).unwrap().unwrap();
     assert_eq!(was, before);
-    assert_eq!(acl(top, "old").users(), users(&[10_000]));
+    assert_eq!(acl(top, "old").named(), users(&[10_000]));
     assert!(acl(top, "old").has_default());
     assert_eq!(grant(&runner, top, &folder("old"), &users(&[10_000])).unwrap(), None);
     restore(&runner, top, &folder("old"), &was).unwrap();
@@ -85,7 +85,7 @@ fn what_windows_has_set_is_left_alone() {
         other => other.unwrap(),
     }
     assert_eq!(grant(&runner, top, &folder("a"), &users(&[10_001])).unwrap(), None);
-    assert_eq!(acl(top, "a").users(), users(&[10_000]));
+    assert_eq!(acl(top, "a").named(), users(&[10_000]));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use smbgw_api::FolderPath;
 use smbgw_api::v1::{ApiError, DISK_PATH, DISK_SERIAL, DesiredShare, DesiredState, Storage};
 
+use super::acl::Who;
 use super::content::Content;
 use super::device::Device;
 use super::escape::{LONGEST, mount_unit};
@@ -60,9 +61,9 @@ pub(crate) struct Folder {
     /// Folder.
     pub(crate) folder: FolderPath,
     /// Who gets into it when it is made.
-    pub(crate) users: BTreeSet<u32>,
+    pub(crate) users: BTreeSet<Who>,
     /// Who gets into it when it is there.
-    pub(crate) grant: BTreeSet<u32>,
+    pub(crate) grant: BTreeSet<Who>,
 }
 
 /// A unit of ours that is no longer needed.
@@ -191,7 +192,7 @@ fn folders(desired: &DesiredState, seen: &Disk) -> Vec<Folder> {
     let mut folders: BTreeMap<&FolderPath, Folder> = BTreeMap::new();
     for share in &desired.shares {
         let Storage::Disk { folder } = &share.storage else { continue };
-        let users = uids(desired, share);
+        let users = people(desired, share);
         let entry = folders.entry(folder).or_insert_with(|| Folder {
             folder: folder.clone(),
             users: BTreeSet::new(),
@@ -209,9 +210,13 @@ fn folders(desired: &DesiredState, seen: &Disk) -> Vec<Folder> {
     folders.into_values().filter(is_due).collect()
 }
 
-fn uids(desired: &DesiredState, share: &DesiredShare) -> BTreeSet<u32> {
-    let may = |name| share.users.is_empty() || share.users.contains(name);
-    desired.users.iter().filter(|user| may(&user.name)).map(|user| user.uid).collect()
+/// Users and groups of a share; all users when it is open to all.
+fn people(desired: &DesiredState, share: &DesiredShare) -> BTreeSet<Who> {
+    let admission = share.admission();
+    let (users, groups) = admission.named();
+    let users = desired.users.iter().filter(|user| admission.is_open() || users.contains(&&user.name));
+    let groups = desired.groups.iter().filter(|group| groups.contains(&&group.name));
+    users.map(|user| Who::User(user.uid)).chain(groups.map(|group| Who::Group(group.gid))).collect()
 }
 
 fn unusable(content: &Content, device: &Device) -> ApiError {

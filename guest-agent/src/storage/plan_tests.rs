@@ -60,7 +60,7 @@ fn carried_out(changes: &Changes, mut observed: Observed) -> Observed {
         let seen = changes
             .folders
             .iter()
-            .map(|f| (f.folder.clone(), Access { users: f.users.clone(), is_windows: false }));
+            .map(|f| (f.folder.clone(), Access { named: f.users.clone(), is_windows: false }));
         disk.folders = Some(seen.collect());
     }
     observed
@@ -163,8 +163,8 @@ fn users_are_let_in_only_when_asked_for_and_lacking() {
     let nobody = with(Access::default());
     assert!(plan(&state, &nobody).folders.is_empty());
     state.shares[0].grant = true;
-    assert_eq!(plan(&state, &nobody).folders[0].grant, BTreeSet::from([10_000]));
-    assert!(plan(&state, &with(Access { users: BTreeSet::new(), is_windows: true })).folders.is_empty());
+    assert_eq!(plan(&state, &nobody).folders[0].grant, BTreeSet::from([Who::User(10_000)]));
+    assert!(plan(&state, &with(Access { named: BTreeSet::new(), is_windows: true })).folders.is_empty());
     assert!(plan(&state, &observed).folders.is_empty());
 }
 

@@ -193,6 +193,7 @@ pub(crate) fn remove_all(agent: &Agent) -> Result<()> {
             .map_err(|error| crate::error::internal(error.to_string()))?,
         security: smbgw_api::SecurityProfile::Standard,
         users: Vec::new(),
+        groups: Vec::new(),
         shares: Vec::new(),
         disk: None,
     };

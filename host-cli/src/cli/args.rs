@@ -1,6 +1,7 @@
 //! The command line, as clap reads it. Values are parsed into their newtypes here, so that bad input ends with
 //! exit code 2 before anything is looked at.
 
+mod accounts;
 mod members;
 mod ops;
 mod template;
@@ -12,14 +13,15 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use smbgw_api::{
     Address, BridgeName, ByteSize, CephUser, DatasetName, DiskPath, DnsDomain, Firmware, FolderPath,
-    GatewayName, HostPath, Listen, Mode, Quota, QuotaMode, RbdImage, SecurityProfile, ShareName, StartOrder,
-    StorageId, TemplateName, UserName, VlanId, VolumeId,
+    GatewayName, Group, HostPath, Listen, Mode, Principal, Quota, QuotaMode, RbdImage, SecurityProfile,
+    ShareName, StartOrder, StorageId, TemplateName, UserName, VlanId, VolumeId,
 };
 
-pub use self::members::{QuotaVerb, ShareVerb, UserVerb};
+pub use self::accounts::{GroupVerb, UserVerb};
+pub use self::members::{QuotaVerb, ShareVerb};
 pub use self::ops::OpsVerb;
 pub use self::template::TemplateVerb;
-use self::values::{parse_firmware, parse_mode, parse_quota_mode, parse_security};
+use self::values::{parse_firmware, parse_group, parse_mode, parse_quota_mode, parse_security};
 
 /// Makes Windows shares out of a Proxmox VE node's storage, without a NAS VM.
 #[derive(Debug, Parser)]
@@ -87,6 +89,9 @@ pub enum Verb {
     /// Local users of a gateway
     #[command(subcommand)]
     User(UserVerb),
+    /// Local groups of a gateway
+    #[command(subcommand)]
+    Group(GroupVerb),
     /// How much shares may hold
     #[command(subcommand)]
     Quota(QuotaVerb),
@@ -176,6 +181,10 @@ pub struct CreateArgs {
     /// Local user to make; may be given several times
     #[arg(long = "user", value_name = "NAME")]
     pub users: Vec<UserName>,
+    /// Local group to make, as staff or staff=alice,bob; may be given several
+    /// times
+    #[arg(long = "group", value_name = "NAME[=USERS]", value_parser = parse_group)]
+    pub groups: Vec<Group>,
     #[command(flatten)]
     /// Where the users' password comes from.
     pub password: PasswordArgs,
@@ -258,7 +267,11 @@ pub struct ShareOptions {
     /// Nobody may write
     #[arg(long)]
     pub read_only: bool,
-    /// Let the share's users into its top directory by a POSIX ACL
+    /// May open the share and only read: a user, or @group; may be given several
+    /// times
+    #[arg(long = "reader", value_name = "NAME")]
+    pub readers: Vec<Principal>,
+    /// Let the share's users and groups into its top directory by a POSIX ACL
     #[arg(long)]
     pub grant: bool,
     /// How much the share may hold, as 500G

@@ -91,6 +91,8 @@ fn spec(args: &CreateArgs) -> Result<GatewaySpec> {
         comment: args.share_options.comment.clone(),
         read_only: args.share_options.read_only,
         users: Vec::new(),
+        groups: Vec::new(),
+        readers: args.share_options.readers.clone(),
         browseable: true,
         grant: args.share_options.grant,
         quota: args.share_options.quota(),
@@ -118,6 +120,7 @@ fn spec(args: &CreateArgs) -> Result<GatewaySpec> {
         disk,
         security: args.security,
         users: args.users.iter().map(|name| User { name: name.clone(), uid: None }).collect(),
+        groups: args.groups.clone(),
         shares,
     };
     spec.check()?;

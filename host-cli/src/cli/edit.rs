@@ -23,6 +23,27 @@ pub(super) struct Edit<'a> {
     pub(super) force: bool,
 }
 
+/// What an edit asks for beside the new spec.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    /// Users whose password is set.
+    pub(super) with_password: BTreeSet<smbgw_api::UserName>,
+    /// What a person should know.
+    pub(super) notes: Vec<String>,
+}
+
+/// What came of an edit.
+pub(super) struct Done {
+    /// `changed` or `unchanged`.
+    pub(super) action: &'static str,
+    /// Operation; none when there was nothing to do.
+    pub(super) operation: Option<String>,
+    /// Time it took, in milliseconds.
+    pub(super) took_ms: u64,
+    /// What a person should know.
+    pub(super) notes: Vec<String>,
+}
+
 impl Edit<'_> {
     /// Does it. `change` edits the spec; `secrets` is asked for passwords once the plan is known to work.
     pub(super) fn run(
@@ -32,38 +53,62 @@ impl Edit<'_> {
         with_password: &BTreeSet<smbgw_api::UserName>,
         secrets: impl FnOnce() -> Result<Secrets>,
     ) -> Result<ExitCode> {
+        let name = self.gateway.to_string();
+        let asked = Asked { with_password: with_password.clone(), notes: Vec::new() };
+        let done = self.perform(context, |spec| change(spec).map(|()| asked), |_| secrets())?;
+        if let Some(done) = done {
+            context.output.data(&Changed {
+                name,
+                action: done.action.to_owned(),
+                operation: done.operation,
+                took_ms: done.took_ms,
+                address: None,
+                notes: done.notes,
+            });
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// As [`Self::run`], where the edit decides whose passwords are set; says what came of it, but for a dry run, which is
+    /// shown.
+    pub(super) fn perform(
+        self,
+        context: &Context,
+        change: impl FnOnce(&mut GatewaySpec) -> Result<Asked>,
+        secrets: impl FnOnce(&Asked) -> Result<Secrets>,
+    ) -> Result<Option<Done>> {
         let platform = &*context.platform;
         let _lock = platform.lock(self.gateway)?;
         operation::refuse_unfinished(context, self.gateway.as_str())?;
         let record = platform.record(self.gateway)?.ok_or_else(|| record::missing(self.gateway))?;
         let mut spec = record.spec.clone();
-        change(&mut spec)?;
+        let asked = change(&mut spec)?;
         spec.check()?;
         let observed = Observed::look(platform, Some(&mut spec))?;
         let running = platform.guest_state(self.gateway)?;
-        let plan = plan::change::plan(
+        let (with_password, force) = (&asked.with_password, self.force);
+        let mut plan = plan::change::plan(
             &|what| platform.by_hand(what),
-            plan::change::Wish { verb: self.verb, spec, with_password, force: self.force },
+            plan::change::Wish { verb: self.verb, spec, with_password, force },
             running,
             &observed,
             context.entropy()?,
         )?;
+        plan.notes.extend(asked.notes.iter().cloned());
         if self.dry_run {
-            return Ok(show_plan(context, &plan));
+            show_plan(context, &plan);
+            return Ok(None);
         }
-        let secrets = if plan.steps.is_empty() { Secrets::new() } else { secrets()? };
         let unchanged = plan.steps.is_empty();
+        let secrets = if unchanged { Secrets::new() } else { secrets(&asked)? };
         let notes = plan.notes.clone();
         let report = operation::run(context, plan, secrets)?;
-        context.output.data(&Changed {
-            name: self.gateway.to_string(),
-            action: if unchanged { "unchanged" } else { "changed" }.to_owned(),
+        Ok(Some(Done {
+            action: if unchanged { "unchanged" } else { "changed" },
             operation: report.operation.map(|id| id.to_string()),
             took_ms: report.took_ms,
-            address: None,
             notes,
-        });
-        Ok(ExitCode::SUCCESS)
+        }))
     }
 
     /// Does an edit that needs no passwords.

@@ -8,6 +8,8 @@ mod create;
 mod delete;
 mod doctor;
 mod edit;
+mod group;
+mod import;
 mod list;
 mod man;
 mod ops;
@@ -100,6 +102,7 @@ fn dispatch(cli: Cli, output: Output) -> Result<ExitCode> {
         Verb::Share(verb) => share::run(&context, verb),
         Verb::Quota(verb) => quota::run(&context, verb),
         Verb::User(verb) => user::run(&context, verb),
+        Verb::Group(verb) => group::run(&context, verb),
         Verb::Template(verb) => template::run(&context, verb),
         Verb::Ops(verb) => ops::run(&context, verb),
         Verb::Doctor(args) => doctor::run(&context, &args),

@@ -19,7 +19,7 @@ pub(super) fn run(context: &Context, verb: ShareVerb) -> Result<ExitCode> {
             context.output.data(&ShareList { shares: status::shares(&record) });
             Ok(ExitCode::SUCCESS)
         }
-        ShareVerb::Add { gateway, share, path, place, folder, options, users, hidden, dry } => {
+        ShareVerb::Add { gateway, share, path, place, folder, options, users, groups, hidden, dry } => {
             let location = match (path, folder, location(&place, &share)?) {
                 (Some(path), ..) => Location::Directory(path),
                 (None, Some(folder), _) => Location::Folder(folder),
@@ -42,6 +42,8 @@ pub(super) fn run(context: &Context, verb: ShareVerb) -> Result<ExitCode> {
                     comment: options.comment,
                     read_only: options.read_only,
                     users,
+                    groups,
+                    readers: options.readers,
                     browseable: !hidden,
                     grant: options.grant,
                     quota,
@@ -49,7 +51,19 @@ pub(super) fn run(context: &Context, verb: ShareVerb) -> Result<ExitCode> {
                 Ok(())
             })
         }
-        ShareVerb::Set { gateway, share, comment, read_only, hidden, users, all_users, dry } => {
+        ShareVerb::Set {
+            gateway,
+            share,
+            comment,
+            read_only,
+            hidden,
+            users,
+            groups,
+            all_users,
+            readers,
+            no_readers,
+            dry,
+        } => {
             let edit = Edit { verb: "share set", gateway: &gateway, dry_run: dry.dry_run, force: false };
             edit.apply(context, |spec| {
                 let index = find(spec, &share)?;
@@ -59,10 +73,11 @@ pub(super) fn run(context: &Context, verb: ShareVerb) -> Result<ExitCode> {
                 }
                 share.read_only = read_only.unwrap_or(share.read_only);
                 share.browseable = hidden.map_or(share.browseable, |hidden| !hidden);
-                if all_users {
-                    share.users.clear();
-                } else if !users.is_empty() {
-                    share.users = users;
+                if all_users || !users.is_empty() || !groups.is_empty() {
+                    (share.users, share.groups) = (users, groups);
+                }
+                if no_readers || !readers.is_empty() {
+                    share.readers = readers;
                 }
                 Ok(())
             })

@@ -68,6 +68,8 @@ pub(super) fn shares(record: &Record) -> Vec<ShareStatus> {
             path: share.location.to_string(),
             read_only: share.read_only,
             users: share.users.iter().map(ToString::to_string).collect(),
+            groups: share.groups.iter().map(ToString::to_string).collect(),
+            readers: share.readers.iter().map(ToString::to_string).collect(),
             total_bytes: None,
             available_bytes: None,
             tree_connects: None,
@@ -80,6 +82,10 @@ pub(super) fn users(record: &Record) -> Vec<UserStatus> {
     let user = |user: &smbgw_api::User| UserStatus {
         name: user.name.to_string(),
         uid: user.uid,
+        groups: {
+            let groups = record.spec.groups.iter().filter(|group| group.members.contains(&user.name));
+            groups.map(|group| group.name.to_string()).collect()
+        },
         has_password: None,
     };
     record.spec.users.iter().map(user).collect()

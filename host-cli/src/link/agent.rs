@@ -163,6 +163,11 @@ fn refused(error: ApiError) -> Error {
     let clean =
         |text: &str| text.chars().filter(|c| !c.is_control() || *c == '\n').take(2000).collect::<String>();
     let message = clean(&error.message);
+    // only requests are read strictly, and only an agent that is older than this program misses a field of theirs
+    if error.kind == ErrorKind::Invalid && message.contains("unknown field") {
+        return Error::infrastructure("agent-too-old", format!("the gateway's agent is too old for this: {message}"))
+            .hint("delete the gateway and create it from a current template; its data, and the ids of its users, stay");
+    }
     let base = match error.kind {
         ErrorKind::Invalid => Error::usage("agent-refused", message),
         ErrorKind::NotFound => Error::resource("agent-not-found", message),
@@ -188,5 +193,14 @@ mod tests {
             hint: Some("\u{7}x".into()),
         });
         assert_eq!((error.message.as_str(), error.hint.as_deref()), ("[2Jno", Some("x")));
+    }
+
+    #[test]
+    fn an_old_agent_is_called_one() {
+        let message =
+            "the body is not what is expected at groups: unknown field `groups`, expected one of `name`";
+        let error = refused(ApiError { kind: ErrorKind::Invalid, message: message.into(), hint: None });
+        assert_eq!(error.code, "agent-too-old");
+        assert!(error.hint.unwrap().contains("current template"));
     }
 }

@@ -1,5 +1,6 @@
 //! The data of each verb, for people and for programs.
 
+mod accounts;
 mod change;
 mod gateway;
 mod node;
@@ -7,6 +8,7 @@ mod operation;
 mod quota;
 mod template;
 
+pub use accounts::{GroupList, GroupRow, NewUser, NewUsers};
 pub use change::{Changed, DryPlan, DryStep, ResultRow, Results};
 pub use gateway::{GatewayList, GatewayRow, ShareList, ShareStatus, Status, UserList, UserStatus};
 pub use node::Diagnosis;

@@ -45,7 +45,7 @@ pub fn plan(
         return Err(Error::resource("gateway-unfinished", format!("gateway {} is not finished", spec.name))
             .hint("its creation is running or was cut off: see `pve-smbgateway ops list`, `ops recover`"));
     }
-    spec.assign_uids(&old.spec.users);
+    super::ids::assign(&mut spec, observed);
     let mut plan = Plan {
         verb,
         target: spec.name.to_string(),
@@ -96,6 +96,7 @@ pub fn plan(
     }
     plan.details = map.explanation;
     let quotas = super::quota::set(Some(&old.spec), &spec, observed, wish.force)?;
+    let kept = super::ids::keep(old, Some(&spec), observed);
     let new = Record { spec, guest, ..old.clone() };
     let (was, wanted) = (DesiredState::from(&old.spec), DesiredState::from(&new.spec));
     let sized = (new.guest.memory, new.guest.cores) != (old.guest.memory, old.guest.cores);
@@ -168,7 +169,7 @@ pub fn plan(
             SetPasswords { gateway: name.clone(), users: with_password.iter().cloned().collect() }.into(),
         );
     }
-    steps.extend(new_proofs(old, &new, entropy));
+    steps.extend(new_proofs(old, &new, observed, entropy));
     if is_running {
         steps.push(Ready { gateway: name.clone() }.into());
     }
@@ -177,6 +178,7 @@ pub fn plan(
     if moved && old.spec.disk.is_some() {
         steps.push(ReleaseDisk { guest: old.guest.clone() }.into());
     }
+    steps.extend(kept.map(Step::from));
     if new != *old {
         steps.push(WriteRecord { new, old: Some(old.clone()), by_hand: Vec::new() }.into());
     }
@@ -191,15 +193,15 @@ fn uses(record: &Record, template: &str) -> bool {
 }
 
 /// Proofs of shares that are new, or became writable, or lie elsewhere now.
-fn new_proofs(old: &Record, new: &Record, entropy: Entropy) -> Vec<Step> {
+fn new_proofs(old: &Record, new: &Record, observed: &Observed, entropy: Entropy) -> Vec<Step> {
     let mut spec = new.spec.clone();
     spec.shares.retain(|share| {
         !old.spec.shares.iter().any(|o| o.name == share.name && o.same_place(share) && !o.read_only)
     });
-    proofs(&spec, entropy)
+    proofs(&spec, observed, entropy)
 }
 
-/// ACL entries of users who have no longer anything to do with a directory.
+/// ACL entries of users and groups who have no longer anything to do with a directory.
 pub(super) fn revocations(old: &Record, new: &Record) -> Vec<Step> {
     old.spec
         .shares
@@ -207,21 +209,14 @@ pub(super) fn revocations(old: &Record, new: &Record) -> Vec<Step> {
         .filter(|share| share.grant)
         .filter_map(|share| {
             let path = share.directory()?;
-            let still: Vec<_> = new
-                .spec
-                .shares
-                .iter()
-                .filter(|s| s.same_place(share) && s.grant)
-                .flat_map(|s| new.spec.users_of(s))
-                .filter_map(|user| user.uid)
-                .collect();
-            let uids: Vec<_> = old
-                .spec
-                .users_of(share)
-                .filter_map(|user| user.uid)
-                .filter(|uid| !still.contains(uid))
-                .collect();
-            (!uids.is_empty()).then(|| Revoke { share: share.name.clone(), path: path.clone(), uids }.into())
+            let same = |other: &&smbgw_api::Share| other.same_place(share) && other.grant;
+            let still: Vec<_> =
+                new.spec.shares.iter().filter(same).map(|share| new.spec.grantees(share)).collect();
+            let (mut uids, mut gids) = old.spec.grantees(share);
+            uids.retain(|uid| !still.iter().any(|(uids, _)| uids.contains(uid)));
+            gids.retain(|gid| !still.iter().any(|(_, gids)| gids.contains(gid)));
+            (!uids.is_empty() || !gids.is_empty())
+                .then(|| Revoke { share: share.name.clone(), path: path.clone(), uids, gids }.into())
         })
         .collect()
 }

@@ -1,6 +1,6 @@
 //! What must hold before anything changes. Each broken rule has its own error, code and hint.
 
-use smbgw_api::{ByteSize, Disk, DiskSource, GatewaySpec, HostPath, Location, Mode, Share};
+use smbgw_api::{Access, ByteSize, Disk, DiskSource, GatewaySpec, HostPath, Location, Mode, Share};
 
 use super::{Observed, native};
 use crate::storage::access;
@@ -32,6 +32,7 @@ pub fn spec(spec: &GatewaySpec, observed: &Observed) -> Result<Vec<String>> {
             notes.extend(directory(spec, share, path, observed)?);
         }
     }
+    notes.extend(super::ids::overlaps(spec, observed));
     if let Some(disk) = &spec.disk {
         notes.extend(self::disk(spec, disk, observed)?);
     }
@@ -108,10 +109,12 @@ fn directory(spec: &GatewaySpec, share: &Share, path: &HostPath, observed: &Obse
     }
     for user in spec.users_of(share) {
         let Some(uid) = user.uid else { continue };
+        let reads = spec.access(share, user) == Access::Read;
+        let gids: Vec<u32> = std::iter::once(uid).chain(spec.gids_of(user)).collect();
         let allowed =
-            if share.read_only { access::may_read(facts, uid) } else { access::may_write(facts, uid) };
+            if reads { access::may_read(facts, uid, &gids) } else { access::may_write(facts, uid, &gids) };
         if !allowed && !share.grant {
-            let what = if share.read_only { "read" } else { "write to" };
+            let what = if reads { "read" } else { "write to" };
             return Err(Error::resource(
                 "no-access",
                 format!(

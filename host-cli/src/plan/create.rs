@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use smbgw_api::v1::{DesiredState, ProbeRequest};
-use smbgw_api::{ByteSize, GatewaySpec, Location, Mode, UserName};
+use smbgw_api::{Access, ByteSize, GatewaySpec, Location, Mode, Share, User, UserName};
 
 use super::{Entropy, HandWork, Observed, Plan, address, checks, idmap, native};
 use crate::platform::{ByHand, Form, choose_template};
@@ -15,7 +15,7 @@ use crate::step::{
     AwaitAgent, ClaimDisk, Configure, CreateGuest, EnsureNetwork, Grant, MakeLink, MakePlace, Probe, Prove,
     SetPasswords, Start, Step, WriteRecord,
 };
-use crate::storage::access;
+use crate::storage::{Named, access};
 use crate::{Error, Result};
 
 /// Template of a gateway that does not name one.
@@ -40,7 +40,7 @@ pub fn plan(
             error.hint("choose another name, or change that one with `pve-smbgateway set`")
         });
     }
-    spec.assign_uids(&[]);
+    super::ids::assign(&mut spec, observed);
     let mut notes = checks::spec(&spec, observed)?;
     let map = idmap::plan(&spec, observed)?;
     let guest = GuestPlan {
@@ -96,7 +96,7 @@ pub fn plan(
             SetPasswords { gateway: name.clone(), users: with_password.iter().cloned().collect() }.into(),
         );
     }
-    steps.extend(proofs(&creating.spec, entropy));
+    steps.extend(proofs(&creating.spec, observed, entropy));
     let active = Record { state: RecordState::Active, ..creating.clone() };
     steps.push(WriteRecord { new: active, old: Some(creating), by_hand: Vec::new() }.into());
     Ok(Plan { verb: "create", target: name.to_string(), steps, notes, details: map.explanation })
@@ -187,32 +187,47 @@ pub(super) fn grants(spec: &GatewaySpec, observed: &Observed) -> Result<Vec<Step
         // in a folder on the gateway's disk, the agent lets them in
         let Some(path) = share.directory() else { continue };
         let facts = observed.storage(path)?;
-        let named = |uid| facts.acl.as_ref().is_some_and(|acl| acl.names_user(uid));
-        let uids: Vec<_> = spec
-            .users_of(share)
-            .filter_map(|user| user.uid)
-            .filter(|uid| !named(*uid) && !access::may_write(facts, *uid))
-            .collect();
-        if !uids.is_empty() {
-            steps.push(Grant { share: share.name.clone(), path: path.clone(), uids }.into());
+        let named = |one| facts.acl.as_ref().is_some_and(|acl| acl.names(one));
+        let (mut uids, mut gids) = spec.grantees(share);
+        uids.retain(|uid| !named(Named::User(*uid)) && !access::may_write(facts, *uid, &[*uid]));
+        gids.retain(|gid| !named(Named::Group(*gid)) && !access::group_may_write(facts, *gid));
+        if !uids.is_empty() || !gids.is_empty() {
+            steps.push(Grant { share: share.name.clone(), path: path.clone(), uids, gids }.into());
         }
     }
     Ok(steps)
 }
 
-/// One proof a share that can be written to, by its first user.
-pub(super) fn proofs(spec: &GatewaySpec, entropy: Entropy) -> Vec<Step> {
+/// One proof a share that can be written to, by the first user who may.
+pub(super) fn proofs(spec: &GatewaySpec, observed: &Observed, entropy: Entropy) -> Vec<Step> {
     spec.shares
         .iter()
-        .filter(|share| !share.read_only)
         .filter_map(|share| {
-            let uid = spec.users_of(share).next()?.uid?;
+            let user = spec.users.iter().find(|user| spec.access(share, user) == Access::Write)?;
+            let (uid, gid) = (user.uid?, group_of_proof(spec, share, user, observed));
             let (gateway, share_name) = (spec.name.clone(), share.name.clone());
             let file = format!("{}{}", ProbeRequest::PREFIX, entropy.ticket());
             Some(match share.directory() {
-                Some(path) => Prove { gateway, share: share_name, path: path.clone(), uid, file }.into(),
-                None => Probe { gateway, share: share_name, uid, file }.into(),
+                Some(path) => Prove { gateway, share: share_name, path: path.clone(), uid, gid, file }.into(),
+                None => Probe { gateway, share: share_name, uid, gid, file }.into(),
             })
         })
         .collect()
+}
+
+/// The group that lets a user into a share's directory, if it takes one: a probe has no other groups than that.
+fn group_of_proof(spec: &GatewaySpec, share: &Share, user: &User, observed: &Observed) -> Option<u32> {
+    let uid = user.uid?;
+    let facts = share.directory().and_then(|path| observed.storage.get(path));
+    if facts.is_some_and(|facts| access::may_write(facts, uid, &[uid])) {
+        return None;
+    }
+    let (uids, gids) = spec.grantees(share);
+    let granted = share.grant || facts.is_none();
+    if granted && uids.contains(&uid) {
+        return None;
+    }
+    spec.gids_of(user).into_iter().find(|gid| {
+        granted && gids.contains(gid) || facts.is_some_and(|facts| access::may_write(facts, uid, &[*gid]))
+    })
 }

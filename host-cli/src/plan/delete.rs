@@ -27,6 +27,7 @@ pub fn plan(name: &GatewayName, running: GuestState, observed: &Observed, entrop
     without.shares.clear();
     steps.extend(super::quota::lifted(&record.spec, &without, observed));
     steps.extend(revocations(record, &Record { spec: without, ..record.clone() }));
+    steps.extend(super::ids::keep(record, None, observed).map(Step::from));
     steps.push(RemoveRecord { old: record.clone() }.into());
     steps.push(Purge { gateway: name.clone(), ticket, network: record.guest.network.clone() }.into());
     let data = record.spec.shares.iter().filter_map(Share::directory).map(ToString::to_string);

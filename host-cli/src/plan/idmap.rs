@@ -1,6 +1,6 @@
 //! The id-map plan: who owns files, inside the gateway and on the node, and by which mechanism.
 
-use smbgw_api::{GatewaySpec, Mode, User};
+use smbgw_api::{GatewaySpec, Group, Mode, User};
 
 use super::Observed;
 use crate::record::IdRange;
@@ -24,6 +24,7 @@ pub fn plan(spec: &GatewaySpec, observed: &Observed) -> Result<IdMapPlan> {
         let place = if spec.mode == Mode::Vm { "in the virtual machine" } else { "of the gateway's users" };
         let mut explanation = vec![format!("ids {place} are ids on the node")];
         explanation.extend(spec.users.iter().filter_map(|user| Some(owner(user, user.uid?))));
+        explanation.extend(spec.groups.iter().filter_map(|group| Some(shared(group, group.gid?))));
         return Ok(IdMapPlan { range: None, explanation });
     }
     let (base, count) = observed.node.id_range.ok_or_else(|| {
@@ -48,9 +49,25 @@ pub fn plan(spec: &GatewaySpec, observed: &Observed) -> Result<IdMapPlan> {
         }
         explanation.push(owner(user, uid));
     }
+    for group in &spec.groups {
+        let Some(gid) = group.gid else {
+            return Err(Error::internal(format!("group {} has no gid", group.name)));
+        };
+        if gid >= count {
+            return Err(Error::usage(
+                "uid-outside-map",
+                format!("gid {gid} of group {} does not fit into the container's {count} ids", group.name),
+            ));
+        }
+        explanation.push(shared(group, gid));
+    }
     Ok(IdMapPlan { range: Some(IdRange { base, count }), explanation })
 }
 
 fn owner(user: &User, uid: u32) -> String {
     format!("files of {} belong to uid {uid} on the node", user.name)
+}
+
+fn shared(group: &Group, gid: u32) -> String {
+    format!("group {} is gid {gid} on the node", group.name)
 }

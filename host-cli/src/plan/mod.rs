@@ -4,6 +4,7 @@
 //! * [`create`], [`change`], [`delete`]: the plans
 //! * [`checks`]: what must hold before anything changes
 //! * [`idmap`]: who owns files, inside and outside
+//! * [`ids`]: ids of users and groups, and who else has the files
 //! * [`address`]: bridge and address of a new gateway
 //! * [`native`]: what a gateway on the node itself needs
 //! * [`quota`]: limits of shares
@@ -14,6 +15,7 @@ pub mod checks;
 pub mod create;
 pub mod delete;
 pub mod idmap;
+mod ids;
 mod native;
 mod quota;
 #[cfg(test)]
@@ -22,7 +24,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use smbgw_api::{DiskSource, GatewayName, GatewaySpec, HostPath, Location, StorageId};
+use smbgw_api::{DiskSource, GatewayName, GatewaySpec, HostPath, IdBook, Location, StorageId};
 use smbgw_command::System;
 
 use crate::platform::{ByHand, DiskFacts, NodeFacts, Platform, Template};
@@ -57,6 +59,8 @@ pub struct Observed {
     pub node: NodeFacts,
     /// All gateways.
     pub records: Vec<Record>,
+    /// Ids that users and groups of gateways had.
+    pub ids: BTreeMap<GatewayName, IdBook>,
     /// Installed templates.
     pub templates: Vec<Template>,
     /// Directories that are to be shared.
@@ -134,10 +138,11 @@ impl Observed {
                 elsewhere.insert(record.name().clone());
             }
         }
-        let (node, templates) = (platform.facts()?, platform.templates()?);
+        let (node, templates, ids) = (platform.facts()?, platform.templates()?, platform.ids()?);
         Ok(Self {
             node,
             records,
+            ids,
             templates,
             storage,
             quotas,

@@ -1,5 +1,7 @@
 //! Plans as they are, and every rule that refuses one.
 
+mod groups;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
@@ -85,6 +87,7 @@ fn node() -> Observed {
         guest_storage: None,
         caveats: Vec::new(),
         records: Vec::new(),
+        ids: BTreeMap::new(),
         templates: [("debian-13", Form::Container), ("debian-13-vm", Form::Machine)].map(template).to_vec(),
         disks: BTreeMap::from([
             (rbd("tank/team", None), DiskFacts { bytes: 10 << 30 }),
@@ -117,9 +120,9 @@ fn planned(yaml: &str, observed: &Observed) -> Result<Plan, Error> {
 const TEAM: &str = "{name: team, users: [{name: alice}], shares: [{name: team, path: /srv/alices}]}";
 
 /// The node after a gateway was created by its own plan.
-fn with_team() -> Observed {
+fn with(yaml: &str) -> Observed {
     let mut observed = node();
-    let plan = planned(TEAM, &observed).unwrap();
+    let plan = planned(yaml, &observed).unwrap();
     let record = plan.steps.iter().rev().find_map(|step| match step {
         Step::WriteRecord(step) => Some(step.new.clone()),
         _ => None,
@@ -128,19 +131,15 @@ fn with_team() -> Observed {
     observed
 }
 
+fn with_team() -> Observed {
+    with(TEAM)
+}
+
 const DISK: &str = "{name: disky, mode: vm, disk: {rbd: tank/team, format: true}, users: [{name: alice}], \
                     shares: [{name: docs, folder: docs}, {name: team, path: /srv/alices}]}";
 
-/// The node after a gateway in a virtual machine was created by its own plan.
 fn with_disk() -> Observed {
-    let mut observed = node();
-    let plan = planned(DISK, &observed).unwrap();
-    let record = plan.steps.iter().rev().find_map(|step| match step {
-        Step::WriteRecord(step) => Some(step.new.clone()),
-        _ => None,
-    });
-    observed.records.push(record.unwrap());
-    observed
+    with(DISK)
 }
 
 fn changed(yaml: &str, state: GuestState, observed: &Observed) -> Result<Plan, Error> {

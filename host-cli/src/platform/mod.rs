@@ -16,12 +16,13 @@ pub mod pve;
 pub mod standalone;
 pub mod subid;
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use smbgw_api::{BridgeName, DiskSource, GatewayName, GatewaySpec, StorageId, StoragePlace};
+use smbgw_api::{BridgeName, DiskSource, GatewayName, GatewaySpec, IdBook, StorageId, StoragePlace};
 
 use crate::link::Link;
 use crate::record::{GuestNetwork, GuestPlan, Record};
@@ -93,6 +94,18 @@ pub trait Platform: Send + Sync {
     /// # Errors
     /// When it cannot be removed.
     fn remove_record(&self, name: &GatewayName) -> Result<()>;
+
+    /// Ids that users and groups of gateways had; those that they have are in the records.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn ids(&self) -> Result<BTreeMap<GatewayName, IdBook>>;
+
+    /// Replaces those of a gateway; none forgets them.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    fn put_ids(&self, name: &GatewayName, ids: Option<&IdBook>) -> Result<()>;
 
     /// Takes the lock of a gateway, so that one operation at a time changes it. Held until dropped.
     ///

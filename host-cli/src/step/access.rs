@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use smbgw_api::{HostPath, ShareName};
 
 use super::Action;
-use crate::storage::{Acl, acl, open_directory};
+use crate::storage::{Acl, Named, acl, open_directory};
 use crate::world::World;
 use crate::{Error, Result};
 
@@ -19,6 +19,9 @@ pub struct Grant {
     pub path: HostPath,
     /// Users who have no entry yet.
     pub uids: Vec<u32>,
+    /// Groups that have no entry yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gids: Vec<u32>,
 }
 
 /// Takes it back.
@@ -30,6 +33,9 @@ pub struct Revoke {
     pub path: HostPath,
     /// Users who lose their entry.
     pub uids: Vec<u32>,
+    /// Groups that lose their entry.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gids: Vec<u32>,
 }
 
 impl Action for Grant {
@@ -40,19 +46,21 @@ impl Action for Grant {
     }
 
     fn describe(&self) -> String {
-        format!("let uid {} into {} by ACL", list(&self.uids), self.path)
+        format!("let {} into {} by ACL", list(&self.uids, &self.gids), self.path)
     }
 
     fn perform(&self, _: &World) -> Result<()> {
-        change(&self.path, |acl| self.uids.iter().fold(acl, |acl, uid| acl.with_user(*uid)))
+        change(&self.path, |acl| named(&self.uids, &self.gids).fold(acl, |acl, one| acl.with(one)))
     }
 
     fn undo(&self, _: &World) -> Result<()> {
-        change(&self.path, |acl| self.uids.iter().fold(acl, |acl, uid| acl.without_user(*uid)))
+        change(&self.path, |acl| named(&self.uids, &self.gids).fold(acl, |acl, one| acl.without(one)))
     }
 
     fn by_hand(&self) -> Vec<String> {
-        self.uids.iter().map(|uid| format!("setfacl -x u:{uid} -x d:u:{uid} '{}'", self.path)).collect()
+        let line = |who: String| format!("setfacl -x {who} -x d:{who} '{}'", self.path);
+        let users = self.uids.iter().map(|uid| line(format!("u:{uid}")));
+        users.chain(self.gids.iter().map(|gid| line(format!("g:{gid}")))).collect()
     }
 }
 
@@ -64,11 +72,11 @@ impl Action for Revoke {
     }
 
     fn describe(&self) -> String {
-        format!("take the ACL entries of uid {} off {}", list(&self.uids), self.path)
+        format!("take the ACL entries of {} off {}", list(&self.uids, &self.gids), self.path)
     }
 
     fn perform(&self, _: &World) -> Result<()> {
-        match change(&self.path, |acl| self.uids.iter().fold(acl, |acl, uid| acl.without_user(*uid))) {
+        match change(&self.path, |acl| named(&self.uids, &self.gids).fold(acl, |acl, one| acl.without(one))) {
             // the person has moved the data away: nothing to take back
             Err(error) if error.code == "path-missing" => Ok(()),
             other => other,
@@ -76,12 +84,22 @@ impl Action for Revoke {
     }
 
     fn undo(&self, _: &World) -> Result<()> {
-        change(&self.path, |acl| self.uids.iter().fold(acl, |acl, uid| acl.with_user(*uid)))
+        change(&self.path, |acl| named(&self.uids, &self.gids).fold(acl, |acl, one| acl.with(one)))
     }
 }
 
-fn list(uids: &[u32]) -> String {
-    uids.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
+/// `uid 10000, 10001 and gid 20000`.
+fn list(uids: &[u32], gids: &[u32]) -> String {
+    let part = |what: &str, ids: &[u32]| {
+        let ids: Vec<_> = ids.iter().map(u32::to_string).collect();
+        (!ids.is_empty()).then(|| format!("{what} {}", ids.join(", ")))
+    };
+    let parts: Vec<_> = part("uid", uids).into_iter().chain(part("gid", gids)).collect();
+    parts.join(" and ")
+}
+
+fn named<'a>(uids: &'a [u32], gids: &'a [u32]) -> impl Iterator<Item = Named> + use<'a> {
+    uids.iter().copied().map(Named::User).chain(gids.iter().copied().map(Named::Group))
 }
 
 /// Changes the access ACL and the default ACL of a directory.
@@ -124,12 +142,13 @@ mod tests {
         let path = HostPath::parse(dir.path().to_str().unwrap()).unwrap();
         let before = crate::storage::inspect(&path).unwrap();
         for _ in 0..2 {
-            change(&path, |acl| acl.with_user(10_000).with_user(10_001)).unwrap();
+            change(&path, |acl| named(&[10_000], &[20_000]).fold(acl, |acl, one| acl.with(one))).unwrap();
         }
         let granted = crate::storage::inspect(&path).unwrap();
-        assert!(crate::storage::may_write(&granted, 10_000) && !crate::storage::may_write(&granted, 10_002));
+        let may_write = |uid, gid| crate::storage::may_write(&granted, uid, &[uid, gid]);
+        assert!(may_write(10_000, 1) && may_write(10_002, 20_000) && !may_write(10_002, 1));
         for _ in 0..2 {
-            change(&path, |acl| acl.without_user(10_000).without_user(10_001)).unwrap();
+            change(&path, |acl| named(&[10_000], &[20_000]).fold(acl, |acl, one| acl.without(one))).unwrap();
         }
         assert_eq!(crate::storage::inspect(&path).unwrap(), before);
         let fd = open_directory(&path).unwrap();

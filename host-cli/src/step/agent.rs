@@ -166,7 +166,11 @@ impl Action for Configure {
 
     fn describe(&self) -> String {
         let (shares, users) = (count(self.new.shares.len(), "share"), count(self.new.users.len(), "user"));
-        format!("configure Samba: {shares}, {users}")
+        let groups = match self.new.groups.len() {
+            0 => String::new(),
+            number => format!(", {}", count(number, "group")),
+        };
+        format!("configure Samba: {shares}, {users}{groups}")
     }
 
     fn perform(&self, world: &World) -> Result<()> {

@@ -6,6 +6,7 @@ mod access;
 mod agent;
 mod disk;
 mod guest;
+mod ids;
 mod link;
 mod network;
 mod place;
@@ -23,6 +24,7 @@ pub use access::{Grant, Revoke};
 pub use agent::{AwaitAgent, Configure, Ready, SetPasswords};
 pub use disk::{ClaimDisk, GrowDisk, ReleaseDisk};
 pub use guest::{ConfigureGuest, CreateGuest, LimitGuest};
+pub use ids::KeepIds;
 pub use link::MakeLink;
 pub use network::EnsureNetwork;
 pub use place::MakePlace;
@@ -111,6 +113,7 @@ macro_rules! steps {
 steps!(
     WriteRecord,
     RemoveRecord,
+    KeepIds,
     EnsureNetwork,
     MakeLink,
     MakePlace,

@@ -17,13 +17,16 @@ pub struct Probe {
     pub share: ShareName,
     /// User.
     pub uid: u32,
+    /// Group that lets the user in, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gid: Option<u32>,
     /// Name of the probe file.
     pub file: String,
 }
 
 impl Probe {
     fn request(&self) -> ProbeRequest {
-        ProbeRequest { share: self.share.clone(), uid: self.uid, file: self.file.clone() }
+        ProbeRequest { share: self.share.clone(), uid: self.uid, gid: self.gid, file: self.file.clone() }
     }
 }
 

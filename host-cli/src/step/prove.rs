@@ -22,6 +22,9 @@ pub struct Prove {
     pub path: HostPath,
     /// User, inside and outside.
     pub uid: u32,
+    /// Group that lets the user in, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gid: Option<u32>,
     /// Name of the probe file.
     pub file: String,
 }
@@ -52,7 +55,8 @@ impl Action for Prove {
 
     fn perform(&self, world: &World) -> Result<()> {
         self.remove()?;
-        let request = ProbeRequest { share: self.share.clone(), uid: self.uid, file: self.file.clone() };
+        let request =
+            ProbeRequest { share: self.share.clone(), uid: self.uid, gid: self.gid, file: self.file.clone() };
         let probed = world.agent(&self.gateway)?.probe(&request).map_err(|error| {
             let error = error.doing(format!("writing to share {} as uid {}", self.share, self.uid));
             match error.hint {

@@ -20,6 +20,24 @@ const NO_ID: u32 = u32::MAX;
 /// Read, write and search.
 const RWX: u16 = 7;
 
+/// Who has an entry of an own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Named {
+    /// A user, by uid.
+    User(u32),
+    /// A group, by gid.
+    Group(u32),
+}
+
+impl Named {
+    fn key(self) -> (u16, u32) {
+        match self {
+            Self::User(uid) => (USER, uid),
+            Self::Group(gid) => (GROUP, gid),
+        }
+    }
+}
+
 /// An ACL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Acl {
@@ -73,19 +91,19 @@ impl Acl {
         bytes
     }
 
-    /// With full access for this user; the mask is widened to let it through.
+    /// With full access for this one; the mask is widened to let it through.
     #[must_use]
-    pub fn with_user(&self, uid: u32) -> Self {
+    pub fn with(&self, named: Named) -> Self {
+        let (tag, id) = named.key();
         let mut entries: Vec<_> =
-            self.entries.iter().copied().filter(|e| !(e.tag == USER && e.id == uid)).collect();
-        entries.push(Entry { tag: USER, id: uid, permissions: RWX });
+            self.entries.iter().copied().filter(|e| (e.tag, e.id) != (tag, id)).collect();
+        entries.push(Entry { tag, id, permissions: RWX });
         match entries.iter_mut().find(|e| e.tag == MASK) {
             Some(mask) => {
                 let old = std::mem::replace(&mut mask.permissions, RWX);
                 // what the old mask kept from others must stay kept from them
-                let others = |e: &&mut Entry| {
-                    matches!(e.tag, USER | GROUP_OBJ | GROUP) && !(e.tag == USER && e.id == uid)
-                };
+                let others =
+                    |e: &&mut Entry| matches!(e.tag, USER | GROUP_OBJ | GROUP) && (e.tag, e.id) != (tag, id);
                 entries.iter_mut().filter(others).for_each(|e| e.permissions &= old);
             }
             None => entries.push(Entry { tag: MASK, id: NO_ID, permissions: RWX }),
@@ -94,12 +112,12 @@ impl Acl {
         Self { entries }
     }
 
-    /// Without an entry for this user. With the last named entry goes the mask, which only named entries need.
+    /// Without an entry for this one. With the last named entry goes the mask, which only named entries need.
     #[must_use]
-    pub fn without_user(&self, uid: u32) -> Self {
+    pub fn without(&self, named: Named) -> Self {
         let mut entries = self.entries.clone();
         let before = entries.len();
-        entries.retain(|e| !(e.tag == USER && e.id == uid));
+        entries.retain(|e| (e.tag, e.id) != named.key());
         if entries.len() < before && !entries.iter().any(|e| e.tag == USER || e.tag == GROUP) {
             entries.retain(|e| e.tag != MASK);
         }
@@ -111,14 +129,14 @@ impl Acl {
         self.entries.iter().all(|e| matches!(e.tag, USER_OBJ | GROUP_OBJ | OTHER))
     }
 
-    /// Whether this user has an entry.
-    pub fn names_user(&self, uid: u32) -> bool {
-        self.entries.iter().any(|e| e.tag == USER && e.id == uid)
+    /// Whether this one has an entry.
+    pub fn names(&self, named: Named) -> bool {
+        self.entries.iter().any(|e| (e.tag, e.id) == named.key())
     }
 
     /// Permissions (r 4, w 2, x 1) of a user who is not root, given who owns the directory (acl(5), "access check
-    /// algorithm"). Group membership counts for the user's own group only.
-    pub fn permissions(&self, uid: u32, gid: u32, owner: u32, group: u32) -> u16 {
+    /// algorithm"), and which groups the user is in.
+    pub fn permissions(&self, uid: u32, gids: &[u32], owner: u32, group: u32) -> u16 {
         let first = |tag| self.entries.iter().find(|e| e.tag == tag).map(|e| e.permissions);
         let mask = first(MASK).unwrap_or(RWX);
         if uid == owner {
@@ -127,11 +145,12 @@ impl Acl {
         if let Some(entry) = self.entries.iter().find(|e| e.tag == USER && e.id == uid) {
             return entry.permissions & mask;
         }
-        let owning = (gid == group).then(|| first(GROUP_OBJ)).flatten();
-        let named = self.entries.iter().find(|e| e.tag == GROUP && e.id == gid).map(|e| e.permissions);
-        match (owning, named) {
-            (None, None) => first(OTHER).unwrap_or(0),
-            (a, b) => (a.unwrap_or(0) | b.unwrap_or(0)) & mask,
+        let owning = gids.contains(&group).then(|| first(GROUP_OBJ)).flatten();
+        let named = self.entries.iter().filter(|e| e.tag == GROUP && gids.contains(&e.id));
+        let granted: Vec<u16> = owning.into_iter().chain(named.map(|e| e.permissions)).collect();
+        match granted.iter().copied().reduce(|a, b| a | b) {
+            None => first(OTHER).unwrap_or(0),
+            Some(permissions) => permissions & mask,
         }
     }
 }
@@ -144,16 +163,19 @@ mod tests {
     #[test]
     fn mode_bits_are_an_acl() {
         let acl = Acl::from_mode(0o2750);
-        assert_eq!(acl.permissions(1000, 1000, 1000, 0), 7);
-        assert_eq!(acl.permissions(1000, 100, 0, 100), 5);
-        assert_eq!(acl.permissions(1000, 1000, 0, 0), 0);
+        assert_eq!(acl.permissions(1000, &[1000], 1000, 0), 7);
+        assert_eq!(acl.permissions(1000, &[100], 0, 100), 5);
+        assert_eq!(acl.permissions(1000, &[1000], 0, 0), 0);
     }
 
     #[test]
     fn a_granted_user_gets_through_a_tight_mask() {
-        let acl = Acl::from_mode(0o750).with_user(10_000).with_user(10_001).with_user(10_000);
-        assert_eq!(acl.permissions(10_000, 10_000, 0, 0), 7);
-        assert_eq!(acl.permissions(10_002, 10_002, 0, 0), 0);
+        let acl = Acl::from_mode(0o750)
+            .with(Named::User(10_000))
+            .with(Named::User(10_001))
+            .with(Named::User(10_000));
+        assert_eq!(acl.permissions(10_000, &[10_000], 0, 0), 7);
+        assert_eq!(acl.permissions(10_002, &[10_002], 0, 0), 0);
         assert_eq!(acl.entries.iter().filter(|e| e.tag == USER).count(), 2);
         // the kernel wants entries sorted by tag and id
         assert!(acl.entries.is_sorted());
@@ -161,17 +183,30 @@ mod tests {
 
     #[test]
     fn a_grant_gives_others_nothing() {
-        let mut tight = Acl::from_mode(0o750).with_user(1000);
+        let mut tight = Acl::from_mode(0o750).with(Named::User(1000));
         tight.entries.iter_mut().find(|e| e.tag == MASK).unwrap().permissions = 0;
-        let granted = tight.with_user(2000);
-        assert_eq!(granted.permissions(1000, 1000, 0, 0), 0);
-        assert_eq!(granted.permissions(2000, 2000, 0, 0), 7);
+        let granted = tight.with(Named::User(2000));
+        assert_eq!(granted.permissions(1000, &[1000], 0, 0), 0);
+        assert_eq!(granted.permissions(2000, &[2000], 0, 0), 7);
+    }
+
+    #[test]
+    fn groups_get_in_and_out_again() {
+        let (before, staff) = (Acl::from_mode(0o750), Named::Group(20_000));
+        let granted = before.with(staff);
+        assert!(granted.names(staff) && !granted.names(Named::User(20_000)));
+        assert_eq!(granted.permissions(10_000, &[10_000, 20_000], 0, 0), 7);
+        assert_eq!(granted.permissions(10_000, &[10_000], 0, 0), 0);
+        assert_eq!(granted.without(staff), before);
+        // an entry that is left keeps the mask
+        let both = granted.with(Named::User(10_000)).without(staff);
+        assert_eq!(both.permissions(10_000, &[10_000], 0, 0), 7);
     }
 
     proptest! {
         #[test]
         fn bytes_read_back(mode in 0u32..0o1000, uids in proptest::collection::vec(1u32..70_000, 0..5)) {
-            let acl = uids.iter().fold(Acl::from_mode(mode), |acl, uid| acl.with_user(*uid));
+            let acl = uids.iter().fold(Acl::from_mode(mode), |acl, uid| acl.with(Named::User(*uid)));
             prop_assert_eq!(Acl::parse(&acl.to_bytes()).unwrap(), acl);
         }
 

@@ -9,5 +9,5 @@ pub mod acl;
 pub mod inspect;
 
 pub use access::may_write;
-pub use acl::Acl;
+pub use acl::{Acl, Named};
 pub use inspect::{StorageFacts, expect, filesystem, inspect, open_directory};

@@ -1,9 +1,11 @@
-//! `share`, `quota` and `user`: what belongs to a gateway.
+//! `share` and `quota`: what belongs to a gateway.
 
 use clap::Subcommand;
-use smbgw_api::{ByteSize, FolderPath, GatewayName, HostPath, QuotaMode, ShareName, UserName};
+use smbgw_api::{
+    ByteSize, FolderPath, GatewayName, GroupName, HostPath, Principal, QuotaMode, ShareName, UserName,
+};
 
-use super::{DryRun, GatewayArg, PasswordArgs, PlaceArgs, ShareOptions};
+use super::{DryRun, GatewayArg, PlaceArgs, ShareOptions};
 
 /// `share`
 #[derive(Debug, Subcommand)]
@@ -29,6 +31,9 @@ pub enum ShareVerb {
         /// Only this user may open it; may be given several times
         #[arg(long = "user", value_name = "NAME")]
         users: Vec<UserName>,
+        /// Only members of this group may open it; may be given several times
+        #[arg(long = "group", value_name = "NAME")]
+        groups: Vec<GroupName>,
         /// Not shown in the list of shares
         #[arg(long)]
         hidden: bool,
@@ -51,12 +56,22 @@ pub enum ShareVerb {
         /// Not shown in the list of shares: true or false
         #[arg(long, value_name = "BOOL")]
         hidden: Option<bool>,
-        /// Only these users may open it; may be given several times
+        /// Only these users and groups may open it; may be given several times
         #[arg(long = "user", value_name = "NAME", conflicts_with = "all_users")]
         users: Vec<UserName>,
+        /// Only these users and groups may open it; may be given several times
+        #[arg(long = "group", value_name = "NAME", conflicts_with = "all_users")]
+        groups: Vec<GroupName>,
         /// All users of the gateway may open it
         #[arg(long)]
         all_users: bool,
+        /// Only these users and @groups may open it and only read; may be given
+        /// several times
+        #[arg(long = "reader", value_name = "NAME", conflicts_with = "no_readers")]
+        readers: Vec<Principal>,
+        /// All who may open it may write
+        #[arg(long)]
+        no_readers: bool,
         #[command(flatten)]
         /// Only plan.
         dry: DryRun,
@@ -113,50 +128,4 @@ pub struct Limit(pub Option<ByteSize>);
 
 fn parse_limit(text: &str) -> Result<Limit, smbgw_api::Invalid> {
     if text == "none" { Ok(Limit(None)) } else { ByteSize::parse(text).map(|size| Limit(Some(size))) }
-}
-
-/// `user`
-#[derive(Debug, Subcommand)]
-pub enum UserVerb {
-    /// Add a user
-    Add {
-        /// Name of the gateway
-        gateway: GatewayName,
-        /// Name of the user
-        user: UserName,
-        /// Owner of the files this user writes [default: the next free one]
-        #[arg(long, value_name = "UID")]
-        uid: Option<u32>,
-        #[command(flatten)]
-        /// Where the password comes from.
-        password: PasswordArgs,
-        #[command(flatten)]
-        /// Only plan.
-        dry: DryRun,
-    },
-    /// Remove a user; the files stay
-    Remove {
-        /// Name of the gateway
-        gateway: GatewayName,
-        /// Name of the user
-        user: UserName,
-        #[command(flatten)]
-        /// Only plan.
-        dry: DryRun,
-    },
-    /// Set a user's password
-    Passwd {
-        /// Name of the gateway
-        gateway: GatewayName,
-        /// Name of the user
-        user: UserName,
-        #[command(flatten)]
-        /// Where the password comes from.
-        password: PasswordArgs,
-        #[command(flatten)]
-        /// Only plan.
-        dry: DryRun,
-    },
-    /// List the users
-    List(GatewayArg),
 }

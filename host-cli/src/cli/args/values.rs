@@ -1,6 +1,6 @@
 //! Words of the command line that are one of a few.
 
-use smbgw_api::{Firmware, Mode, QuotaMode, SecurityProfile};
+use smbgw_api::{Firmware, Group, GroupName, Invalid, Mode, QuotaMode, SecurityProfile, UserName};
 
 use crate::platform::Form;
 
@@ -43,4 +43,11 @@ pub(super) fn parse_security(text: &str) -> Result<SecurityProfile, String> {
         "high" => Ok(SecurityProfile::High),
         _ => Err("standard or high".to_owned()),
     }
+}
+
+/// `staff`, or `staff=alice,bob`.
+pub(super) fn parse_group(text: &str) -> Result<Group, Invalid> {
+    let (name, members) = text.split_once('=').unwrap_or((text, ""));
+    let members = members.split(',').filter(|member| !member.is_empty()).map(UserName::parse);
+    Ok(Group { name: GroupName::parse(name)?, gid: None, members: members.collect::<Result<_, _>>()? })
 }

@@ -111,8 +111,12 @@ pub struct ShareStatus {
     pub path: String,
     /// Nobody may write.
     pub read_only: bool,
-    /// Users who may open it; all when empty.
+    /// Users who may open it; all when neither users nor groups are named.
     pub users: Vec<String>,
+    /// Groups whose members may open it.
+    pub groups: Vec<String>,
+    /// Users, and groups as `@name`, who may only read.
+    pub readers: Vec<String>,
     /// Size of its file system in bytes.
     pub total_bytes: Option<u64>,
     /// Free for users, in bytes.
@@ -128,6 +132,8 @@ pub struct UserStatus {
     pub name: String,
     /// Owner of the files this user writes.
     pub uid: Option<u32>,
+    /// Groups.
+    pub groups: Vec<String>,
     /// A password is set; unknown while the gateway does not run.
     pub has_password: Option<bool>,
 }
@@ -179,8 +185,11 @@ impl View for Status {
             if share.read_only {
                 words.push("read-only".to_owned());
             }
-            if !share.users.is_empty() {
-                words.push(format!("only {}", share.users.join(", ")));
+            if !share.users.is_empty() || !share.groups.is_empty() {
+                words.push(format!("only {}", share.admitted()));
+            }
+            if !share.readers.is_empty() {
+                words.push(format!("read by {}", share.readers.join(", ")));
             }
             if let (Some(total), Some(free)) = (share.total_bytes, share.available_bytes) {
                 words.push(format!("{} of {} free", bytes(free), bytes(total)));
@@ -190,9 +199,23 @@ impl View for Status {
         for user in &self.users {
             let uid = user.uid.map(|uid| format!(" (uid {uid})")).unwrap_or_default();
             let password = if user.has_password == Some(false) { ", no password yet" } else { "" };
-            line("user", format!("{}{uid}{password}", user.name));
+            let groups = if user.groups.is_empty() {
+                String::new()
+            } else {
+                format!(" in {}", user.groups.join(", "))
+            };
+            line("user", format!("{}{uid}{groups}{password}", user.name));
         }
         text
+    }
+}
+
+impl ShareStatus {
+    /// Who may open it, in words.
+    fn admitted(&self) -> String {
+        let groups = self.groups.iter().map(|group| format!("@{group}"));
+        let names: Vec<String> = self.users.iter().cloned().chain(groups).collect();
+        if names.is_empty() { "all".to_owned() } else { names.join(", ") }
     }
 }
 
@@ -206,11 +229,10 @@ pub struct ShareList {
 impl View for ShareList {
     fn human(&self) -> String {
         table::render(
-            &["SHARE", "PATH", "ACCESS", "USERS"],
+            &["SHARE", "PATH", "ACCESS", "USERS", "READERS"],
             self.shares.iter().map(|s| {
                 let access = if s.read_only { "read-only" } else { "read-write" };
-                let users = if s.users.is_empty() { "all".to_owned() } else { s.users.join(", ") };
-                vec![s.name.clone(), s.path.clone(), access.to_owned(), users]
+                vec![s.name.clone(), s.path.clone(), access.to_owned(), s.admitted(), s.readers.join(", ")]
             }),
         )
     }
@@ -226,7 +248,7 @@ pub struct UserList {
 impl View for UserList {
     fn human(&self) -> String {
         table::render(
-            &["USER", "UID", "PASSWORD"],
+            &["USER", "UID", "GROUPS", "PASSWORD"],
             self.users.iter().map(|u| {
                 let password = match u.has_password {
                     Some(true) => "set",
@@ -236,6 +258,7 @@ impl View for UserList {
                 vec![
                     u.name.clone(),
                     u.uid.map(|uid| uid.to_string()).unwrap_or_default(),
+                    u.groups.join(", "),
                     password.to_owned(),
                 ]
             }),

@@ -11,11 +11,12 @@ pub mod facts;
 mod service;
 mod units;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use smbgw_api::{DiskSource, GatewayName, GatewaySpec, Mode, StorageId, StoragePlace};
+use smbgw_api::{DiskSource, GatewayName, GatewaySpec, IdBook, Mode, StorageId, StoragePlace};
 use smbgw_command::Runner;
 
 use self::service::Services;
@@ -96,6 +97,14 @@ impl Platform for WithNative {
 
     fn remove_record(&self, name: &GatewayName) -> Result<()> {
         self.inner.remove_record(name)
+    }
+
+    fn ids(&self) -> Result<BTreeMap<GatewayName, IdBook>> {
+        self.inner.ids()
+    }
+
+    fn put_ids(&self, name: &GatewayName, ids: Option<&IdBook>) -> Result<()> {
+        self.inner.put_ids(name, ids)
     }
 
     fn lock(&self, name: &GatewayName) -> Result<Lock> {

@@ -33,11 +33,12 @@ mod template;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
-use smbgw_api::{BridgeName, DiskSource, GatewayName, GatewaySpec, StorageId, StoragePlace};
+use smbgw_api::{BridgeName, DiskSource, GatewayName, GatewaySpec, IdBook, StorageId, StoragePlace};
 use smbgw_command::{Interrupt, Runner, System};
 
 use self::answer::Storage;
@@ -192,6 +193,14 @@ impl Platform for Pve {
 
     fn remove_record(&self, name: &GatewayName) -> Result<()> {
         self.forget(name)
+    }
+
+    fn ids(&self) -> Result<BTreeMap<GatewayName, IdBook>> {
+        self.registry()?.ids_of_people()
+    }
+
+    fn put_ids(&self, name: &GatewayName, ids: Option<&IdBook>) -> Result<()> {
+        Registry::update(&self.files, |registry| registry.put_ids(name, ids))
     }
 
     /// Another node is kept out by the place of the guest: only its own node changes a gateway.

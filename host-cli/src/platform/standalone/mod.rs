@@ -1,6 +1,6 @@
 //! Gateways on any Debian machine: LXC and QEMU directly, no daemon. For one machine: labs, tests, a file server.
 //!
-//! * [`records`]: one file a gateway · [`template`]: installed templates · [`container`]: making and running
+//! * [`records`]: one file a gateway · [`ids`]: ids that are kept · [`template`]: installed templates · [`container`]: making and running
 //! * [`machine`]: virtual machines · [`config`]: the container's configuration (pure) · [`guest_file`]: writing into a guest's tree safely
 //! * [`bridge`]: our own network · [`cgroup`]: limits and leftovers
 //! * [`doctor`]: what the node has and lacks
@@ -11,15 +11,17 @@ pub mod config;
 pub mod container;
 pub mod doctor;
 pub mod guest_file;
+pub mod ids;
 pub mod machine;
 pub mod records;
 pub mod template;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use smbgw_api::{DiskSource, GatewayName, GatewaySpec, Location, StorageId, StoragePlace};
+use smbgw_api::{DiskSource, GatewayName, GatewaySpec, IdBook, Location, StorageId, StoragePlace};
 use smbgw_command::{Interrupt, System};
 
 use super::lock::Locks;
@@ -121,6 +123,14 @@ impl Platform for Standalone {
     fn remove_record(&self, name: &GatewayName) -> Result<()> {
         let _node = self.node_lock()?;
         records::remove(&self.paths, name)
+    }
+
+    fn ids(&self) -> Result<BTreeMap<GatewayName, IdBook>> {
+        ids::all(&self.paths)
+    }
+
+    fn put_ids(&self, name: &GatewayName, ids: Option<&IdBook>) -> Result<()> {
+        ids::put(&self.paths, name, ids)
     }
 
     fn lock(&self, name: &GatewayName) -> Result<Lock> {

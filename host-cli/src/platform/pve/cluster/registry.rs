@@ -1,7 +1,9 @@
 //! `/etc/pve/smbgateway.cfg`: what the cluster remembers of gateways, templates, and deletions under way. Reading takes no
 //! lock. Every change takes the cluster's, reads the file anew, and replaces it. Sections and keys of newer versions stay.
 
-use smbgw_api::GatewayName;
+use std::collections::BTreeMap;
+
+use smbgw_api::{GatewayName, IdBook};
 
 use super::files::ClusterFiles;
 use super::lock::ClusterLock;
@@ -16,6 +18,7 @@ pub const FILE: &str = "smbgateway.cfg";
 const GATEWAY: &str = "gateway";
 const RETIRED: &str = "retired";
 const TEMPLATE: &str = "template";
+const IDS: &str = "ids";
 
 /// A gateway in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -230,6 +233,39 @@ impl Registry {
         self.drop_section(GATEWAY, name.as_str());
     }
 
+    /// Ids that users and groups of gateways had.
+    ///
+    /// # Errors
+    /// Code `ids-damaged`: they must not be given twice.
+    pub fn ids_of_people(&self) -> Result<BTreeMap<GatewayName, IdBook>> {
+        let book = |section: &Section| {
+            let damaged = |why: String| {
+                Error::infrastructure("ids-damaged", format!("the ids of {} in {FILE}: {why}", section.id))
+                    .hint("put them right by hand, or remove the section: users who come back may then get other ids")
+            };
+            let name = GatewayName::parse(&section.id).map_err(|error| damaged(error.to_string()))?;
+            let book = serde_json::from_str(section.get("book").unwrap_or_default())
+                .map_err(|error| damaged(error.to_string()))?;
+            Ok((name, book))
+        };
+        self.sections.iter().filter(|section| section.kind == IDS).map(book).collect()
+    }
+
+    /// Replaces those of a gateway; none forgets them.
+    ///
+    /// # Errors
+    /// When they cannot be written down.
+    pub fn put_ids(&mut self, name: &GatewayName, book: Option<&IdBook>) -> Result<()> {
+        let Some(book) = book else {
+            self.drop_section(IDS, name.as_str());
+            return Ok(());
+        };
+        let json =
+            serde_json::to_string(book).map_err(|source| Error::internal("writing ids").source(source))?;
+        self.find_mut(IDS, name.as_str()).set("book", json);
+        Ok(())
+    }
+
     /// Ids of guests that are ours or promised to us.
     pub fn ids(&self) -> Vec<GuestId> {
         self.sections.iter().filter_map(|section| section.get("vmid")?.parse().ok()).collect()
@@ -370,6 +406,23 @@ mod tests {
         assert_eq!(registry.ids(), [101, 102]);
         let entry = registry.gateway(&"team".parse().unwrap()).unwrap().unwrap();
         assert_eq!((entry.id, entry.node.as_str(), entry.kind()), (Some(101), "pve1", Kind::Machine));
+    }
+
+    #[test]
+    fn ids_outlive_their_gateway() {
+        let (mut registry, name) = (Registry::default(), "team".parse().unwrap());
+        registry.add(&record("team"), "pve1").unwrap();
+        let mut book = IdBook::default();
+        book.users.insert("alice".parse().unwrap(), 10_000);
+        registry.put_ids(&name, Some(&book)).unwrap();
+        registry.remove(&name);
+        let text = registry.render();
+        assert_eq!(text, "ids: team\n\tbook {\"users\":{\"alice\":10000}}\n");
+        let mut registry = Registry::parse(&text);
+        assert_eq!(registry.ids_of_people().unwrap()[&name], book);
+        assert_eq!(Registry::parse("ids: team\n").ids_of_people().unwrap_err().code, "ids-damaged");
+        registry.put_ids(&name, None).unwrap();
+        assert!(registry.render().is_empty());
     }
 
     #[test]
