@@ -21,7 +21,9 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{FolderPath, GatewayName, GatewaySpec, Location, Mode, SecurityProfile, ShareName, UserName};
+use crate::{
+    FolderPath, GatewayName, GatewaySpec, Handling, Location, Mode, SecurityProfile, ShareName, UserName,
+};
 
 /// Largest body of a request or an answer, in bytes.
 pub const MAX_BODY: usize = 4 << 20;
@@ -129,6 +131,9 @@ pub struct DesiredShare {
     /// How many bytes it may hold; clients see that as its size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
+    /// What happens to its files, in the words of the spec.
+    #[serde(default, skip_serializing_if = "Handling::is_default")]
+    pub handling: Handling,
 }
 
 impl DesiredState {
@@ -169,6 +174,7 @@ impl From<&GatewaySpec> for DesiredState {
                     // on the node, the host has done it
                     grant: share.grant && matches!(share.location, Location::Folder(_)),
                     limit: share.quota.map(|quota| quota.size.bytes()),
+                    handling: share.handling.clone(),
                 })
                 .collect(),
             disk: spec.disk.as_ref().map(|disk| DesiredDisk { format: disk.format }),
@@ -440,6 +446,8 @@ mod tests {
             serde_yaml::from_str("name: a\nshares: [{name: x, path: /srv/x, grant: true}]").unwrap();
         let text = serde_json::to_string(&DesiredState::from(&spec)).unwrap();
         assert!(!text.contains("storage") && !text.contains("disk") && !text.contains("grant"), "{text}");
+        // agents of before would refuse what they do not know
+        assert!(!text.contains("handling"), "{text}");
     }
 
     #[test]

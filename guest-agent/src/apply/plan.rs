@@ -2,13 +2,14 @@
 
 use smbgw_api::spec::{MAX_UID, MIN_UID};
 use smbgw_api::v1::{DesiredShare, DesiredState, DesiredUser};
-use smbgw_api::{ShareName, UserName};
+use smbgw_api::{ByteSize, ShareName, UserName};
 
 use super::observe::Observed;
 use crate::accounts::Account;
 use crate::error::{Result, invalid};
 use crate::samba::config::{Config, restart_needed};
 use crate::samba::sid::account_domain;
+use crate::samba::vfs;
 use crate::storage::plan::Changes;
 
 /// What is to be done; empty when all is as wanted.
@@ -92,6 +93,10 @@ pub(crate) fn check(desired: &DesiredState) -> Result<()> {
                 share.name
             )));
         }
+        share
+            .handling
+            .check(share.name.as_str(), share.read_only, share.limit.map(ByteSize::from_bytes))
+            .map_err(|broken| invalid(broken.to_string()))?;
         if share.comment.as_ref().is_some_and(|c| c.chars().any(char::is_control) || c.chars().count() > 200)
         {
             return Err(invalid(format!(
@@ -149,9 +154,14 @@ pub(crate) fn plan(desired: &DesiredState, observed: &Observed) -> Result<Plan> 
         plan.machine_sid = Some(domain);
     }
     if let Some(applied) = &observed.applied {
+        let macs = vfs::for_macs(desired);
         for was in &applied.shares {
             let now = desired.shares.iter().find(|now| now.name == was.name);
-            let ends = |now: &DesiredShare| now.read_only && !was.read_only || now.storage != was.storage;
+            // modules and encryption are those of when a client opened the share
+            let stays = |now: &DesiredShare| now.handling == was.handling && macs == vfs::for_macs(applied);
+            let ends = |now: &DesiredShare| {
+                now.read_only && !was.read_only || now.storage != was.storage || !stays(now)
+            };
             if now.is_none_or(ends) {
                 plan.close.push(was.name.clone());
             } else if narrowed(applied, desired, was) {

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 
 use smbgw_api::v1::{DesiredShare, DesiredState};
-use smbgw_api::{GatewayName, SecurityProfile, ShareName, UserName};
+use smbgw_api::{ByteSize, GatewayName, Handling, SecurityProfile, ShareName, UserName};
 
+use super::vfs;
 use crate::quota;
 
 /// Stands at the top of every file that the agent writes.
@@ -28,6 +29,8 @@ pub(crate) struct Global {
     pub(crate) name: Option<GatewayName>,
     /// Strictness.
     pub(crate) security: SecurityProfile,
+    /// It has shares for Macs.
+    pub(crate) macs: bool,
 }
 
 /// A share.
@@ -43,8 +46,10 @@ pub(crate) struct ShareSection {
     pub(crate) browseable: bool,
     /// Who may open it; nobody when empty.
     pub(crate) users: Vec<UserName>,
-    /// It has a quota, which clients see as its size.
-    pub(crate) limited: bool,
+    /// Its quota, which clients see as its size.
+    pub(crate) limit: Option<ByteSize>,
+    /// What happens to its files.
+    pub(crate) handling: Handling,
 }
 
 impl Config {
@@ -52,7 +57,8 @@ impl Config {
     /// differs by its name alone, so that smbd need not restart.
     #[cfg_attr(not(test), expect(dead_code, reason = "smb.conf.base is kept in step with it by a test"))]
     pub(crate) fn base() -> Self {
-        Self { global: Global { name: None, security: SecurityProfile::Standard }, shares: Vec::new() }
+        let global = Global { name: None, security: SecurityProfile::Standard, macs: false };
+        Self { global, shares: Vec::new() }
     }
 
     /// The file.
@@ -60,7 +66,7 @@ impl Config {
         let mut out = HEADER.to_owned();
         self.global.render(&mut out);
         for share in &self.shares {
-            share.render(&mut out);
+            share.render(&mut out, self.global.macs);
         }
         out
     }
@@ -75,10 +81,15 @@ impl From<&DesiredState> for Config {
             read_only: share.read_only,
             browseable: share.browseable,
             users: if share.users.is_empty() { all.clone() } else { share.users.clone() },
-            limited: share.limit.is_some(),
+            limit: share.limit.map(ByteSize::from_bytes),
+            handling: share.handling.clone(),
         };
         Self {
-            global: Global { name: Some(desired.name.clone()), security: desired.security },
+            global: Global {
+                name: Some(desired.name.clone()),
+                security: desired.security,
+                macs: vfs::for_macs(desired),
+            },
             shares: desired.shares.iter().map(section).collect(),
         }
     }
@@ -123,11 +134,16 @@ impl Global {
         option(out, "log file", "/var/log/samba/log.smbd");
         option(out, "max log size", "1000");
         option(out, "log level", "1");
+
+        if self.macs {
+            // an option of the whole server (vfs_fruit(8)): a Mac would set modes beside the ACLs that all others see
+            option(out, "fruit:nfs_aces", "no");
+        }
     }
 }
 
 impl ShareSection {
-    fn render(&self, out: &mut String) {
+    fn render(&self, out: &mut String, macs: bool) {
         let _ = write!(out, "\n[{}]\n", self.name);
         option(out, "path", self.name.guest_path());
         if let Some(comment) = &self.comment {
@@ -139,7 +155,7 @@ impl ShareSection {
         // an empty list would mean everybody; nobody cannot log on
         option(out, "valid users", if users.is_empty() { "nobody".to_owned() } else { users.join(" ") });
 
-        if self.limited {
+        if self.limit.is_some() {
             option(out, "dfree command", quota::DFREE);
             // seconds
             option(out, "dfree cache time", "10");
@@ -147,7 +163,10 @@ impl ShareSection {
 
         // Windows ACLs and streams in extended attributes. `security.*` is refused in an unprivileged container and
         // on virtio-fs, `user.*` is not
-        option(out, "vfs objects", "acl_xattr streams_xattr");
+        let mut handled = vfs::options(&self.handling, self.limit, macs).into_iter();
+        for (name, value) in handled.by_ref().take(1) {
+            option(out, name, value);
+        }
         option(out, "acl_xattr:security_acl_name", "user.NTACL");
         option(out, "store dos attributes", "yes");
         option(out, "map acl inherit", "yes");
@@ -156,6 +175,8 @@ impl ShareSection {
         // Each user has a group of its own, so they give nobody else anything
         option(out, "create mask", "0664");
         option(out, "directory mask", "0775");
+        // what is said of this share alone comes last, and so counts
+        handled.for_each(|(name, value)| option(out, name, value));
     }
 }
 

@@ -1,6 +1,7 @@
 //! The command line, as clap reads it. Values are parsed into their newtypes here, so that bad input ends with
 //! exit code 2 before anything is looked at.
 
+mod handling;
 mod members;
 mod ops;
 mod template;
@@ -16,6 +17,7 @@ use smbgw_api::{
     StorageId, TemplateName, UserName, VlanId, VolumeId,
 };
 
+pub use self::handling::HandlingArgs;
 pub use self::members::{QuotaVerb, ShareVerb, UserVerb};
 pub use self::ops::OpsVerb;
 pub use self::template::TemplateVerb;
@@ -267,6 +269,9 @@ pub struct ShareOptions {
     /// enforce: the file system refuses more; report: only a warning
     #[arg(long, value_name = "MODE", requires = "quota", value_parser = parse_quota_mode)]
     pub quota_mode: Option<QuotaMode>,
+    #[command(flatten)]
+    /// What happens to its files.
+    pub handling: HandlingArgs,
 }
 
 impl ShareOptions {

@@ -27,6 +27,7 @@ pub(super) fn run(context: &Context, verb: ShareVerb) -> Result<ExitCode> {
                 (None, None, None) => return Err(Error::internal("a share without a place")),
             };
             let quota = options.quota();
+            let handling = options.handling.new_share()?;
             let edit = Edit { verb: "share add", gateway: &gateway, dry_run: dry.dry_run, force: false };
             edit.apply(context, |spec| {
                 if spec.shares.iter().any(|other| other.name.same(&share)) {
@@ -45,11 +46,23 @@ pub(super) fn run(context: &Context, verb: ShareVerb) -> Result<ExitCode> {
                     browseable: !hidden,
                     grant: options.grant,
                     quota,
+                    handling,
                 });
                 Ok(())
             })
         }
-        ShareVerb::Set { gateway, share, comment, read_only, hidden, users, all_users, dry } => {
+        ShareVerb::Set {
+            gateway,
+            share,
+            comment,
+            read_only,
+            hidden,
+            users,
+            all_users,
+            handling,
+            no_raw_options,
+            dry,
+        } => {
             let edit = Edit { verb: "share set", gateway: &gateway, dry_run: dry.dry_run, force: false };
             edit.apply(context, |spec| {
                 let index = find(spec, &share)?;
@@ -64,6 +77,10 @@ pub(super) fn run(context: &Context, verb: ShareVerb) -> Result<ExitCode> {
                 } else if !users.is_empty() {
                     share.users = users;
                 }
+                if no_raw_options {
+                    share.handling.raw_options.clear();
+                }
+                handling.change(&mut share.handling)?;
                 Ok(())
             })
         }

@@ -163,6 +163,11 @@ fn refused(error: ApiError) -> Error {
     let clean =
         |text: &str| text.chars().filter(|c| !c.is_control() || *c == '\n').take(2000).collect::<String>();
     let message = clean(&error.message);
+    if error.kind == ErrorKind::Invalid && message.contains("unknown field") {
+        return Error::usage("agent-outdated", format!("this gateway is too old for that: {message}")).hint(
+            "its template is older than this program: create the gateway anew from a current one; its data stays",
+        );
+    }
     let base = match error.kind {
         ErrorKind::Invalid => Error::usage("agent-refused", message),
         ErrorKind::NotFound => Error::resource("agent-not-found", message),
@@ -188,5 +193,17 @@ mod tests {
             hint: Some("\u{7}x".into()),
         });
         assert_eq!((error.message.as_str(), error.hint.as_deref()), ("[2Jno", Some("x")));
+    }
+
+    #[test]
+    fn an_agent_that_does_not_know_a_word_is_too_old() {
+        let error = refused(ApiError {
+            kind: ErrorKind::Invalid,
+            message: "the body is not what is expected at shares[0].handling: unknown field `handling`, expected one of"
+                .into(),
+            hint: None,
+        });
+        assert_eq!(error.code, "agent-outdated");
+        assert!(error.hint.unwrap().contains("template"));
     }
 }

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use smbgw_api::{ByteSize, FolderPath, GatewayName, HostPath, QuotaMode, ShareName, UserName};
 
-use super::{DryRun, GatewayArg, PasswordArgs, PlaceArgs, ShareOptions};
+use super::{DryRun, GatewayArg, HandlingArgs, PasswordArgs, PlaceArgs, ShareOptions};
 
 /// `share`
 #[derive(Debug, Subcommand)]
@@ -57,6 +57,12 @@ pub enum ShareVerb {
         /// All users of the gateway may open it
         #[arg(long)]
         all_users: bool,
+        #[command(flatten)]
+        /// What happens to its files.
+        handling: HandlingArgs,
+        /// No raw options
+        #[arg(long, conflicts_with = "raw_options")]
+        no_raw_options: bool,
         #[command(flatten)]
         /// Only plan.
         dry: DryRun,
