@@ -58,7 +58,6 @@ const NEED_ALL_CAPABILITIES: &[&str] = &[
     "NFS ACE entries",
     "OS X AppleDouble file conversion without embedded xattr",
     "SMB2/CREATE context AAPL",
-    "delete_trigger_convert_sharing_violation",
     "empty_stream",
     "fsync_resource_fork",
     "opening and creating resource fork",
@@ -68,6 +67,7 @@ const NEED_ALL_CAPABILITIES: &[&str] = &[
     "setinfo eof AFP_AfpResource",
     "setinfo eof stream",
     "truncate resource fork to 0 bytes",
+    "writing_afpinfo",
     // skipped without fruit:copyfile
     "copyfile",
 ];
