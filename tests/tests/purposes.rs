@@ -279,6 +279,8 @@ fn recycle(template: &str) -> Result<()> {
     // what this user could not delete does not go with the user's bin either
     let foreign = bin(&gateway, "alice").join("foreign");
     fs::create_dir(&foreign)?;
+    lab.tool("setfacl", ["--remove-all", "--remove-default", &foreign.display().to_string()])?;
+    lab.tool("chmod", ["755", &foreign.display().to_string()])?;
     fs::write(foreign.join("theirs.txt"), "x")?;
     set_age(&lab, &foreign.join("theirs.txt"), 100)?;
     // the agent looks when it starts, and once a day

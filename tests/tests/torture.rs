@@ -119,8 +119,98 @@ fn a_share_for_macs_passes_sambas_tests_of_fruit() -> Result<()> {
     lab.leave()
 }
 
-/// Tests of `smb2` that come out otherwise through a gateway than with a bare smbd, and why.
-const DIFFERENCES: &[(&str, Outcome, Outcome, &str)] = &[];
+/// Tests of `smb2` that come out otherwise through a gateway than with a bare smbd, by the reason: through the gateway, and bare.
+const DIFFERENCES: &[(&str, &[(&str, Outcome, Outcome)])] = &[
+    (
+        "a gateway keeps Windows ACLs whole (acl_xattr); a bare smbd makes them of POSIX ACLs",
+        &[
+            ("smb2.acls.CREATOR", Outcome::Passed, Outcome::Failed),
+            ("smb2.acls.DENY1", Outcome::Passed, Outcome::Failed),
+            ("smb2.acls.DYNAMIC", Outcome::Passed, Outcome::Failed),
+            ("smb2.acls.GENERIC", Outcome::Passed, Outcome::Failed),
+            ("smb2.acls.INHERITANCE", Outcome::Passed, Outcome::Failed),
+            ("smb2.acls.INHERITFLAGS", Outcome::Passed, Outcome::Failed),
+            ("smb2.acls.OWNER", Outcome::Passed, Outcome::Failed),
+            ("smb2.acls.OWNER-RIGHTS", Outcome::Passed, Outcome::Failed),
+            ("smb2.acls.OWNER-RIGHTS-DENY", Outcome::Passed, Outcome::Failed),
+            ("smb2.acls.OWNER-RIGHTS-DENY1", Outcome::Passed, Outcome::Failed),
+            ("smb2.acls.SDFLAGSVSCHOWN", Outcome::Passed, Outcome::Failed),
+            ("smb2.compound.related4", Outcome::Passed, Outcome::Failed),
+            ("smb2.compound.related7", Outcome::Passed, Outcome::Failed),
+            ("smb2.create.acldir", Outcome::Passed, Outcome::Failed),
+            ("smb2.create.aclfile", Outcome::Passed, Outcome::Failed),
+            ("smb2.create.nulldacl", Outcome::Passed, Outcome::Failed),
+            ("smb2.delete-on-close-perms.CREATE_IF Existing", Outcome::Passed, Outcome::Failed),
+            ("smb2.delete-on-close-perms.OVERWRITE_IF Existing", Outcome::Passed, Outcome::Failed),
+            ("smb2.delete-on-close-perms.READONLY", Outcome::Failed, Outcome::Passed),
+        ],
+    ),
+    (
+        "a gateway has streams (streams_xattr); a bare smbd has none",
+        &[
+            ("smb2.fileid.fileid", Outcome::Passed, Outcome::Failed),
+            ("smb2.fileid.fileid-dir", Outcome::Passed, Outcome::Failed),
+            ("smb2.getinfo.normalized", Outcome::Passed, Outcome::Failed),
+            ("smb2.ioctl-on-stream", Outcome::Passed, Outcome::Failed),
+            ("smb2.ioctl.copy-chunk streams", Outcome::Passed, Outcome::Failed),
+            ("smb2.kernel-oplocks.kernel_oplocks2", Outcome::Passed, Outcome::Failed),
+            ("smb2.kernel-oplocks.kernel_oplocks4", Outcome::Passed, Outcome::Failed),
+            ("smb2.kernel-oplocks.kernel_oplocks6", Outcome::Passed, Outcome::Failed),
+            ("smb2.lease.request", Outcome::Passed, Outcome::Failed),
+            ("smb2.oplock.batch26", Outcome::Passed, Outcome::Failed),
+            ("smb2.streams.attributes1", Outcome::Passed, Outcome::Failed),
+            ("smb2.streams.attributes2", Outcome::Passed, Outcome::Failed),
+            ("smb2.streams.basefile-rename-with-open-stream", Outcome::Passed, Outcome::Failed),
+            ("smb2.streams.create-disposition", Outcome::Passed, Outcome::Failed),
+            ("smb2.streams.delete", Outcome::Passed, Outcome::Failed),
+            ("smb2.streams.dir", Outcome::Passed, Outcome::Failed),
+            ("smb2.streams.io", Outcome::Passed, Outcome::Failed),
+            ("smb2.streams.names", Outcome::Passed, Outcome::Failed),
+            ("smb2.streams.names2", Outcome::Passed, Outcome::Failed),
+            ("smb2.streams.names3", Outcome::Passed, Outcome::Failed),
+            ("smb2.streams.rename", Outcome::Passed, Outcome::Failed),
+            ("smb2.streams.sharemodes", Outcome::Passed, Outcome::Failed),
+            ("smb2.streams.zero-byte", Outcome::Passed, Outcome::Failed),
+        ],
+    ),
+    (
+        "a gateway never takes a wrong name or password for a guest; Debian maps an unknown user to one (map to guest = bad user)",
+        &[
+            ("smb2.notify.invalid-reauth", Outcome::Passed, Outcome::Failed),
+            ("smb2.secleak", Outcome::Passed, Outcome::Failed),
+        ],
+    ),
+    ("signing is mandatory", &[("smb2.session-require-signing.bug15397", Outcome::Passed, Outcome::Failed)]),
+    (
+        "SMB 2.0.2 is below the floor (server min protocol = SMB2_10)",
+        &[("smb2.session.bind_negative_smb202", Outcome::Failed, Outcome::Passed)],
+    ),
+    (
+        "the test wants a server without streams",
+        &[("smb2.create_no_streams.no_stream", Outcome::Failed, Outcome::Passed)],
+    ),
+    (
+        "believed: attributes take a block of their own on ext4, which counts as allocated",
+        &[("smb2.durable-open.delete_on_close1", Outcome::Failed, Outcome::Passed)],
+    ),
+    (
+        "believed: the test gives the session to nobody in between, whom the ACL does not let in",
+        &[
+            ("smb2.session.reauth2", Outcome::Failed, Outcome::Passed),
+            ("smb2.session.reauth3", Outcome::Failed, Outcome::Passed),
+        ],
+    ),
+    (
+        "not explained: seen once, on a machine with ten times more to do than it could",
+        &[
+            ("smb2.durable-v2-open.persistent-open-lease", Outcome::Failed, Outcome::Passed),
+            ("smb2.durable-v2-open.reopen2c", Outcome::Failed, Outcome::Passed),
+            ("smb2.notify.double", Outcome::Failed, Outcome::Endless),
+            ("smb2.notify.valid-req", Outcome::Passed, Outcome::Failed),
+            ("smb2.scan.scan", Outcome::Failed, Outcome::Endless),
+        ],
+    ),
+];
 
 /// Debian's smbd with Debian's options, beside one more share without any: in the gateway's own container, in place of its smbd.
 const BARE: &str = r#"
@@ -181,8 +271,8 @@ fn a_gateway_passes_what_a_bare_smbd_passes() -> Result<()> {
     for (name, (our, their)) in &found {
         println!("difference: {name}: {our:?}, bare {their:?}");
     }
-    let expected: BTreeMap<_, _> =
-        DIFFERENCES.iter().map(|(name, our, their, _)| (*name, (*our, *their))).collect();
+    let listed = DIFFERENCES.iter().flat_map(|(_, tests)| tests.iter());
+    let expected: BTreeMap<_, _> = listed.map(|(name, our, their)| (*name, (*our, *their))).collect();
     ensure!(found == expected, "{} differ, and {} are listed", found.len(), expected.len());
     lab.leave()
 }
