@@ -247,8 +247,11 @@ fn a_gateway_passes_what_a_bare_smbd_passes() -> Result<()> {
     })?;
     let names = torture::tests("smb2")?;
     let both = std::thread::scope(|scope| {
-        let run = |targets| scope.spawn(|| torture::run(targets, &names, DEADLINE));
-        let (ours, theirs) = (run(&ours), run(&theirs));
+        let run = |targets| {
+            let names = &names;
+            scope.spawn(move || torture::run(targets, names, DEADLINE))
+        };
+        let (ours, theirs) = (run(ours.as_slice()), run(theirs.as_slice()));
         [ours, theirs].map(|run| run.join().map_err(|_| anyhow::anyhow!("smbtorture's runner panicked")))
     });
     let [ours, theirs] = both;
