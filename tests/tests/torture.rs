@@ -67,7 +67,6 @@ const NEED_ALL_CAPABILITIES: &[&str] = &[
     "setinfo eof AFP_AfpResource",
     "setinfo eof stream",
     "truncate resource fork to 0 bytes",
-    "writing_afpinfo",
     // skipped without fruit:copyfile
     "copyfile",
 ];

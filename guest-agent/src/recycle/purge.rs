@@ -60,17 +60,20 @@ fn of_share(path: &Path, before: i64, now: i64) -> std::result::Result<Purged, E
         Err(Errno::NOENT) => return Ok(purged),
         bins => bins?,
     };
+    // all are opened as root: as one user, the bins of the others cannot be
+    let mut opened = Vec::new();
     for entry in Dir::read_from(&bins)?.flatten() {
         if entry.file_name() == c"." || entry.file_name() == c".." {
             continue;
         }
         let Ok(bin) = open(&bins, entry.file_name()) else { continue };
-        let owner = fstat(&bin)?.st_uid;
+        opened.push((fstat(&bin)?.st_uid, bin));
+    }
+    for (owner, bin) in opened {
         // root's and system users' are none of ours
-        if owner < MIN_UID || !become_user(owner) {
-            continue;
+        if owner >= MIN_UID && become_user(owner) {
+            of_bin(bin, before, now, MAX_DEPTH, &mut purged);
         }
-        of_bin(bin, before, now, MAX_DEPTH, &mut purged);
     }
     Ok(purged)
 }
