@@ -32,7 +32,7 @@ fn small_file(lab: &Lab, text: &str) -> Result<String> {
 fn expect_modules(lab: &Lab, gateway: &Gateway, share: &str, modules: &str) -> Result<()> {
     let said = lab.attach(&gateway.name, ["testparm", "-s", "--suppress-prompt"])?.ok()?;
     for word in ["Unknown parameter", "ERROR", "WARNING: ", "Global parameter"] {
-        ensure!(!said.all().contains(word), "{said}");
+        ensure!(!said.stderr.contains(word), "{said}");
     }
     let args =
         ["testparm", "-s", "--suppress-prompt", "--section-name", share, "--parameter-name", "vfs objects"];
