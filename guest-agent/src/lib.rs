@@ -30,6 +30,7 @@ mod metrics;
 mod paths;
 mod probe;
 mod quota;
+mod recycle;
 mod samba;
 mod serve;
 mod services;

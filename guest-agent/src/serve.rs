@@ -16,7 +16,7 @@ use crate::agent::Agent;
 use crate::instance::Instance;
 use crate::paths::Paths;
 use crate::services::Systemd;
-use crate::{api, apply, samba};
+use crate::{api, apply, recycle, samba};
 
 /// Threads for work that blocks: one change and a few looks at a time.
 const THREADS: usize = 4;
@@ -27,6 +27,9 @@ const STACK: usize = 512 << 10;
 
 /// A machine that boots slowly, or a virtiofsd that comes late: then putting the recorded state in force is tried again.
 const AGAIN: [Duration; 3] = [Duration::from_secs(10), Duration::from_secs(30), Duration::from_secs(60)];
+
+/// Time between two looks at recycle bins.
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// Serves until SIGTERM or SIGINT.
 pub(crate) fn serve(socket: &Path, instance: Instance) -> anyhow::Result<()> {
@@ -80,7 +83,18 @@ async fn run(socket: &Path, instance: Instance) -> anyhow::Result<()> {
         }
         repair.set_trouble(repaired.err().map(|error| error.to_string()));
     };
-    tokio::spawn(repair);
+    let cleaner = Arc::clone(&agent);
+    tokio::spawn(async move {
+        // shares are mounted then
+        repair.await;
+        loop {
+            let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime).tv_sec;
+            if let Err(error) = cleaner.read(move |agent| recycle::purge::purge(agent, now)).await {
+                tracing::warn!(%error, "the recycle bins were not looked at");
+            }
+            tokio::time::sleep(DAY).await;
+        }
+    });
     tokio::task::yield_now().await;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), socket = %socket.display(), "ready");
     let stop = async move {

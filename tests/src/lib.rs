@@ -8,6 +8,7 @@
 //! * [`memory`]: memory of a gateway by process
 //! * [`files`]: directories, random files, hashes
 //! * [`daemon`]: programs that run beside a test
+//! * [`torture`]: `smbtorture`, Samba's own tests of a server
 //! * [`ceph`]: a Ceph cluster of one machine
 //! * [`qemu`]: a virtual machine from an image, without the product
 //! * [`native`]: a node that was started by systemd, and [`NativeNode`], the product on it
@@ -32,6 +33,7 @@ pub mod product;
 pub mod pve;
 pub mod qemu;
 pub mod smb;
+pub mod torture;
 
 pub use ceph::Ceph;
 pub use daemon::Daemon;

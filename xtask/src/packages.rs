@@ -55,6 +55,7 @@ pub(crate) const LAB: &[Need] = &[
     ("strace", "strace"),
     ("mke2fs", "e2fsprogs"),
     ("mkfs.btrfs", "btrfs-progs"),
+    ("smbtorture", "samba-testsuite"),
     ("tar", "tar"),
     ("zstd", "zstd"),
 ];

@@ -13,6 +13,8 @@
 //! * [`group`] — [`GroupName`], [`Group`], [`Principal`], [`Admission`] · [`ids`] — [`IdBook`]
 //! * [`spec`] — [`GatewaySpec`], [`Mode`], [`Firmware`], [`User`]
 //! * [`share`] — [`Share`], [`Location`], [`Quota`]
+//! * [`purpose`] — [`Purpose`], [`Handling`], [`Recycle`], [`Days`], [`Grace`]
+//! * [`raw`] — [`RawOption`]
 //! * [`manifest`] — the YAML file of `apply -f`
 //! * [`v1`]: wire types of the agent
 
@@ -24,6 +26,8 @@ pub mod manifest;
 pub mod names;
 pub mod network;
 pub mod path;
+pub mod purpose;
+pub mod raw;
 pub mod share;
 pub mod size;
 pub mod spec;
@@ -38,6 +42,8 @@ pub use manifest::{Intent, Manifest, ManifestEntry};
 pub use names::{GatewayName, ShareName, TemplateName, UserName};
 pub use network::{Address, BridgeName, DnsDomain, Network, VlanId};
 pub use path::HostPath;
+pub use purpose::{Days, Grace, Handling, Purpose, Recycle};
+pub use raw::RawOption;
 pub use share::{Location, Quota, QuotaMode, Share};
 pub use size::ByteSize;
 pub use spec::{Firmware, GatewaySpec, Mode, SecurityProfile, StartOrder, User};

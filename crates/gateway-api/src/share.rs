@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Admission, ByteSize, DatasetName, FolderPath, GroupName, HostPath, Invalid, Principal, ShareName,
-    StorageId, StoragePlace, UserName,
+    Admission, ByteSize, DatasetName, FolderPath, Grace, GroupName, Handling, HostPath, Invalid, Principal,
+    Purpose, RawOption, Recycle, ShareName, StorageId, StoragePlace, UserName,
 };
 
 /// Where a share's files are.
@@ -56,6 +56,8 @@ pub struct Share {
     pub grant: bool,
     /// How much it may hold.
     pub quota: Option<Quota>,
+    /// What happens to its files.
+    pub handling: Handling,
 }
 
 /// How much a share may hold.
@@ -175,6 +177,33 @@ struct ShareFields {
     /// Whether the file system refuses what goes beyond it, or that is only reported.
     #[serde(default, skip_serializing_if = "QuotaMode::is_enforce")]
     quota_mode: QuotaMode,
+    /// What it is for: default, macos, timemachine, archive or scratch.
+    #[serde(default, skip_serializing_if = "is_default")]
+    purpose: Purpose,
+    /// What Time Machine may use, as 500G; its quota when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_size: Option<ByteSize>,
+    /// How long what was written to an archive can be changed, as 5m; an hour when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    grace: Option<Grace>,
+    /// Keep what clients delete in `.recycle/USER`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    recycle: Option<Recycle>,
+    /// What a user may not read is not listed.
+    #[serde(default, skip_serializing_if = "is_default")]
+    hide_unreadable: bool,
+    /// Clients must encrypt.
+    #[serde(default, skip_serializing_if = "is_default")]
+    encrypt: bool,
+    /// File operations are logged.
+    #[serde(default, skip_serializing_if = "is_default")]
+    audit: bool,
+    /// Consent to `raw-options`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    allow_raw_options: bool,
+    /// Options of smb.conf as they are, as `strict sync = no`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    raw_options: Vec<RawOption>,
 }
 
 impl TryFrom<ShareFields> for Share {
@@ -209,6 +238,10 @@ impl TryFrom<ShareFields> for Share {
             }
             size => size.map(|size| Quota { size, mode: fields.quota_mode }),
         };
+        if !fields.raw_options.is_empty() && !fields.allow_raw_options {
+            let rule = "has raw-options, which nobody has tested: they need allow-raw-options";
+            return Err(Invalid::new("share", fields.name.as_str(), rule));
+        }
         Ok(Self {
             name: fields.name,
             location,
@@ -220,6 +253,16 @@ impl TryFrom<ShareFields> for Share {
             browseable: fields.browseable,
             grant: fields.grant,
             quota,
+            handling: Handling {
+                purpose: fields.purpose,
+                max_size: fields.max_size,
+                grace: fields.grace,
+                recycle: fields.recycle,
+                hide_unreadable: fields.hide_unreadable,
+                encrypt: fields.encrypt,
+                audit: fields.audit,
+                raw_options: fields.raw_options,
+            },
         })
     }
 }
@@ -253,6 +296,15 @@ impl From<Share> for ShareFields {
             grant: share.grant,
             quota: share.quota.map(|quota| quota.size),
             quota_mode: share.quota.map_or(QuotaMode::Enforce, |quota| quota.mode),
+            purpose: share.handling.purpose,
+            max_size: share.handling.max_size,
+            grace: share.handling.grace,
+            recycle: share.handling.recycle,
+            hide_unreadable: share.handling.hide_unreadable,
+            encrypt: share.handling.encrypt,
+            audit: share.handling.audit,
+            allow_raw_options: !share.handling.raw_options.is_empty(),
+            raw_options: share.handling.raw_options,
         }
     }
 }
@@ -269,6 +321,10 @@ impl schemars::JsonSchema for Share {
 
 fn yes() -> bool {
     true
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 #[cfg(test)]
@@ -319,6 +375,24 @@ mod tests {
             "{name: x, path: /srv/x, quota: -5G}",
             "{name: x, path: /srv/x, quota-mode: report}",
             "{name: x, folder: x, quota: 5G}",
+        ] {
+            assert!(serde_yaml::from_str::<Share>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn handling_is_written_flat() {
+        let text = "{name: x, path: /srv/x, purpose: archive, grace: 5m, audit: true}";
+        let share: Share = serde_yaml::from_str(text).unwrap();
+        assert_eq!((share.handling.purpose, share.handling.audit), (Purpose::Archive, true));
+        let text = "{name: x, path: /srv/x, recycle: {days: 30, max-size: 2G}, hide-unreadable: true, encrypt: true, \
+                    allow-raw-options: true, raw-options: [strict sync = no]}";
+        let share: Share = serde_yaml::from_str(text).unwrap();
+        assert_eq!(serde_yaml::from_str::<Share>(&serde_yaml::to_string(&share).unwrap()).unwrap(), share);
+        for bad in [
+            "{name: x, path: /srv/x, purpose: mac}",
+            "{name: x, path: /srv/x, raw-options: [strict sync = no]}",
+            "{name: x, path: /srv/x, allow-raw-options: true, raw-options: [include = /x]}",
         ] {
             assert!(serde_yaml::from_str::<Share>(bad).is_err(), "{bad}");
         }

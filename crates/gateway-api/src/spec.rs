@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Access, ByteSize, Disk, GatewayName, Group, Invalid, Listen, Location, Network, Share, StorageId,
-    TemplateName, UserName,
+    Access, ByteSize, Disk, GatewayName, Group, Invalid, Listen, Location, Network, Purpose, Share,
+    StorageId, TemplateName, UserName,
 };
 
 /// Lowest uid of a share user: above Debian's system accounts, inside every container's map.
@@ -242,6 +242,38 @@ impl GatewaySpec {
                 let rule = format!("has the same directory as share {}, and another quota", other.name);
                 return bad("share", share.name.as_str(), &rule);
             }
+            share.handling.check(
+                share.name.as_str(),
+                share.read_only,
+                share.quota.map(|quota| quota.size),
+            )?;
+            let unprotects = |other: &&Share| {
+                let archive = |share: &Share| share.handling.purpose == Purpose::Archive;
+                other.same_place(share)
+                    && (archive(share) && !archive(other) && !other.read_only
+                        || archive(other) && !archive(share) && !share.read_only)
+            };
+            if let Some(other) = self.shares[..index].iter().find(unprotects) {
+                let rule = format!(
+                    "has the same directory as share {}: an archive must not be writable by another way",
+                    other.name
+                );
+                return bad("share", share.name.as_str(), &rule);
+            }
+            let other_bin = |other: &&Share| {
+                let bin = |share: &Share| share.handling.recycle.map(|bin| bin.days);
+                other.same_place(share)
+                    && bin(share).is_some()
+                    && bin(other).is_some()
+                    && bin(other) != bin(share)
+            };
+            if let Some(other) = self.shares[..index].iter().find(other_bin) {
+                let rule = format!(
+                    "has the same directory as share {}, whose recycle bin has another age",
+                    other.name
+                );
+                return bad("share", share.name.as_str(), &rule);
+            }
             if share
                 .comment
                 .as_ref()
@@ -415,6 +447,11 @@ mod tests {
                 "name: a\nshares: [{name: x, path: /srv/x, quota: 1G}, {name: y, path: /srv/x}]",
                 "another quota",
             ),
+            (
+                "name: a\nshares: [{name: x, path: /srv/x, purpose: archive}, {name: y, path: /srv/x}]",
+                "another way",
+            ),
+            ("name: a\nshares: [{name: x, path: /srv/x, purpose: timemachine}]", "max-size"),
             ("name: a\nusers: [{name: bob}, {name: bob}]", "twice"),
             ("name: a\nusers: [{name: bob, uid: 70000}]", "outside"),
             ("name: a\nusers: [{name: bob, uid: 1000}, {name: eve, uid: 1000}]", "taken"),

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Access, Admission, FolderPath, GatewayName, GatewaySpec, GroupName, Location, Mode, Principal,
+    Access, Admission, FolderPath, GatewayName, GatewaySpec, GroupName, Handling, Location, Mode, Principal,
     SecurityProfile, ShareName, UserName,
 };
 
@@ -153,6 +153,9 @@ pub struct DesiredShare {
     /// How many bytes it may hold; clients see that as its size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
+    /// What happens to its files, in the words of the spec.
+    #[serde(default, skip_serializing_if = "Handling::is_default")]
+    pub handling: Handling,
 }
 
 impl DesiredShare {
@@ -222,6 +225,7 @@ impl From<&GatewaySpec> for DesiredState {
                     // on the node, the host has done it
                     grant: share.grant && matches!(share.location, Location::Folder(_)),
                     limit: share.quota.map(|quota| quota.size.bytes()),
+                    handling: share.handling.clone(),
                 })
                 .collect(),
             disk: spec.disk.as_ref().map(|disk| DesiredDisk { format: disk.format }),

@@ -34,6 +34,8 @@ fn a_container_hears_nothing_of_disks() {
         serde_yaml::from_str("name: a\nshares: [{name: x, path: /srv/x, grant: true}]").unwrap();
     let text = serde_json::to_string(&DesiredState::from(&spec)).unwrap();
     assert!(!text.contains("storage") && !text.contains("disk") && !text.contains("grant"), "{text}");
+    // agents of before would refuse what they do not know
+    assert!(!text.contains("handling"), "{text}");
 }
 
 /// Agents of older templates refuse fields that they do not know.

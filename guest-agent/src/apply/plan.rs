@@ -2,7 +2,7 @@
 
 use smbgw_api::spec::{MAX_UID, MIN_UID};
 use smbgw_api::v1::{DesiredShare, DesiredState, DesiredUser};
-use smbgw_api::{Access, ShareName, UserName};
+use smbgw_api::{Access, ByteSize, ShareName, UserName};
 
 use super::members;
 use super::observe::Observed;
@@ -11,6 +11,7 @@ use crate::accounts::groups::Changes as Groups;
 use crate::error::{Result, invalid};
 use crate::samba::config::{Config, restart_needed};
 use crate::samba::sid::account_domain;
+use crate::samba::vfs;
 use crate::storage::plan::Changes;
 
 /// What is to be done; empty when all is as wanted.
@@ -100,6 +101,10 @@ pub(crate) fn check(desired: &DesiredState) -> Result<()> {
         if let Some(name) = groups.iter().find(|name| !desired.groups.iter().any(|g| g.name == ***name)) {
             return Err(invalid(format!("share {} is open to @{name}, which is no group of it", share.name)));
         }
+        share
+            .handling
+            .check(share.name.as_str(), share.read_only, share.limit.map(ByteSize::from_bytes))
+            .map_err(|broken| invalid(broken.to_string()))?;
         if share.comment.as_ref().is_some_and(|c| c.chars().any(char::is_control) || c.chars().count() > 200)
         {
             return Err(invalid(format!(
@@ -161,9 +166,14 @@ pub(crate) fn plan(desired: &DesiredState, observed: &Observed) -> Result<Plan> 
     }
     if let Some(applied) = &observed.applied {
         plan.end = members::ended(applied, desired);
+        let macs = vfs::for_macs(desired);
         for was in &applied.shares {
             let now = desired.shares.iter().find(|now| now.name == was.name);
-            let ends = |now: &DesiredShare| now.read_only && !was.read_only || now.storage != was.storage;
+            // modules and encryption are those of when a client opened the share
+            let stays = |now: &DesiredShare| now.handling == was.handling && macs == vfs::for_macs(applied);
+            let ends = |now: &DesiredShare| {
+                now.read_only && !was.read_only || now.storage != was.storage || !stays(now)
+            };
             let narrowed = now.map(|now| members::narrowed((applied, was), (desired, now), &plan.end));
             if now.is_none_or(ends) || narrowed == Some(Some(Access::Read)) {
                 plan.close.push(was.name.clone());

@@ -17,6 +17,7 @@ use crate::accounts::groups::{self, Wanted};
 use crate::accounts::{Accounts, change};
 use crate::agent::Agent;
 use crate::error::{Doing, Result, samba, with_hint};
+use crate::recycle::prepare::{self, Made};
 use crate::samba::{accounts, negotiate, sid, testparm};
 use crate::services::Job;
 use crate::storage::run::{self as storage, Done, directories};
@@ -77,7 +78,14 @@ fn carry_out(agent: &Agent, desired: &DesiredState, mut missing: Missing) -> Res
         candidate(agent, desired, text)?;
     }
     let mounted = storage::change(agent, &plan.storage, &mut |what| done.push(Action::Storage(what)));
-    let changed = missing.unless(mounted).and_then(|()| reversible(agent, &plan, &mut done));
+    let bins = |done: &mut Vec<Action>| {
+        prepare::prepare(&agent.paths, desired, &mut |what| done.push(Action::Bin(what)))
+    };
+    let changed = missing.unless(mounted);
+    // below a mount that is missing is nothing of the share
+    let complete = missing.error.is_none();
+    let changed = changed.and_then(|()| if complete { bins(&mut done) } else { Ok(()) });
+    let changed = changed.and_then(|()| reversible(agent, &plan, &mut done));
     if let Err(error) = changed {
         tracing::warn!(%error, "putting the old state back");
         return Err(put_back(agent, (&plan, &before), &done, error));
@@ -102,6 +110,7 @@ fn carry_out(agent: &Agent, desired: &DesiredState, mut missing: Missing) -> Res
 /// Something that was done, in the order it was done.
 pub(super) enum Action {
     Storage(Done),
+    Bin(Made),
     Added(DesiredUser),
     Renumbered(DesiredUser, u32),
     Removed(smbgw_api::UserName),
@@ -119,6 +128,7 @@ impl std::fmt::Display for Action {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Storage(what) => what.fmt(f),
+            Self::Bin(what) => what.fmt(f),
             Self::Added(user) => write!(f, "added user {} with uid {}", user.name, user.uid),
             Self::Renumbered(user, old) => {
                 write!(f, "changed the uid of {} from {old} to {}", user.name, user.uid)
@@ -256,6 +266,7 @@ fn put_back(
                 note(back.doing(|| "putting the old smb.conf back".to_owned()));
             }
             Action::Storage(what) => note(storage::put_back(agent, what)),
+            Action::Bin(what) => note(prepare::put_back(&agent.paths, what)),
             Action::Added(user) => note(change::remove(runner, &user.name)),
             Action::Renumbered(user, old) => note(
                 change::remove(runner, &user.name)

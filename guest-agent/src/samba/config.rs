@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 
 use smbgw_api::v1::{DesiredShare, DesiredState};
-use smbgw_api::{GatewayName, Listen, Principal, SecurityProfile, ShareName};
+use smbgw_api::{ByteSize, GatewayName, Handling, Listen, Principal, SecurityProfile, ShareName};
 
+use super::vfs;
 use crate::instance::Instance;
 
 /// Stands at the top of every file that the agent writes.
@@ -30,6 +31,8 @@ pub(crate) struct Global {
     pub(crate) security: SecurityProfile,
     /// Where it takes connections.
     pub(crate) listen: Listen,
+    /// It has shares for Macs.
+    pub(crate) macs: bool,
 }
 
 /// A share.
@@ -47,8 +50,12 @@ pub(crate) struct ShareSection {
     pub(crate) users: Vec<Principal>,
     /// Who of them may only read.
     pub(crate) readers: Vec<Principal>,
-    /// What tells clients its size, if it has a quota.
-    pub(crate) dfree: Option<String>,
+    /// Its quota, which clients see as its size.
+    pub(crate) limit: Option<ByteSize>,
+    /// What tells them so.
+    pub(crate) dfree: String,
+    /// What happens to its files.
+    pub(crate) handling: Handling,
 }
 
 impl Config {
@@ -56,10 +63,9 @@ impl Config {
     /// differs by its name alone, so that smbd need not restart.
     #[cfg_attr(not(test), expect(dead_code, reason = "smb.conf.base is kept in step with it by a test"))]
     pub(crate) fn base() -> Self {
-        Self {
-            global: Global { name: None, security: SecurityProfile::Standard, listen: Listen::default() },
-            shares: Vec::new(),
-        }
+        let security = SecurityProfile::Standard;
+        let global = Global { name: None, security, listen: Listen::default(), macs: false };
+        Self { global, shares: Vec::new() }
     }
 
     /// The file.
@@ -67,7 +73,7 @@ impl Config {
         let mut out = HEADER.to_owned();
         self.global.render(&mut out);
         for share in &self.shares {
-            share.render(&mut out);
+            share.render(&mut out, self.global.macs);
         }
         out
     }
@@ -84,13 +90,16 @@ impl Config {
             browseable: share.browseable,
             users: if share.admission().is_open() { all() } else { admitted(share) },
             readers: share.readers.clone(),
-            dfree: share.limit.map(|_| instance.dfree.clone()),
+            limit: share.limit.map(ByteSize::from_bytes),
+            dfree: instance.dfree.clone(),
+            handling: share.handling.clone(),
         };
         Self {
             global: Global {
                 name: Some(desired.name.clone()),
                 security: desired.security,
                 listen: instance.listen,
+                macs: vfs::for_macs(desired),
             },
             shares: desired.shares.iter().map(section).collect(),
         }
@@ -162,11 +171,16 @@ impl Global {
         option(out, "log file", "/var/log/samba/log.smbd");
         option(out, "max log size", "1000");
         option(out, "log level", "1");
+
+        if self.macs {
+            // an option of the whole server (vfs_fruit(8)): a Mac would set modes beside the ACLs that all others see
+            option(out, "fruit:nfs_aces", "no");
+        }
     }
 }
 
 impl ShareSection {
-    fn render(&self, out: &mut String) {
+    fn render(&self, out: &mut String, macs: bool) {
         let _ = write!(out, "\n[{}]\n", self.name);
         option(out, "path", self.name.guest_path());
         if let Some(comment) = &self.comment {
@@ -184,15 +198,18 @@ impl ShareSection {
             option(out, "read list", list(&self.readers));
         }
 
-        if let Some(dfree) = &self.dfree {
-            option(out, "dfree command", dfree);
+        if self.limit.is_some() {
+            option(out, "dfree command", &self.dfree);
             // seconds
             option(out, "dfree cache time", "10");
         }
 
         // Windows ACLs and streams in extended attributes. `security.*` is refused in an unprivileged container and
         // on virtio-fs, `user.*` is not
-        option(out, "vfs objects", "acl_xattr streams_xattr");
+        let mut handled = vfs::options(&self.handling, self.limit, macs).into_iter();
+        for (name, value) in handled.by_ref().take(1) {
+            option(out, name, value);
+        }
         option(out, "acl_xattr:security_acl_name", "user.NTACL");
         option(out, "store dos attributes", "yes");
         option(out, "map acl inherit", "yes");
@@ -201,6 +218,8 @@ impl ShareSection {
         // Each user has a group of its own, so they give nobody else anything
         option(out, "create mask", "0664");
         option(out, "directory mask", "0775");
+        // what is said of this share alone comes last, and so counts
+        handled.for_each(|(name, value)| option(out, name, value));
     }
 }
 

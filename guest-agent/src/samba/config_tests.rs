@@ -67,6 +67,28 @@ fn high_without_users() {
     ));
 }
 
+/// A share of each purpose, and one with all extras.
+const PURPOSES: &str = r#"{"name":"all","security":"standard","users":[{"name":"alice","uid":10000}],"shares":[
+    {"name":"mac","comment":null,"read_only":false,"users":[],"browseable":true,"handling":{"purpose":"macos"}},
+    {"name":"backup","comment":null,"read_only":false,"users":[],"browseable":true,"limit":600,
+        "handling":{"purpose":"timemachine","max-size":"500"}},
+    {"name":"kept","comment":null,"read_only":false,"users":[],"browseable":true,
+        "handling":{"purpose":"archive","grace":"5m"}},
+    {"name":"fast","comment":null,"read_only":false,"users":[],"browseable":true,"handling":{"purpose":"scratch"}},
+    {"name":"extras","comment":null,"read_only":false,"users":[],"browseable":true,
+        "handling":{"recycle":{"days":30,"max-size":"2G"},"hide-unreadable":true,"encrypt":true,"audit":true,
+            "raw-options":["veto files = /*.tmp/"]}}]}"#;
+
+#[test]
+fn purposes() {
+    insta::assert_snapshot!(rendered(PURPOSES));
+}
+
+#[test]
+fn a_purpose_needs_no_restart() {
+    assert!(!restart_needed(&Config::base().render(), &rendered(PURPOSES), "all"));
+}
+
 /// The file that templates ship; write it anew with `SMBGW_WRITE_BASE=1 cargo test -p smbgw-agent`.
 /// The templates' overlay is data of its own: what they ship is what the agent takes over without a restart.
 #[test]

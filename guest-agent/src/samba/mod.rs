@@ -7,6 +7,7 @@
 //! * [`control`]: messages to a running smbd
 //! * [`negotiate`]: whether it really answers
 //! * [`sid`]: SIDs that outlive the gateway
+//! * [`vfs`]: modules of a share, in their order
 
 pub(crate) mod accounts;
 pub(crate) mod config;
@@ -15,6 +16,7 @@ pub(crate) mod negotiate;
 pub(crate) mod sid;
 pub(crate) mod status;
 pub(crate) mod testparm;
+pub(crate) mod vfs;
 
 use smbgw_command::Command;
 

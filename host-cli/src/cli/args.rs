@@ -2,6 +2,7 @@
 //! exit code 2 before anything is looked at.
 
 mod accounts;
+mod handling;
 mod members;
 mod ops;
 mod template;
@@ -18,6 +19,7 @@ use smbgw_api::{
 };
 
 pub use self::accounts::{GroupVerb, UserVerb};
+pub use self::handling::HandlingArgs;
 pub use self::members::{QuotaVerb, ShareVerb};
 pub use self::ops::OpsVerb;
 pub use self::template::TemplateVerb;
@@ -280,6 +282,9 @@ pub struct ShareOptions {
     /// enforce: the file system refuses more; report: only a warning
     #[arg(long, value_name = "MODE", requires = "quota", value_parser = parse_quota_mode)]
     pub quota_mode: Option<QuotaMode>,
+    #[command(flatten)]
+    /// What happens to its files.
+    pub handling: HandlingArgs,
 }
 
 impl ShareOptions {

@@ -66,6 +66,7 @@ fn address(context: &Context, spec: &GatewaySpec) -> Result<String> {
 
 fn spec(args: &CreateArgs) -> Result<GatewaySpec> {
     let disk = disk(&args.disk)?;
+    let handling = args.share_options.handling.new_share()?;
     let name = match &args.share {
         Some(name) => name.clone(),
         None => ShareName::parse(args.name.as_str())?,
@@ -80,7 +81,10 @@ fn spec(args: &CreateArgs) -> Result<GatewaySpec> {
         (None, None) => None,
     };
     if location.is_none()
-        && (args.share.is_some() || args.share_options.quota.is_some() || args.disk.folder.is_some())
+        && (args.share.is_some()
+            || args.share_options.quota.is_some()
+            || !handling.is_default()
+            || args.disk.folder.is_some())
     {
         return Err(Error::usage("no-location", "it is not said what to share")
             .hint("a directory on this node: --path (on Proxmox VE also --storage); or a disk for a virtual machine: --disk or --rbd"));
@@ -96,6 +100,7 @@ fn spec(args: &CreateArgs) -> Result<GatewaySpec> {
         browseable: true,
         grant: args.share_options.grant,
         quota: args.share_options.quota(),
+        handling,
     };
     let shares = location.map(share).into_iter().collect();
     let spec = GatewaySpec {

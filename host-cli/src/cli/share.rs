@@ -27,6 +27,7 @@ pub(super) fn run(context: &Context, verb: ShareVerb) -> Result<ExitCode> {
                 (None, None, None) => return Err(Error::internal("a share without a place")),
             };
             let quota = options.quota();
+            let handling = options.handling.new_share()?;
             let edit = Edit { verb: "share add", gateway: &gateway, dry_run: dry.dry_run, force: false };
             edit.apply(context, |spec| {
                 if spec.shares.iter().any(|other| other.name.same(&share)) {
@@ -47,6 +48,7 @@ pub(super) fn run(context: &Context, verb: ShareVerb) -> Result<ExitCode> {
                     browseable: !hidden,
                     grant: options.grant,
                     quota,
+                    handling,
                 });
                 Ok(())
             })
@@ -62,6 +64,8 @@ pub(super) fn run(context: &Context, verb: ShareVerb) -> Result<ExitCode> {
             all_users,
             readers,
             no_readers,
+            handling,
+            no_raw_options,
             dry,
         } => {
             let edit = Edit { verb: "share set", gateway: &gateway, dry_run: dry.dry_run, force: false };
@@ -79,6 +83,10 @@ pub(super) fn run(context: &Context, verb: ShareVerb) -> Result<ExitCode> {
                 if no_readers || !readers.is_empty() {
                     share.readers = readers;
                 }
+                if no_raw_options {
+                    share.handling.raw_options.clear();
+                }
+                handling.change(&mut share.handling)?;
                 Ok(())
             })
         }

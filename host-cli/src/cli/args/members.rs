@@ -5,7 +5,7 @@ use smbgw_api::{
     ByteSize, FolderPath, GatewayName, GroupName, HostPath, Principal, QuotaMode, ShareName, UserName,
 };
 
-use super::{DryRun, GatewayArg, PlaceArgs, ShareOptions};
+use super::{DryRun, GatewayArg, HandlingArgs, PlaceArgs, ShareOptions};
 
 /// `share`
 #[derive(Debug, Subcommand)]
@@ -72,6 +72,12 @@ pub enum ShareVerb {
         /// All who may open it may write
         #[arg(long)]
         no_readers: bool,
+        #[command(flatten)]
+        /// What happens to its files.
+        handling: HandlingArgs,
+        /// No raw options
+        #[arg(long, conflicts_with = "raw_options")]
+        no_raw_options: bool,
         #[command(flatten)]
         /// Only plan.
         dry: DryRun,
