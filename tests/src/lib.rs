@@ -31,7 +31,7 @@ pub mod pve;
 pub mod qemu;
 pub mod smb;
 
-pub use ceph::Ceph;
+pub use ceph::{Ceph, CephFs};
 pub use daemon::Daemon;
 pub use environment::{Environment, Inside};
 pub use lab::{Gateway, Lab};

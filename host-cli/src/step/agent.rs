@@ -14,8 +14,8 @@ use crate::record::GuestPlan;
 use crate::world::World;
 use crate::{Error, Result};
 
-/// Time for an agent in a container to come up. It takes half a second; a loaded node may take far longer.
-const CONTAINER_UP: u64 = 30;
+/// Time for an agent in a container to come up. It takes half a second, but on an emulated or overloaded node a minute.
+const CONTAINER_UP: u64 = 180;
 /// Time for one in a virtual machine: under emulation and load, minutes.
 const MACHINE_UP: u64 = 600;
 /// Time between two requests to an emulated machine that boots: each runs a program in it, and slows it down.
