@@ -18,19 +18,23 @@ struct Kind {
     name: &'static str,
     /// Makes and mounts it.
     make: &'static str,
-    /// Prints all projects, as `#ID … USED SOFT HARD`.
+    /// Prints all projects, as `#ID USED SOFT HARD …`.
     report: &'static str,
+    /// Gives project 77 a limit of 10 MiB, as somebody else would.
+    other: &'static str,
 }
 
 const EXT4: Kind = Kind {
     name: "ext4",
     make: "mkfs.ext4 -q -O project,quota -E quotatype=prjquota /dev/vdc; mount -o prjquota /dev/vdc /srv/ext4",
     report: "repquota -P -n /srv/ext4 | tr -s ' ' | sed 's/ [+-][+-] / /'",
+    other: "setquota -P 77 0 10240 0 0 /srv/ext4",
 };
 const XFS: Kind = Kind {
     name: "xfs",
     make: "mkfs.xfs -q /dev/vdd; mount -o prjquota /dev/vdd /srv/xfs",
     report: "xfs_quota -x -c 'report -p -N -n' /srv/xfs | tr -s ' '",
+    other: "xfs_quota -x -c 'limit -p bhard=10240k 77' /srv/xfs",
 };
 
 /// One of them, with a directory that is shared.
@@ -161,12 +165,9 @@ impl<'a> Place<'a> {
 
     /// A project that somebody has given to the directory keeps its number; a limit of it is not ours to change.
     fn foreign(&self) -> Result<()> {
-        self.node
-            .shell(&format!(
-                "set -e; rm -r {0}; mkdir {0}; chattr -p 77 +P {0}; setquota -P 77 0 10240 0 0 /srv/{1}",
-                self.path, self.kind.name
-            ))?
-            .ok()?;
+        let theirs =
+            format!("set -e; rm -r {0}; mkdir {0}; chattr -p 77 +P {0}; {1}", self.path, self.kind.other);
+        self.node.shell(&theirs)?.ok()?;
         self.node.host(&format!("{} --dry-run", self.create()))?.fails("quota-foreign")?;
         ensure!(self.limit()? == (77, 10 * MIB), "{}: {:?}", self.kind.name, self.limit()?);
         Ok(())
