@@ -519,12 +519,13 @@ fn cephfs_by_fuse_is_refused_with_what_works() {
         acls: false,
         ..ext4(0, 0o777)
     };
-    let node = Observed { storage: BTreeMap::from([(path("/srv/alices"), fuse)]), ..node() };
+    let node =
+        Observed { storage: BTreeMap::from([(HostPath::parse("/srv/alices").unwrap(), fuse)]), ..node() };
     let refused = |yaml: &str| planned(yaml, &node).unwrap_err();
     let container = refused(TEAM);
     assert_eq!(container.code, "idmap-unsupported");
     assert!(container.hint.unwrap().contains("by the kernel"));
-    let machine = refused(&TEAM.replace("{name: team,", "{name: team, mode: vm,"));
+    let machine = refused(&TEAM.replacen("{name: team,", "{name: team, mode: vm,", 1));
     assert_eq!(machine.code, "no-acls");
     assert!(machine.hint.unwrap().contains("client acl type = posix_acl"));
 }
