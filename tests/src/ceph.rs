@@ -3,7 +3,7 @@
 //! Source: docs.ceph.com, "Manual deployment", and what its steps come down to on one machine. The OSD keeps its data in memory. There is no
 //! manager: RBD needs none, but `ceph pg stat` and `ceph osd df` would wait for one for good, and CephFS cannot say how large it is.
 //!
-//! * [`filesystem`]: CephFS
+//! CephFS is in [`filesystem`].
 
 mod filesystem;
 
@@ -101,6 +101,9 @@ admin socket =
 [client]
 client acl type = posix_acl
 fuse default permissions = false
+log file = {directory}/client.log
+run dir = {directory}
+admin socket =
 "
         )
     }
