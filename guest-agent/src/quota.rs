@@ -41,6 +41,10 @@ impl Size {
 
     /// Size and free space that clients see, of those that the file system has. Pure.
     fn seen(self, total: u64, available: u64) -> (u64, u64) {
+        if total == 0 {
+            // it cannot say: CephFS without a running manager does that
+            return (self.limit, self.left());
+        }
         (total.min(self.limit), available.min(self.left()))
     }
 
@@ -152,6 +156,8 @@ mod tests {
         assert_eq!(size(100, Some(30)).seen(1000, 20), (100, 20));
         // nothing said yet
         assert_eq!(size(100, None).seen(1000, 900), (100, 100));
+        // one that cannot say how large it is
+        assert_eq!(size(100, Some(30)).seen(0, 0), (100, 70));
         // one that counts by itself
         assert_eq!(size(100, None).seen(100, 60), (100, 60));
     }

@@ -1,7 +1,11 @@
 //! A Ceph cluster of one monitor and one OSD with cephx, in the lab's network namespace and below the lab's directory.
 //!
 //! Source: docs.ceph.com, "Manual deployment", and what its steps come down to on one machine. The OSD keeps its data in memory. There is no
-//! manager: RBD needs none, but `ceph pg stat` and `ceph osd df` would wait for one for good.
+//! manager: RBD needs none, but `ceph pg stat` and `ceph osd df` would wait for one for good, and CephFS cannot say how large it is.
+//!
+//! CephFS is in [`filesystem`].
+
+mod filesystem;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,6 +16,7 @@ use anyhow::{Context, Result, ensure};
 use rustix::mount::{UnmountFlags, mount_bind, unmount};
 use smbgw_command::Command;
 
+pub use self::filesystem::CephFs;
 use crate::daemon::Daemon;
 use crate::{Answer, files};
 
@@ -42,7 +47,7 @@ impl Ceph {
         if directory.exists() {
             fs::remove_dir_all(&directory)?;
         }
-        for name in ["etc", "mon", "osd"] {
+        for name in ["etc", "mon", "osd", "mds"] {
             files::directory(&directory.join(name), 0)?;
         }
         let mut ceph = Self { directory, osd: None, monitor: None, mounted: false };
@@ -88,6 +93,17 @@ memstore device bytes = {room}
 log file = {directory}/osd.log
 run dir = {directory}
 admin socket =
+[mds]
+mds data = {directory}/mds
+log file = {directory}/mds.log
+run dir = {directory}
+admin socket =
+[client]
+client acl type = posix_acl
+fuse default permissions = false
+log file = {directory}/client.log
+run dir = {directory}
+admin socket =
 "
         )
     }
@@ -100,7 +116,7 @@ admin socket =
             "ceph-authtool",
             [&["--create-keyring", &keys, "--gen-key", "-n", "mon."], &all[..]].concat(),
         )?;
-        let more = ["--cap", "osd", "allow *", "--cap", "mgr", "allow *"];
+        let more = ["--cap", "osd", "allow *", "--cap", "mgr", "allow *", "--cap", "mds", "allow *"];
         let new = ["--create-keyring", &admin, "--gen-key", "-n", "client.admin"];
         self.run("ceph-authtool", [&new[..], &all[..], &more[..]].concat())?;
         self.run("ceph-authtool", ["--import-keyring", &admin, &keys])?;

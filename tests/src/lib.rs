@@ -35,7 +35,7 @@ pub mod qemu;
 pub mod smb;
 pub mod torture;
 
-pub use ceph::Ceph;
+pub use ceph::{Ceph, CephFs};
 pub use daemon::Daemon;
 pub use environment::{Environment, Inside};
 pub use lab::{Gateway, Lab};

@@ -202,6 +202,17 @@ impl Answer {
         Ok(self)
     }
 
+    /// This answer, if it is the error of this code, with a hint.
+    ///
+    /// # Errors
+    /// When it is not: with all that was said.
+    pub fn fails(self, code: &str) -> Result<Self> {
+        let error = &self.json()?["error"];
+        ensure!(self.code != 0 && error["code"] == code, "{code} was expected: {self}");
+        ensure!(error["hint"].is_string(), "no hint: {self}");
+        Ok(self)
+    }
+
     /// stdout as JSON.
     ///
     /// # Errors

@@ -3,9 +3,11 @@
 //! * [`firmware`]: SeaBIOS, UEFI, UEFI with Secure Boot
 //! * [`agent`]: the guest agent's channel
 //! * [`seed`]: the disk that cloud-init reads
+//! * [`node`]: a Debian that is a node by itself
 
 mod agent;
 mod firmware;
+mod node;
 mod seed;
 
 use std::fs;
@@ -17,6 +19,7 @@ use anyhow::{Context, Result};
 use smbgw_command::Command;
 
 pub use self::firmware::Firmware;
+pub use self::node::{Node, NodeImage};
 use crate::{Answer, Daemon, files};
 
 /// Until the guest agent answers, under emulation and on a busy machine; on a quiet one it takes half a minute or so.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use smbgw_command::Command;
 
 use crate::Answer;
@@ -92,6 +92,14 @@ impl Client {
     /// When smbcacls cannot be run at all.
     pub fn acl(&self, file: &str, args: &[&str]) -> Result<Answer> {
         Answer::of(&self.command("smbcacls").arg(file).args(args.iter().copied()))
+    }
+
+    /// Size and free space of the share in MiB, as a client sees them.
+    ///
+    /// # Errors
+    /// When the server does not say.
+    pub fn size(&self) -> Result<(u64, u64)> {
+        size(&self.run("du")?.ok()?)
     }
 
     /// Writes a local file to the share.
@@ -189,6 +197,19 @@ impl Drop for Client {
             let _ = fs::remove_file(auth);
         }
     }
+}
+
+/// Size and free space in MiB, of what `du` of smbclient says: `N blocks of size M. K blocks available`.
+///
+/// # Errors
+/// When it says something else.
+pub fn size(said: &Answer) -> Result<(u64, u64)> {
+    let said = said.all();
+    let line = said.lines().find(|line| line.contains("blocks of size")).context("no sizes")?;
+    let numbers: Vec<u64> =
+        line.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok()).collect();
+    let [blocks, size, free] = numbers.as_slice() else { bail!("no three numbers in {line}") };
+    Ok(((blocks * size) >> 20, (free * size) >> 20))
 }
 
 /// Lists the shares of a server: one line each, as `Disk|team|comment`.

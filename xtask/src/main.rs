@@ -18,6 +18,7 @@
 mod bench;
 mod demo;
 mod generate;
+mod node;
 mod packages;
 mod programs;
 mod say;

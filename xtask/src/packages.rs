@@ -47,8 +47,13 @@ pub(crate) const QEMU: &[Need] = &[
 /// What a node needs to give directories to virtual machines.
 pub(crate) const VIRTIOFS: &[Need] = &[(virtiofsd::PROGRAM, virtiofsd::PACKAGE)];
 /// A Ceph cluster on one machine, for the lab.
-pub(crate) const CEPH: &[Need] =
-    &[("ceph-mon", "ceph-mon"), ("ceph-osd", "ceph-osd"), ("rbd", "ceph-common")];
+pub(crate) const CEPH: &[Need] = &[
+    ("ceph-mon", "ceph-mon"),
+    ("ceph-osd", "ceph-osd"),
+    ("ceph-mds", "ceph-mds"),
+    ("ceph-fuse", "ceph-fuse"),
+    ("rbd", "ceph-common"),
+];
 /// What single tests need.
 pub(crate) const LAB: &[Need] = &[
     ("kill", "procps"),

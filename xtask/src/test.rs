@@ -13,7 +13,7 @@ use smbgw_command::Interrupt;
 use smbgw_lab::{Environment, Inside, product};
 
 use crate::programs::{self, cargo, source, succeed, target};
-use crate::{packages, say, templates};
+use crate::{node, packages, say, templates};
 
 /// Templates that the lab tests.
 const TEMPLATES: &[&str] = &["debian-13", "debian-12"];
@@ -110,6 +110,9 @@ fn lab(thorough: bool, filter: Option<&str>, interrupt: &Interrupt) -> Result<()
         if more.images && (thorough || *name == "debian-13") {
             templates::build_image(name)?;
         }
+    }
+    if more.node && thorough {
+        node::build()?;
     }
     say::step("lab", "building the tests");
     let tests = test_programs()?;
@@ -215,6 +218,8 @@ struct More {
     machines: bool,
     /// Simulated Proxmox VE nodes, and QEMU and virtiofsd.
     nodes: bool,
+    /// A node of its own in a machine, and QEMU.
+    node: bool,
 }
 
 impl More {
@@ -223,23 +228,26 @@ impl More {
         let file = |name: &str| source().join("tests/tests").join(format!("{name}.rs")).exists();
         match filter {
             Some("images") => Self { images: true, ..Self::default() },
+            Some("quota_node") => Self { node: true, ..Self::default() },
             Some("ceph") => Self { ceph: true, ..Self::default() },
-            Some("vm_rbd") => Self { images: true, ceph: true, machines: true, nodes: false },
+            Some("vm_rbd" | "quota_ceph") => {
+                Self { images: true, ceph: true, machines: true, ..Self::default() }
+            }
             Some(name) if name.starts_with("vm") && file(name) => {
                 Self { images: true, machines: true, ..Self::default() }
             }
             // a guest of those nodes may be a virtual machine
             Some(name) if name.starts_with("pve") && file(name) => {
-                Self { images: true, machines: true, nodes: true, ceph: false }
+                Self { images: true, machines: true, nodes: true, ..Self::default() }
             }
             Some(name) if file(name) => Self::default(),
-            _ => Self { images: true, ceph: true, machines: true, nodes: true },
+            _ => Self { images: true, ceph: true, machines: true, nodes: true, node: true },
         }
     }
 
     fn packages(self) -> Vec<&'static [packages::Need]> {
         let mut needs = Vec::new();
-        if self.images || self.ceph || self.nodes {
+        if self.images || self.ceph || self.nodes || self.node {
             needs.push(packages::QEMU);
         }
         if self.ceph {

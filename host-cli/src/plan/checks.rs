@@ -3,7 +3,7 @@
 use smbgw_api::{Access, ByteSize, Disk, DiskSource, GatewaySpec, HostPath, Location, Mode, Share};
 
 use super::{Observed, native};
-use crate::storage::access;
+use crate::storage::{CEPH_FUSE, access};
 use crate::{Error, Result};
 
 /// Mode and directories of a spec.
@@ -86,11 +86,17 @@ fn directory(spec: &GatewaySpec, share: &Share, path: &HostPath, observed: &Obse
     let facts = observed.storage(path)?;
     let mut notes = Vec::new();
     if spec.mode == Mode::Lxc && !facts.idmapped_mounts {
-        return Err(Error::usage(
+        let error = Error::usage(
             "idmap-unsupported",
             format!("{path} is on {}, which cannot do idmapped mounts", facts.filesystem),
-        )
-        .hint("an unprivileged container needs them: use a directory on ext4, xfs, btrfs, zfs or cephfs"));
+        );
+        return Err(if facts.filesystem == CEPH_FUSE {
+            error.hint("an unprivileged container needs them: mount CephFS by the kernel (on Proxmox VE: the storage without `fuse 1`), or use --mode vm")
+        } else {
+            error.hint(
+                "an unprivileged container needs them: use a directory on ext4, xfs, btrfs, zfs or cephfs",
+            )
+        });
     }
     if !facts.xattrs {
         return Err(Error::usage(
@@ -100,8 +106,13 @@ fn directory(spec: &GatewaySpec, share: &Share, path: &HostPath, observed: &Obse
         .hint("Windows attributes and ACLs are kept in them; on zfs: zfs set xattr=sa DATASET"));
     }
     if !facts.acls {
+        let hint = if facts.filesystem == CEPH_FUSE {
+            "mount it by the kernel, or with these lines below [client] in /etc/ceph/ceph.conf: client acl type = posix_acl, fuse default permissions = false"
+        } else {
+            "mount it with acl; on zfs: zfs set acltype=posixacl DATASET"
+        };
         return Err(Error::usage("no-acls", format!("{path} is on {} without POSIX ACLs", facts.filesystem))
-            .hint("mount it with acl; on zfs: zfs set acltype=posixacl DATASET"));
+            .hint(hint));
     }
     if facts.read_only && !share.read_only {
         return Err(Error::usage("read-only-storage", format!("{path} is mounted read-only"))

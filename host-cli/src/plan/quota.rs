@@ -98,10 +98,18 @@ fn permitted(
         )
         .hint("a quota beyond the file system would never be reached"));
     }
+    let below = facts.used > wanted;
+    if below && matches!(facts.mechanism, Ok(quota::Mechanism::Zfs { .. })) {
+        return Err(Error::resource(
+            "quota-below-usage",
+            format!("{path} holds {} bytes already, more than {}", facts.used, size(wanted)),
+        )
+        .hint("ZFS takes no limit below what is there, not even with --force: remove something first"));
+    }
     if force {
         return Ok(());
     }
-    if facts.used > wanted {
+    if below {
         return Err(Error::resource(
             "quota-below-usage",
             format!("{path} holds {} bytes already, more than {}", facts.used, size(wanted)),

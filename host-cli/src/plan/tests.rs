@@ -547,6 +547,19 @@ mod quotas {
     }
 
     #[test]
+    fn zfs_is_not_even_by_force_limited_below_what_is_there() {
+        let forced = |mechanism: Mechanism| {
+            let mut observed = with(None, 2 << 30);
+            observed.quotas.values_mut().for_each(|facts| facts.mechanism = Ok(mechanism.clone()));
+            let steps = super::super::quota::set(None, &spec(LIMITED), &observed, true);
+            steps.map(|steps| steps.len()).map_err(|error| error.code)
+        };
+        assert_eq!(forced(Mechanism::Btrfs { id: 256 }), Ok(1));
+        let dataset = "tank/team".to_owned();
+        assert_eq!(forced(Mechanism::Zfs { dataset }), Err("quota-below-usage"));
+    }
+
+    #[test]
     fn a_dataset_that_is_still_to_be_made_gets_one() {
         let path = HostPath::parse("/srv/alices").unwrap();
         let mut observed = node();
@@ -559,4 +572,23 @@ mod quotas {
         let yaml = LIMITED.replace("quota: 1G", "quota: 1G, quota-mode: report");
         assert_eq!(steps(&planned(&yaml, &node()).unwrap()), []);
     }
+}
+
+#[test]
+fn cephfs_by_fuse_is_refused_with_what_works() {
+    let fuse = StorageFacts {
+        filesystem: crate::storage::CEPH_FUSE.into(),
+        idmapped_mounts: false,
+        acls: false,
+        ..ext4(0, 0o777)
+    };
+    let node =
+        Observed { storage: BTreeMap::from([(HostPath::parse("/srv/alices").unwrap(), fuse)]), ..node() };
+    let refused = |yaml: &str| planned(yaml, &node).unwrap_err();
+    let container = refused(TEAM);
+    assert_eq!(container.code, "idmap-unsupported");
+    assert!(container.hint.unwrap().contains("by the kernel"));
+    let machine = refused(&TEAM.replacen("{name: team,", "{name: team, mode: vm,", 1));
+    assert_eq!(machine.code, "no-acls");
+    assert!(machine.hint.unwrap().contains("client acl type = posix_acl"));
 }

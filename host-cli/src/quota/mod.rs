@@ -11,12 +11,12 @@ pub mod history;
 mod project;
 mod zfs;
 
-use rustix::fs::{fstatfs, fstatvfs};
+use rustix::fs::fstatvfs;
 use rustix::io::Errno;
 use smbgw_api::HostPath;
 use smbgw_command::{Command, CommandError, Runner};
 
-use crate::storage::{filesystem, open_directory};
+use crate::storage::{CEPH_FUSE, filesystem_of, open_directory};
 use crate::{Error, Result};
 
 /// What limits a directory.
@@ -120,12 +120,11 @@ impl QuotaFacts {
 pub fn look(runner: &dyn Runner, path: &HostPath) -> Result<QuotaFacts> {
     let directory = open_directory(path)?;
     let io = |errno: Errno| Error::io(format!("looking at {path}"), errno.into());
-    let magic = fstatfs(&directory).map_err(io)?.f_type as u64;
-    match filesystem(magic) {
+    match filesystem_of(&directory).map_err(io)? {
         "zfs" => zfs::look(runner, path),
         "btrfs" => btrfs::look(runner, path, &directory),
-        "ext4" | "xfs" => project::look(runner, path, &directory),
-        "cephfs" => ceph::look(path, &directory),
+        "ext4" | "xfs" => project::look(runner, path),
+        "cephfs" | CEPH_FUSE => ceph::look(path, &directory),
         other => {
             let name = if other.is_empty() { "this file system" } else { other };
             Ok(QuotaFacts::lacking(
@@ -188,7 +187,7 @@ fn run(runner: &dyn Runner, command: Command) -> Result<String> {
         "btrfs" => "btrfs-progs",
         "zfs" => "zfsutils-linux",
         "xfs_quota" => "xfsprogs",
-        "setquota" => "quota",
+        "setquota" | "repquota" => "quota",
         "findmnt" => "util-linux",
         "du" => "coreutils",
         _ => "e2fsprogs",

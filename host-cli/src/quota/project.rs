@@ -1,7 +1,6 @@
 //! ext4 and xfs: a project is a number that all files of a directory carry, and that has a limit (chattr(1), setquota(8),
-//! xfs_quota(8)). statfs(2) of the directory shows it.
+//! xfs_quota(8)). statfs(2) of the directory shows it to clients.
 
-use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::fs::statvfs;
@@ -45,7 +44,7 @@ struct Mount {
     options: String,
 }
 
-pub(super) fn look(runner: &dyn Runner, path: &HostPath, directory: &OwnedFd) -> Result<QuotaFacts> {
+pub(super) fn look(runner: &dyn Runner, path: &HostPath) -> Result<QuotaFacts> {
     let args =
         ["--json", "--first-only", "--output", "TARGET,SOURCE,FSTYPE,OPTIONS", "--target", path.as_str()];
     let text = run(runner, Command::new("findmnt").args(args))?;
@@ -74,7 +73,7 @@ pub(super) fn look(runner: &dyn Runner, path: &HostPath, directory: &OwnedFd) ->
     let stat = statvfs(&*project.mount)
         .map_err(|errno| Error::io(format!("looking at {}", project.mount), errno.into()))?;
     let capacity = Some(stat.f_blocks.saturating_mul(stat.f_frsize));
-    let (limit, used) = if project.there { usage(directory, path, capacity)? } else { (None, 0) };
+    let (limit, used) = if project.there { usage(runner, &project)? } else { (None, 0) };
     Ok(QuotaFacts { mechanism: Ok(Mechanism::Project(project)), limit, used, capacity })
 }
 
@@ -85,15 +84,42 @@ fn carried(runner: &dyn Runner, path: &HostPath) -> Result<Option<u32>> {
     id.map(|id| Some(id).filter(|id| *id != 0)).ok_or_else(|| nonsense("lsattr", &text))
 }
 
-/// Limit and use: by statfs(2), which speaks of the project where its limit is smaller than the file system.
-fn usage(directory: &OwnedFd, path: &HostPath, whole: Option<u64>) -> Result<(Option<u64>, u64)> {
-    let stat = rustix::fs::fstatvfs(directory.as_fd())
-        .map_err(|errno| Error::io(format!("looking at {path}"), errno.into()))?;
-    let size = stat.f_blocks.saturating_mul(stat.f_frsize);
-    if whole.is_some_and(|whole| size < whole) {
-        return Ok((Some(size), size - stat.f_bfree.saturating_mul(stat.f_frsize)));
+/// Limit and use. Not by statfs(2): of a project that is over its limit it says that the limit is what is used, and it says nothing of
+/// a limit as large as the file system.
+fn usage(runner: &dyn Runner, project: &Project) -> Result<(Option<u64>, u64)> {
+    let (tool, text) = if project.xfs {
+        let ask = format!("quota -p -N -b -v {}", project.id);
+        ("xfs_quota", run(runner, Command::new("xfs_quota").args(["-x", "-c", &ask, &project.mount]))?)
+    } else {
+        ("repquota", run(runner, Command::new("repquota").args(["-P", "-n", "-O", "csv", &project.mount]))?)
+    };
+    let numbers = if project.xfs { xfs_line(&text) } else { csv_line(&text, project.id) };
+    let [used, soft, hard] = numbers.ok_or_else(|| nonsense(tool, &text))?;
+    let bytes = |kib: u64| kib.saturating_mul(1024);
+    Ok(([hard, soft].into_iter().find(|limit| *limit > 0).map(bytes), bytes(used)))
+}
+
+/// Use, soft and hard limit in KiB, of `DEVICE USED SOFT HARD …`; of a project that nothing has, there is no line.
+fn xfs_line(text: &str) -> Option<[u64; 3]> {
+    let mut words = text.split_whitespace();
+    if words.next().is_none() {
+        return Some([0; 3]);
     }
-    Ok((None, 0))
+    three(words)
+}
+
+/// The same of the lines `#ID,BLOCKSTATUS,FILESTATUS,USED,SOFT,HARD,…` below a heading.
+fn csv_line(text: &str, id: u32) -> Option<[u64; 3]> {
+    text.starts_with("Project,").then_some(())?;
+    let start = format!("#{id},");
+    text.lines()
+        .find_map(|line| line.strip_prefix(&start))
+        .map_or(Some([0; 3]), |rest| three(rest.split(',').skip(2)))
+}
+
+fn three<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<[u64; 3]> {
+    let mut next = || words.next()?.parse().ok();
+    Some([next()?, next()?, next()?])
 }
 
 /// A number for a directory: the same for the same path, so that a second try finds the first one's.
@@ -106,7 +132,8 @@ fn number(path: &HostPath) -> u32 {
     FIRST + hash % COUNT
 }
 
-/// Sets it. The limit comes before the files that count against it, and goes after them.
+/// Sets it. The limit comes before the files that count against it, and goes after them. A number that somebody else has given
+/// to the directory stays.
 pub(super) fn set(runner: &dyn Runner, path: &HostPath, project: &Project, limit: Option<u64>) -> Result<()> {
     match limit {
         Some(bytes) => {
@@ -114,7 +141,7 @@ pub(super) fn set(runner: &dyn Runner, path: &HostPath, project: &Project, limit
             if project.there { Ok(()) } else { carry(runner, path, project, true) }
         }
         None => {
-            if project.there {
+            if project.there && project.id == number(path) {
                 carry(runner, path, project, false)?;
             }
             limited(runner, project, 0)
@@ -196,9 +223,80 @@ mod tests {
     }
 
     #[test]
-    fn a_file_system_without_project_quotas_says_how_to_get_them() {
+    fn a_number_of_somebody_else_stays() {
+        let runner = Recorder::new();
+        set(&runner, &path(), &Project { id: 77, ..project(false, true) }, None).unwrap();
+        assert_eq!(runner.seen(), ["setquota -P 77 0 0 0 0 /srv"]);
+    }
+
+    const EXT4_MOUNT: &str = r#"{
+   "filesystems": [
+      {
+         "target": "/srv/ext4",
+         "source": "/dev/vdc",
+         "fstype": "ext4",
+         "options": "rw,relatime,prjquota"
+      }
+   ]
+}
+"#;
+    const XFS_MOUNT: &str = r#"{
+   "filesystems": [
+      {
+         "target": "/srv/xfs",
+         "source": "/dev/vdd",
+         "fstype": "xfs",
+         "options": "rw,relatime,attr2,inode64,logbufs=8,logbsize=32k,prjquota"
+      }
+   ]
+}
+"#;
+    const EXT4_CARRIED: &str = "   77 --------------e----P-- q\n";
+    const XFS_CARRIED: &str = "   77 -------------------P-- q\n";
+    const EXT4_OVER: &str = "Project,BlockStatus,FileStatus,BlockUsed,BlockSoftLimit,BlockHardLimit,BlockGrace,FileUsed,FileSoftLimit,FileHardLimit,FileGrace
+#0,ok,ok,24,0,0,,3,0,0,
+#77,hard,ok,11268,0,5120,,3,0,0,
+";
+    const XFS_OVER: &str = "/dev/vdd                 10240          0       5120   00 [--none--] /srv/xfs\n";
+    const XFS_WITHOUT: &str =
+        "/dev/vdd                 10240          0          0   00 [--------] /srv/xfs\n";
+
+    /// Printed by Debian 13 (Linux 6.12, quota 4.06, xfsprogs 6.13, e2fsprogs 1.47) of a project that holds more than its limit.
+    #[test]
+    fn what_is_over_its_limit_is_seen_as_it_is() {
         let directory = tempfile::tempdir().unwrap();
-        let fd = std::fs::File::open(directory.path()).unwrap().into();
+        let mount = directory.path().to_str().unwrap();
+        let seen = |mounts: &str, target: &str, carried: &str, tool: &str, said: &str| {
+            let runner = Recorder::new()
+                .answer("findmnt", &mounts.replace(target, mount))
+                .answer("lsattr", carried)
+                .answer(tool, said);
+            let facts = look(&runner, &path()).unwrap();
+            let Ok(Mechanism::Project(project)) = facts.mechanism else { panic!("{:?}", facts.mechanism) };
+            assert_eq!((project.id, project.mount.as_str(), project.there), (77, mount, true));
+            (facts.limit, facts.used)
+        };
+        let ext4 = |said: &str| seen(EXT4_MOUNT, "/srv/ext4", EXT4_CARRIED, "repquota -P -n -O csv", said);
+        let xfs = |said: &str| {
+            seen(XFS_MOUNT, "/srv/xfs", XFS_CARRIED, "xfs_quota -x -c 'quota -p -N -b -v 77'", said)
+        };
+        assert_eq!(ext4(EXT4_OVER), (Some(5120 << 10), 11_268 << 10));
+        assert_eq!(ext4(&EXT4_OVER.replace("0,5120", "0,0")), (None, 11_268 << 10));
+        assert_eq!(ext4(&EXT4_OVER.replace("#77", "#78")), (None, 0));
+        assert_eq!(xfs(XFS_OVER), (Some(5120 << 10), 10_240 << 10));
+        assert_eq!(xfs(XFS_WITHOUT), (None, 10_240 << 10));
+        assert_eq!(xfs(""), (None, 0));
+    }
+
+    #[test]
+    fn what_is_no_list_is_an_error() {
+        assert_eq!(csv_line("*** Report for project quotas", 77), None);
+        assert_eq!(csv_line("Project,\n#77,ok,ok,many,0,0", 77), None);
+        assert_eq!(xfs_line("/dev/vdd many"), None);
+    }
+
+    #[test]
+    fn a_file_system_without_project_quotas_says_how_to_get_them() {
         let mounts = |kind: &str| {
             format!(
                 r#"{{"filesystems": [{{"target":"/srv","source":"/dev/sdb1","fstype":"{kind}","options":"rw,relatime"}}]}}"#
@@ -207,7 +305,7 @@ mod tests {
         for (kind, word) in [("ext4", "tune2fs -O project,quota -Q prjquota /dev/sdb1"), ("xfs", "prjquota")]
         {
             let runner = Recorder::new().answer("findmnt", &mounts(kind));
-            let lacking = look(&runner, &path(), &fd).unwrap().mechanism.unwrap_err();
+            let lacking = look(&runner, &path()).unwrap().mechanism.unwrap_err();
             assert!(lacking.hint.contains(word), "{lacking:?}");
         }
     }

@@ -1,4 +1,5 @@
-//! ZFS: `refquota` limits what a dataset itself holds, without snapshots and children (zfsprops(7)); statfs(2) shows it.
+//! ZFS: `refquota` limits what a dataset itself holds, without snapshots and children (zfsprops(7)); statfs(2) shows it. It takes no
+//! limit below what is there (seen with 2.3: `size is less than current used or reserved space`).
 
 use smbgw_api::HostPath;
 use smbgw_command::{Command, Runner};
@@ -25,10 +26,18 @@ pub(super) fn look(runner: &dyn Runner, path: &HostPath) -> Result<QuotaFacts> {
     Ok(QuotaFacts { mechanism, limit, used: dataset.referenced, capacity })
 }
 
-/// Sets it.
+/// Sets it. A dataset that was full holds a little more than its limit: to put that back, it gets the lowest that ZFS takes.
 pub(super) fn set(runner: &dyn Runner, dataset: &str, limit: Option<u64>) -> Result<()> {
-    let value = limit.map_or_else(|| "none".to_owned(), |bytes| bytes.to_string());
-    run(runner, Command::new("zfs").args(["set", &format!("refquota={value}"), dataset])).map(drop)
+    let to = |value: &str| {
+        run(runner, Command::new("zfs").args(["set", &format!("refquota={value}"), dataset])).map(drop)
+    };
+    let Some(bytes) = limit else { return to("none") };
+    match to(&bytes.to_string()) {
+        Err(error) if error.chain().contains("less than current used") => {
+            to(&list(runner, dataset)?.referenced.to_string())
+        }
+        other => other,
+    }
 }
 
 /// A line of `zfs list -Hp`.
@@ -68,9 +77,11 @@ mod tests {
     use super::*;
     use smbgw_command::Recorder;
 
-    // written after zfs-list(8), not printed by it
-    const TEAM: &str = "tank/team\t/tank/team\t536870912000\t98304\t98304\t536870813696\n";
-    const POOL: &str = "tank\t/tank\t0\t98304\t1073741824\t1072668082176\n";
+    // printed by zfs 2.3.9 (Debian 13, Linux 6.12)
+    const TEAM: &str = "tank/team\t/tank/team\t67108864\t98304\t98304\t67010560\n";
+    const POOL: &str = "tank\t/tank\t0\t98304\t479232\t536391680\n";
+    const FULL: &str = "tank/team\t/tank/team\t67108864\t67133440\t67133440\t0\n";
+    const WITHOUT: &str = "tank/team\t/tank/team\t0\t67133440\t67133440\t469258240\n";
 
     fn path(text: &str) -> HostPath {
         HostPath::parse(text).unwrap()
@@ -83,11 +94,26 @@ mod tests {
             .answer("zfs list -Hp -o name,mountpoint,refquota,referenced,used,available -- tank", POOL);
         let facts = look(&runner, &path("/tank/team")).unwrap();
         assert_eq!(facts.mechanism, Ok(Mechanism::Zfs { dataset: "tank/team".to_owned() }));
-        assert_eq!((facts.limit, facts.used), (Some(536_870_912_000), 98_304));
-        assert_eq!(facts.capacity, Some(1_073_741_824_000));
+        assert_eq!((facts.limit, facts.used), (Some(67_108_864), 98_304));
+        assert_eq!(facts.capacity, Some(536_870_912));
         set(&runner, "tank/team", Some(5)).unwrap();
         set(&runner, "tank/team", None).unwrap();
         assert_eq!(runner.seen()[2..], ["zfs set refquota=5 tank/team", "zfs set refquota=none tank/team"]);
+    }
+
+    #[test]
+    fn a_limit_below_what_is_there_becomes_the_lowest_that_it_takes() {
+        let said = "cannot set property for 'tank/team': size is less than current used or reserved space";
+        let runner = Recorder::new().answer("zfs list", FULL).fail("zfs set refquota=67108864", 255, said);
+        set(&runner, "tank/team", Some(67_108_864)).unwrap();
+        assert_eq!(runner.seen().last().unwrap(), "zfs set refquota=67133440 tank/team");
+    }
+
+    #[test]
+    fn one_that_is_full_and_one_without_a_limit() {
+        let seen = |text: &str| parse(text).map(|dataset| (dataset.refquota, dataset.referenced));
+        assert_eq!(seen(FULL), Some((67_108_864, 67_133_440)));
+        assert_eq!(seen(WITHOUT), Some((0, 67_133_440)));
     }
 
     #[test]

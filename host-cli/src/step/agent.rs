@@ -72,8 +72,9 @@ impl Action for AwaitAgent {
         let agent = world.agent(&self.gateway)?;
         let mut last = None;
         let mut asked = 0u32;
-        let patience = Duration::from_secs(self.patience_s);
         let (start, slow) = (Instant::now(), self.patience_s >= MACHINE_UP);
+        // that of a machine is long enough for an emulated one already
+        let patience = Duration::from_secs(self.patience_s) * if slow { 1 } else { agent.slack() };
         let mut due = start;
         let mut hung = None;
         let answered = wait_until("the agent", patience, &world.interrupt, || {
@@ -121,7 +122,7 @@ impl Action for AwaitAgent {
             Err(WaitError::TimedOut { .. }) => {
                 let error = Error::infrastructure(
                     "agent-absent",
-                    format!("the agent did not come up within {} s", self.patience_s),
+                    format!("the agent did not come up within {} s", patience.as_secs()),
                 )
                 .hint("is the template one of this version? `pve-smbgateway template verify` checks it");
                 Err(match last {

@@ -55,6 +55,20 @@ pub fn filesystem(magic: u64) -> &'static str {
     FILESYSTEMS.iter().find(|(number, ..)| *number == magic).map_or("", |(_, name, _)| name)
 }
 
+/// CephFS that is mounted by FUSE (on Proxmox VE: a storage with `fuse 1`): to statfs(2) it is any FUSE.
+pub const CEPH_FUSE: &str = "ceph-fuse";
+
+/// Name of the file system that a directory is on; empty when it has none here.
+///
+/// # Errors
+/// When the file system does not answer.
+pub fn filesystem_of(directory: &OwnedFd) -> rustix::io::Result<&'static str> {
+    let name = filesystem(fstatfs(directory)?.f_type as u64);
+    // every directory of CephFS has it, and nothing else (docs.ceph.com, ceph.dir.*)
+    let ceph = || fgetxattr(directory, "ceph.dir.rbytes", &mut [0u8; 64][..]).is_ok();
+    Ok(if name == "fuse" && ceph() { CEPH_FUSE } else { name })
+}
+
 /// Opens a directory without following a symbolic link in any component of its path (openat2(2)).
 ///
 /// # Errors
@@ -98,6 +112,7 @@ pub fn inspect(path: &HostPath) -> Result<StorageFacts> {
     let magic = fstatfs(&fd).map_err(io)?.f_type as u64;
     let read_only = fstatvfs(&fd).map_err(io)?.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY);
     let known = FILESYSTEMS.iter().find(|(number, ..)| *number == magic);
+    let name = filesystem_of(&fd).map_err(io)?;
     let mut buffer = vec![0u8; 4096];
     let probe = fgetxattr(&fd, "user.smbgw.probe", buffer.as_mut_slice());
     let (acls, acl) = match fgetxattr(&fd, acl::ACCESS, buffer.as_mut_slice()) {
@@ -110,8 +125,7 @@ pub fn inspect(path: &HostPath) -> Result<StorageFacts> {
         gid: stat.st_gid,
         mode: stat.st_mode & 0o7777,
         acl,
-        filesystem: known
-            .map_or_else(|| format!("file system {magic:#x}"), |(_, name, _)| (*name).to_owned()),
+        filesystem: if name.is_empty() { format!("file system {magic:#x}") } else { name.to_owned() },
         xattrs: matches!(probe, Ok(_) | Err(Errno::NODATA)),
         acls,
         idmapped_mounts: known.is_none_or(|(_, _, idmapped)| *idmapped),

@@ -10,4 +10,4 @@ pub mod inspect;
 
 pub use access::may_write;
 pub use acl::{Acl, Named};
-pub use inspect::{StorageFacts, expect, filesystem, inspect, open_directory};
+pub use inspect::{CEPH_FUSE, StorageFacts, expect, filesystem_of, inspect, open_directory};
