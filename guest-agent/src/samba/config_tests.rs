@@ -68,7 +68,7 @@ fn high_without_users() {
 }
 
 /// A share of each purpose, and one with all extras.
-const PURPOSES: &str = r#"{"name":"all","security":"standard","users":[{"name":"alice","uid":10000}],"shares":[
+const PURPOSES: &str = r#"{"name":"mixed","security":"standard","users":[{"name":"alice","uid":10000}],"shares":[
     {"name":"mac","comment":null,"read_only":false,"users":[],"browseable":true,"handling":{"purpose":"macos"}},
     {"name":"backup","comment":null,"read_only":false,"users":[],"browseable":true,"limit":600,
         "handling":{"purpose":"timemachine","max-size":"500"}},
@@ -86,7 +86,7 @@ fn purposes() {
 
 #[test]
 fn a_purpose_needs_no_restart() {
-    assert!(!restart_needed(&Config::base().render(), &rendered(PURPOSES), "all"));
+    assert!(!restart_needed(&Config::base().render(), &rendered(PURPOSES), "mixed"));
 }
 
 /// The file that templates ship; write it anew with `SMBGW_WRITE_BASE=1 cargo test -p smbgw-agent`.
