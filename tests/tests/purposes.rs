@@ -126,7 +126,13 @@ fn archive(template: &str) -> Result<()> {
     // within the grace period, a mistake can be put right
     works(&client, "del year/typo.txt")?;
     let file = gateway.path.join("year/kept.txt");
-    std::thread::sleep(Duration::from_secs(6));
+    // the grace period counts from the last change, of the directory as of the file
+    let aged = |path: &std::path::Path| {
+        let changed = fs::metadata(path).ok()?.modified().ok()?;
+        (changed.elapsed().ok()? > Duration::from_secs(5)).then_some(())
+    };
+    let over = || aged(&file).and(aged(&gateway.path.join("year")));
+    wait_until("the grace period to end", Duration::from_secs(30), &Interrupt::new(), over)?;
     let other = lab.directory().join("other");
     fs::write(&other, "changed")?;
     let put = format!("put {} year/kept.txt", other.display());
@@ -176,7 +182,7 @@ fn time_machine_sees_its_limit() -> Result<()> {
         let line = said.lines().find(|line| line.contains("blocks of size"))?.to_owned();
         let numbers: Vec<u64> =
             line.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok()).collect();
-        Some(numbers.first()? * numbers.get(1)? >> 20)
+        Some((numbers.first()? * numbers.get(1)?) >> 20)
     };
     ensure!(size() == Some(64), "a client sees {:?} MiB", size());
     // a limit of its own

@@ -118,8 +118,11 @@ fn a_share_for_macs_passes_sambas_tests_of_fruit() -> Result<()> {
     lab.leave()
 }
 
+/// A test of `smb2`: its name, what comes out through a gateway, and what with a bare smbd.
+type Difference = (&'static str, Outcome, Outcome);
+
 /// Tests of `smb2` that come out otherwise through a gateway than with a bare smbd, by the reason: through the gateway, and bare.
-const DIFFERENCES: &[(&str, &[(&str, Outcome, Outcome)])] = &[
+const DIFFERENCES: &[(&str, &[Difference])] = &[
     (
         "a gateway keeps Windows ACLs whole (acl_xattr); a bare smbd makes them of POSIX ACLs",
         &[
