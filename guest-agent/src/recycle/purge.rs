@@ -131,8 +131,8 @@ mod tests {
 
     use super::*;
 
-    fn old(path: &Path, days: u64) {
-        let time = SystemTime::now() - Duration::from_secs(days * DAY as u64);
+    fn old(path: &Path, now: SystemTime, days: u64) {
+        let time = now - Duration::from_secs(days * DAY as u64);
         fs::File::open(path).unwrap().set_times(FileTimes::new().set_modified(time)).unwrap();
     }
 
@@ -143,16 +143,18 @@ mod tests {
         for directory in [bin.join("a/b"), bin.join("empty"), bin.join("new"), outside.clone()] {
             fs::create_dir_all(directory).unwrap();
         }
+        // the clock of the file system that they were just made on
+        let clock = fs::metadata(&outside).unwrap().modified().unwrap();
         for file in [bin.join("old"), bin.join("a/b/old"), bin.join("young"), outside.join("old")] {
             fs::write(&file, "x").unwrap();
-            old(&file, if file.ends_with("young") { 6 } else { 8 });
+            old(&file, clock, if file.ends_with("young") { 6 } else { 8 });
         }
         std::os::unix::fs::symlink(&outside, bin.join("link")).unwrap();
         std::os::unix::fs::symlink(outside.join("old"), bin.join("a/link")).unwrap();
         for directory in [bin.join("a/b"), bin.join("a"), bin.join("empty")] {
-            old(&directory, 2);
+            old(&directory, clock, 2);
         }
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() as i64;
+        let now = clock.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() as i64;
         let mut purged = Purged::default();
         of_bin(open_share(&bin).unwrap(), now - 7 * DAY, now, MAX_DEPTH, &mut purged);
         assert_eq!(purged, Purged { files: 2, failed: 0 });
