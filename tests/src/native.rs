@@ -23,7 +23,7 @@ const LOOK: &str = "cd / && find etc run/smbgw var/lib/samba/private usr/lib/sys
      find etc -xdev -type f ! -name '*-' -exec sha256sum {} + | sort -k 2; \
      systemctl list-unit-files --no-legend --no-pager | sort; \
      systemctl list-units --all --no-legend --no-pager --plain 'smb*' | awk '{print $1, $2, $3, $4}' | sort; \
-     cat /proc/mounts; find /var/lib/pve-smbgateway -mindepth 1 ! -path '*/operations*' ! -path '*/locks*'";
+     cat /proc/mounts; find /var/lib/pve-smbgateway -mindepth 1 ! -path '*/operations*' ! -path '*/locks*' 2>/dev/null; true";
 
 /// The node, as long as a test has it.
 pub struct NativeNode {
@@ -47,7 +47,7 @@ impl NativeNode {
         node.place(&product.program("faults/pve-smbgateway"), FAULTS)?;
         node.place(&product.program("smbgw-agent"), "/usr/lib/pve-smbgateway/smbgw-agent")?;
         // users of its shares walk through it
-        node.script(&format!("chmod 0755 {DATA} && mkdir -p /etc/pve-smbgateway"))?;
+        node.script(&format!("chmod o+rx {DATA} && mkdir -p /etc/pve-smbgateway"))?;
         Ok(node)
     }
 
@@ -68,7 +68,12 @@ impl NativeNode {
     /// When it cannot be made.
     pub fn data(&self, name: &str) -> Result<String> {
         files::directory(&self.own.path.join(name), 0)?;
-        Ok(format!("{DATA}/{name}"))
+        let path = format!("{DATA}/{name}");
+        // nothing of what the node's own share gives to its users
+        let command =
+            product::attach(NODE).args(["setfacl", "--remove-all", "--remove-default", "--", &path]);
+        Answer::of(&command)?.ok()?;
+        Ok(path)
     }
 
     /// Runs a script of `sh` on the node.

@@ -40,7 +40,7 @@ fn status(node: &NativeNode) -> Result<Value> {
 fn beside_a_samba(template: &str) -> Result<()> {
     let node = NativeNode::enter(template)?;
     let (address, password) = (node.address(200)?, node.password_file()?);
-    let (path, more) = (node.data("files")?, node.data("more: 50% of 'it'")?);
+    let (path, more) = (node.data("files")?, node.data("more: 50% of it")?);
     node.own_serves()?;
     let before = node.look()?;
 
@@ -109,6 +109,10 @@ fn what_cannot_be_is_said_before_anything_changes() -> Result<()> {
     fails(&node, "create files --mode lxc --path /srv --listen :4450", "invalid")?;
     let answer = node.host(at("--listen 0.0.0.0").split(' '))?;
     ensure!(answer.code == 2, "{answer}");
+    let quoted = node.data("bob's")?;
+    let answer =
+        node.host(["create", "files", "--mode", "native", "--listen", ":4450", "--path", &quoted])?;
+    ensure!(answer.json()?["error"]["code"] == "path-unsuitable", "{answer}");
     node.script("mv /usr/bin/pdbedit /usr/bin/pdbedit.away")?;
     let missing = fails(&node, &at("--listen :4450"), "samba-missing");
     node.script("mv /usr/bin/pdbedit.away /usr/bin/pdbedit")?;

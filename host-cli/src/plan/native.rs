@@ -1,6 +1,6 @@
 //! A gateway on the node itself: what it needs there, and where it takes connections.
 
-use smbgw_api::{GatewaySpec, Listen, SMB_PORT};
+use smbgw_api::{GatewaySpec, Listen, SMB_PORT, Share};
 
 use super::Observed;
 use crate::record::{GuestForm, NativeService, Record};
@@ -9,7 +9,7 @@ use crate::{Error, Result};
 /// Works out the service of a spec.
 ///
 /// # Errors
-/// Codes `no-systemd`, `samba-missing`, `agent-missing`, `address-missing`, `port-taken`.
+/// Codes `no-systemd`, `samba-missing`, `agent-missing`, `address-missing`, `port-taken`, `path-unsuitable`.
 pub(super) fn service(spec: &GatewaySpec, observed: &Observed) -> Result<NativeService> {
     let facts = &observed.node.native;
     let listen = spec.listen.unwrap_or_default();
@@ -38,7 +38,24 @@ pub(super) fn service(spec: &GatewaySpec, observed: &Observed) -> Result<NativeS
         .hint("give the node that address first (/etc/network/interfaces), or leave --listen out"));
     }
     taken(spec, listen, observed)?;
+    quotes(spec)?;
     Ok(NativeService { agent, listen })
+}
+
+/// systemd hands what is bound from its manager to its executor, and that fails on quotes (seen with 257).
+fn quotes(spec: &GatewaySpec) -> Result<()> {
+    let quoted = |text: &str| text.contains(['\'', '"']);
+    let bad = |share: &&Share| {
+        quoted(share.name.as_str()) || share.directory().is_some_and(|path| quoted(path.as_str()))
+    };
+    match spec.shares.iter().find(bad) {
+        None => Ok(()),
+        Some(share) => Err(Error::usage(
+            "path-unsuitable",
+            format!("share {} ({}): systemd cannot bind a name with quotes", share.name, share.location),
+        )
+        .hint("rename it, or use mode lxc or vm")),
+    }
 }
 
 /// Refuses what another gateway, or another program, has.

