@@ -19,7 +19,8 @@ pub(crate) fn check(agent: &Agent) -> Health {
         "unknown".to_owned()
     });
     let mut ready = match negotiate::negotiate(agent.instance.listen.local(), ANSWERS) {
-        Ok(_) => true,
+        // on a node, another Samba may answer at the same address
+        Ok(_) => !agent.instance.shared || smbd == "active",
         Err(error) => {
             problems.push(format!("smbd ({smbd}) does not answer: {error}"));
             false

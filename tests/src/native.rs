@@ -17,13 +17,14 @@ const DATA: &str = "/srv/smb/node";
 const HOST: &str = "/usr/bin/pve-smbgateway";
 const FAULTS: &str = "/usr/local/bin/pve-smbgateway-faults";
 /// What the deletion of a gateway must leave as it was: configuration, accounts, what starts with the node, what runs, and
-/// where programs listen. Backups of account files (`passwd-`) are not in it, nor what systemd itself keeps.
+/// where programs listen. Backups of account files (`passwd-`) are not in it, nor the
+/// ids that are kept for the next gateway of that name.
 const LOOK: &str = "cd / && find etc run/smbgw var/lib/samba/private usr/lib/systemd/system srv -xdev \
      ! -name '*-' ! -path 'srv/smb/node/*' -printf '%y %m %U:%G %p %l\\n' 2>/dev/null | sort; \
      find etc -xdev -type f ! -name '*-' -exec sha256sum {} + | sort -k 2; \
      systemctl list-unit-files --no-legend --no-pager | sort; \
      systemctl list-units --all --no-legend --no-pager --plain 'smb*' | awk '{print $1, $2, $3, $4}' | sort; \
-     cat /proc/mounts; find /var/lib/pve-smbgateway -mindepth 1 ! -path '*/operations*' ! -path '*/locks*' 2>/dev/null; true";
+     cat /proc/mounts; find /var/lib/pve-smbgateway ! -type d ! -path '*/operations*' ! -path '*/ids/*' ! -path '*/locks*' 2>/dev/null; true";
 
 /// The node, as long as a test has it.
 pub struct NativeNode {
@@ -40,7 +41,7 @@ impl NativeNode {
     /// When it cannot be made.
     pub fn enter(template: &str) -> Result<Self> {
         let lab = Lab::enter(template)?;
-        let own = lab.create(NODE, &["--memory", "1G"])?;
+        let own = lab.create(NODE, &["--memory", "1G", "--template", template])?;
         let node = Self { lab, own };
         let product = &node.lab.product;
         node.place(&product.program("pve-smbgateway"), HOST)?;

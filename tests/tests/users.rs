@@ -8,6 +8,7 @@
 )]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -343,6 +344,8 @@ fn what_cannot_be_is_said_before_anything_changes() -> Result<()> {
     let gateway = create(&lab)?;
     let inner = gateway.path.join("inner");
     files::directory(&inner, 0)?;
+    // what it inherits of the share's ACL is in force
+    fs::set_permissions(&inner, fs::Permissions::from_mode(0o775))?;
     run(&lab, "share set team team --user alice --group staff --reader @guests")?;
     let before = lab.snapshot()?;
     for (line, code) in [

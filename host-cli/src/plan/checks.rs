@@ -3,7 +3,7 @@
 use smbgw_api::{Access, ByteSize, Disk, DiskSource, GatewaySpec, HostPath, Location, Mode, Share};
 
 use super::{Observed, native};
-use crate::storage::{CEPH_FUSE, access};
+use crate::storage::{CEPH_FUSE, Named, access};
 use crate::{Error, Result};
 
 /// Mode and directories of a spec.
@@ -124,6 +124,14 @@ fn directory(spec: &GatewaySpec, share: &Share, path: &HostPath, observed: &Obse
         let gids: Vec<u32> = std::iter::once(uid).chain(spec.gids_of(user)).collect();
         let allowed =
             if reads { access::may_read(facts, uid, &gids) } else { access::may_write(facts, uid, &gids) };
+        let named = facts.acl.as_ref().is_some_and(|acl| acl.names(Named::User(uid)));
+        if !allowed && share.grant && named {
+            return Err(Error::resource(
+                "no-access",
+                format!("user {} (uid {uid}) has an entry in the ACL of {path} that gives too little, or whose mask does", user.name),
+            )
+            .hint(format!("what a person has set there stays; on this node: setfacl -m u:{uid}:rwx,m::rwx '{path}'")));
+        }
         if !allowed && !share.grant {
             let what = if reads { "read" } else { "write to" };
             return Err(Error::resource(

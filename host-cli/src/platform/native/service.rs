@@ -148,7 +148,8 @@ impl Services {
     /// Both at once; the agent must not start smbd again.
     pub(super) fn stop(&self, name: &GatewayName) -> Result<()> {
         // a unit that was never written, or is gone, is as good as stopped
-        self.systemctl(&["stop", &units::agent(name), &units::smbd(name)]).or_else(unless_unknown)
+        let units = [units::agent(name), units::smbd(name), units::slice(name)];
+        self.systemctl(&["stop", &units[0], &units[1], &units[2]]).or_else(unless_unknown)
     }
 
     pub(super) fn state(&self, name: &GatewayName) -> Result<GuestState> {
