@@ -190,9 +190,9 @@ fn every_step_survives() -> Result<()> {
             if last {
                 continue;
             }
-            node.expect_same(&there).map_err(|error| error.context(fault.clone()))?;
             let back = || status(&node).ok().filter(|now| now["ready"] == true);
             wait_until("the gateway to serve again", Duration::from_secs(30), &Interrupt::new(), back)?;
+            node.expect_same(&there).map_err(|error| error.context(fault.clone()))?;
             node.lab.round_trip(&gateway, "files", "bob")?;
         }
     }
