@@ -14,6 +14,7 @@ mod units;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use smbgw_api::{DiskSource, GatewayName, GatewaySpec, IdBook, Mode, StorageId, StoragePlace};
@@ -24,10 +25,13 @@ use super::{
     ByHand, DiskFacts, Finding, GuestDetails, GuestState, Installed, Lock, NodeFacts, Platform, Template,
     Verdict,
 };
-use crate::link::{Link, UnixLink};
+use crate::link::{Link, Request, UnixLink};
 use crate::paths::Paths;
 use crate::record::{GuestNetwork, GuestPlan, Record};
 use crate::{Error, Result};
+
+/// For an agent of another node to say that it is there.
+const ELSEWHERE: Duration = Duration::from_secs(10);
 
 /// The error of a gateway that is on record, but has nothing on this node.
 pub(super) fn not_there(name: &GatewayName) -> Error {
@@ -51,6 +55,18 @@ impl WithNative {
     /// Whether a gateway is, or was begun as, one on this node itself.
     fn is_native(&self, name: &GatewayName) -> bool {
         self.services.is_there(name)
+    }
+
+    /// How a gateway on a node itself is: one of another node is asked there.
+    fn state_of(&self, record: &Record) -> Result<GuestState> {
+        if self.inner.is_here(record)? {
+            return self.services.state(record.name());
+        }
+        let question =
+            Request { method: "GET", path: "/v1/health".to_owned(), body: None, deadline: ELSEWHERE };
+        let answer = self.inner.link(record.name()).and_then(|link| link.request(&question));
+        // an agent that does not answer runs no more than a guest that is stopped
+        Ok(if answer.is_ok() { GuestState::Running { pid: 0 } } else { GuestState::Stopped })
     }
 }
 
@@ -217,7 +233,13 @@ impl Platform for WithNative {
     }
 
     fn guest_state(&self, name: &GatewayName) -> Result<GuestState> {
-        if self.is_native(name) { self.services.state(name) } else { self.inner.guest_state(name) }
+        if self.is_native(name) {
+            return self.services.state(name);
+        }
+        match self.inner.record(name)? {
+            Some(record) if record.guest.is_native() => self.state_of(&record),
+            _ => self.inner.guest_state(name),
+        }
     }
 
     fn is_here(&self, record: &Record) -> Result<bool> {
@@ -232,7 +254,7 @@ impl Platform for WithNative {
         }
         let mut of_others = self.inner.guest_states(&others)?.into_iter();
         let state = |record: &Record| match record.guest.is_native() {
-            true => self.services.state(record.name()),
+            true => self.state_of(record),
             false => Ok(of_others.next().unwrap_or(GuestState::Absent)),
         };
         records.iter().map(state).collect()

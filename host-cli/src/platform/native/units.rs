@@ -87,7 +87,7 @@ fn smbd_unit(guest: &GuestPlan, places: &Places<'_>) -> String {
     sources(&mut text, guest);
     text.push_str(
         "\n[Service]\nType=notify\nExecStart=/usr/sbin/smbd --foreground --no-process-group\n\
-         ExecReload=/bin/kill -HUP $MAINPID\nLimitNOFILE=16384\nRestart=on-failure\nRestartSec=1s\nTimeoutStopSec=30s\n\
+         ExecReload=/bin/kill -HUP $MAINPID\nLimitNOFILE=16384\n# audited operations may be many\nLogRateLimitIntervalSec=30s\nLogRateLimitBurst=1000\nRestart=on-failure\nRestartSec=1s\nTimeoutStopSec=30s\n\
          # the Samba that the node may have has a winbindd, which knows other users\n\
          Environment=_NO_WINBINDD=1\n\
          CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID CAP_KILL CAP_LEASE \
