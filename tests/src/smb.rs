@@ -137,7 +137,7 @@ impl Client {
 #[derive(Debug)]
 pub struct Session {
     process: std::process::Child,
-    output: std::io::BufReader<std::process::ChildStdout>,
+    output: std::io::BufReader<std::io::PipeReader>,
     _client: Client,
 }
 
@@ -148,17 +148,18 @@ impl Session {
     /// When smbclient cannot be started.
     pub fn open(client: Client) -> Result<Self> {
         let auth = client.auth.as_ref().context("a session needs a user")?;
-        let mut process = std::process::Command::new("smbclient")
+        // what it got goes to stderr, what was refused to stdout
+        let (output, both) = std::io::pipe().context("making a pipe")?;
+        let process = std::process::Command::new("smbclient")
             .arg(format!("//{}/{}", client.address, client.share))
             .arg("-A")
             .arg(auth)
             .stdin(std::process::Stdio::piped())
-            .stdout(std::process::Stdio::piped())
-            .stderr(std::process::Stdio::null())
+            .stdout(both.try_clone().context("making a pipe")?)
+            .stderr(both)
             .spawn()
             .context("starting smbclient")?;
-        let output = std::io::BufReader::new(process.stdout.take().context("no output")?);
-        Ok(Self { process, output, _client: client })
+        Ok(Self { process, output: std::io::BufReader::new(output), _client: client })
     }
 
     /// Opens, reads and closes a file of this size; how long that took.
