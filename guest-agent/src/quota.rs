@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rustix::fs::statvfs;
+use smbgw_api::ByteSize;
 use smbgw_api::v1::{Applied, DesiredShare, DesiredState, ShareSize, Usage};
 
 use crate::agent::Agent;
@@ -53,12 +54,19 @@ impl Size {
     }
 }
 
+/// What clients of a share with a quota are told that it holds at most: for Time Machine, its own limit where that is smaller,
+/// since Samba asks the `dfree command` and not `fruit`.
+fn limit(share: &DesiredShare) -> Option<u64> {
+    let own = share.handling.max_size.map_or(u64::MAX, ByteSize::bytes);
+    share.limit.map(|limit| limit.min(own))
+}
+
 /// Writes the files of a state; what the host said of their use is kept.
 pub(crate) fn write(paths: &Paths, desired: &DesiredState) -> Result<()> {
     for share in &desired.shares {
         let path = paths.share_size(&share.name);
         let doing = || format!("writing {}", path.display());
-        match share.limit {
+        match limit(share) {
             Some(limit) => {
                 let used = read(&path)?.and_then(|size| size.used);
                 put(paths, &path, Size { limit, used }).doing(doing)?;
@@ -77,7 +85,7 @@ pub(crate) fn note(agent: &Agent, usage: &Usage) -> Result<Applied> {
     for said in &usage.shares {
         // the host may not know yet that the quota is gone
         let share = shares.iter().find(|share| share.name == said.share);
-        let Some(limit) = share.and_then(|share| share.limit) else { continue };
+        let Some(limit) = share.and_then(limit) else { continue };
         let path = agent.paths.share_size(&said.share);
         let size = Size { limit, used: Some(said.used) };
         put(&agent.paths, &path, size).doing(|| format!("writing {}", path.display()))?;
@@ -90,7 +98,7 @@ pub(crate) fn note(agent: &Agent, usage: &Usage) -> Result<Applied> {
 pub(crate) fn show(agent: &Agent) -> Result<Vec<ShareSize>> {
     let shares = state::load(&agent.paths)?.map(|desired| desired.shares).unwrap_or_default();
     let size = |share: &DesiredShare| -> Option<Result<ShareSize>> {
-        let limit = share.limit?;
+        let limit = limit(share)?;
         let directory = agent.paths.share(&share.name);
         let stat = match statvfs(&directory) {
             Ok(stat) => stat,
@@ -183,6 +191,10 @@ mod tests {
         }
         write(&paths, &desired(r#","limit":2000"#)).unwrap();
         assert_eq!(read(&path).unwrap(), Some(Size { limit: 2000, used: Some(5) }));
+        // Time Machine is told of the smaller one
+        let mac = r#","limit":2000,"handling":{"purpose":"timemachine","max-size":"1000"}"#;
+        write(&paths, &desired(mac)).unwrap();
+        assert_eq!(read(&path).unwrap(), Some(Size { limit: 1000, used: Some(5) }));
         write(&paths, &desired("")).unwrap();
         assert_eq!(read(&path).unwrap(), None);
     }
