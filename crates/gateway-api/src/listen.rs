@@ -1,6 +1,6 @@
 //! Where a gateway on the node itself takes connections.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +60,12 @@ impl Listen {
         self.port == other.port && !apart
     }
 
+    /// Whether a socket is the one that takes its connections.
+    pub fn is(&self, socket: SocketAddr) -> bool {
+        let address = Some(socket.ip()).filter(|ip| !ip.is_unspecified());
+        socket.port() == self.port && address == self.address
+    }
+
     /// Where a program on the node reaches it.
     pub fn local(&self) -> SocketAddr {
         SocketAddr::new(self.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), self.port)
@@ -67,8 +73,7 @@ impl Listen {
 
     /// Whether a socket that listens on `other` takes connections that this one would.
     pub fn meets(&self, other: SocketAddr) -> bool {
-        let everywhere = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
-        let address = Some(other.ip()).filter(|ip| !everywhere.contains(ip));
+        let address = Some(other.ip()).filter(|ip| !ip.is_unspecified());
         self.overlaps(&Self { address, port: other.port() })
     }
 }

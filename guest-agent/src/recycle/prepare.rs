@@ -6,8 +6,8 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, Gid, Mode, Uid, fchmod, fchown, fstat, mkdirat, unlinkat};
 use rustix::io::Errno;
-use smbgw_api::ShareName;
 use smbgw_api::v1::{DesiredShare, DesiredState, DesiredUser};
+use smbgw_api::{Access, ShareName};
 
 use super::{BINS, open, open_share};
 use crate::error::{Result, storage, with_hint};
@@ -33,9 +33,7 @@ impl std::fmt::Display for Made {
 pub(crate) fn prepare(paths: &Paths, desired: &DesiredState, made: &mut dyn FnMut(Made)) -> Result<()> {
     let with_bins = desired.shares.iter().filter(|share| share.handling.recycle.is_some());
     for share in with_bins {
-        let users =
-            desired.users.iter().filter(|user| share.users.is_empty() || share.users.contains(&user.name));
-        of_share(&paths.share(&share.name), share, users, made).map_err(|broken| match broken {
+        of_share(&paths.share(&share.name), share, owners(desired, share), made).map_err(|broken| match broken {
             Broken::Errno(errno) => storage(format!("the recycle bins of share {}: {errno}", share.name)),
             Broken::Foreign(uid, mode) => with_hint(
                 storage(format!(
@@ -47,6 +45,11 @@ pub(crate) fn prepare(paths: &Paths, desired: &DesiredState, made: &mut dyn FnMu
         })?;
     }
     Ok(())
+}
+
+/// Who may delete in a share, by a list of users or by a group.
+fn owners<'a>(desired: &'a DesiredState, share: &'a DesiredShare) -> impl Iterator<Item = &'a DesiredUser> {
+    desired.users.iter().filter(|user| desired.access(share, &user.name) == Access::Write)
 }
 
 enum Broken {
@@ -116,5 +119,24 @@ pub(crate) fn put_back(paths: &Paths, made: &Made) -> Result<()> {
     match remove() {
         Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY) => Ok(()),
         Err(errno) => Err(storage(format!("removing a recycle bin of share {}: {errno}", made.share))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_may_delete_has_a_bin() {
+        let desired: DesiredState = serde_json::from_str(
+            r#"{"name":"a","security":"standard","users":[{"name":"alice","uid":10000},{"name":"bob","uid":10001},
+                {"name":"carol","uid":10002},{"name":"eve","uid":10003}],
+                "groups":[{"name":"staff","gid":20000,"members":["bob"]}],
+                "shares":[{"name":"team","comment":null,"read_only":false,"users":["alice"],"groups":["staff"],
+                "readers":["carol"],"browseable":true,"handling":{"recycle":{"days":1}}}]}"#,
+        )
+        .unwrap();
+        let owners: Vec<_> = owners(&desired, &desired.shares[0]).map(|user| user.name.as_str()).collect();
+        assert_eq!(owners, ["alice", "bob"]);
     }
 }

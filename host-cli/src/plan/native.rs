@@ -23,7 +23,7 @@ pub(super) fn service(spec: &GatewaySpec, observed: &Observed) -> Result<NativeS
             "samba-missing",
             format!("Samba is not installed on this node: {} is missing", missing.join(", ")),
         )
-        .hint("apt-get install --no-install-recommends samba samba-vfs-modules; its own smbd may stay off: systemctl disable --now smbd nmbd"));
+        .hint("apt-get install samba (on Debian 12 also samba-vfs-modules); unless the node has shares of its own: systemctl disable --now smbd nmbd"));
     }
     let agent = facts.agent.clone().ok_or_else(|| {
         Error::infrastructure("agent-missing", "the agent's program is not on this node")
@@ -73,17 +73,23 @@ fn taken(spec: &GatewaySpec, listen: Listen, observed: &Observed) -> Result<()> 
         )
         .hint("a gateway can have many shares: `share add`; or give each an address: --listen ADDRESS"));
     }
-    let ours = observed.records.iter().any(|record| {
-        *record.name() == spec.name
-            && matches!(&record.guest.form, GuestForm::Native(native) if native.listen == listen)
+    let own = observed.records.iter().find(|record| *record.name() == spec.name);
+    let own = own.and_then(|record| match &record.guest.form {
+        GuestForm::Native(native) => Some(native.listen),
+        _ => None,
     });
+    if own == Some(listen) {
+        return Ok(());
+    }
     // one of all addresses is in the way of one of all, or on the same; beside one of a single address it can be: the kernel
     // gives a connection to the socket that is bound more closely
     let meets = |socket: &&std::net::SocketAddr| {
-        listen.meets(**socket) && (listen.address.is_none() || !socket.ip().is_unspecified())
+        listen.meets(**socket)
+            && (listen.address.is_none() || !socket.ip().is_unspecified())
+            && !own.is_some_and(|own| own.is(**socket))
     };
     match observed.node.native.listeners.iter().find(meets) {
-        Some(socket) if !ours => Err(Error::resource(
+        Some(socket) => Err(Error::resource(
             "port-taken",
             format!("a program on this node listens on {socket} already: a Samba of its own?"),
         )
@@ -92,7 +98,7 @@ fn taken(spec: &GatewaySpec, listen: Listen, observed: &Observed) -> Result<()> 
         } else {
             "choose another port, or an address of its own: --listen ADDRESS:PORT"
         })),
-        _ => Ok(()),
+        None => Ok(()),
     }
 }
 

@@ -384,6 +384,12 @@ fn where_a_gateway_on_the_node_cannot_be() {
     let more =
         changed("{name: team, mode: native, users: [{name: alice}, {name: bob}]}", RUNNING, &own).unwrap();
     assert!(!more.steps.is_empty());
+    // nor when it moves to all addresses
+    let mut moving = with_native("{name: team, mode: native, listen: 10.0.0.5}");
+    moving.node.native.listeners = vec!["10.0.0.5:445".parse().unwrap()];
+    assert!(!changed(&all, RUNNING, &moving).unwrap().steps.is_empty());
+    moving.node.native.listeners.push("10.0.0.6:445".parse().unwrap());
+    assert_eq!(changed(&all, RUNNING, &moving).unwrap_err().code, "port-taken");
 }
 
 #[test]
