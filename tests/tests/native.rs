@@ -59,13 +59,41 @@ fn beside_a_samba(template: &str) -> Result<()> {
     node.client(&gateway, "files", "alice")?.refused("ls", "NT_STATUS_LOGON_FAILURE")?;
     node.client(&node.own, "node", "bob")?.refused("ls", "NT_STATUS_LOGON_FAILURE")?;
 
+    // of the node it sees programs, and nothing else but its shares
+    node.script("mkdir -p /precious")?;
+    let seen = node.script(
+        "ls /proc/$(systemctl show --property=MainPID --value smbgw-files-smbd.service)/root/ /proc/$(systemctl show \
+         --property=MainPID --value smbgw-files-smbd.service)/root/srv/smb",
+    )?;
+    for hidden in ["precious", "root", "home", "node"] {
+        ensure!(!seen.lines().any(|line| line == hidden), "smbd sees {hidden}:\n{seen}");
+    }
+    node.script("rmdir /precious")?;
+
     // many shares on one gateway; any name that a directory can have
-    node.host(["share", "add", "files", "Büro Team", "--path", &more, "--grant"])?.ok()?;
+    let add = ["share", "add", "files", "Büro Team", "--path", &more, "--grant", "--recycle", "30"];
+    node.host(add.into_iter().chain(["--quota", "64M", "--quota-mode", "report"]))?.ok()?;
     node.lab.round_trip(&gateway, "Büro Team", "bob")?;
+    // what it deleted is in its bin, and the size of the drive is the quota
+    let client = node.client(&gateway, "Büro Team", "bob")?;
+    let bin = client.run("ls .recycle\\bob\\*")?.all();
+    ensure!(bin.contains("round-trip.bin"), "the recycle bin is empty: {bin}");
+    let size = client.run("du")?.all();
+    let numbers: Vec<u64> =
+        size.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok()).collect();
+    ensure!(numbers.windows(2).any(|pair| pair[0] * pair[1] == 64 << 20), "no drive of 64 MiB: {size}");
     node.lab.round_trip(&gateway, "files", "bob")?;
     node.host(["set", "files", "--memory", "512M"])?.ok()?;
     let limit = node.script("systemctl show --property=MemoryMax smbgw_files.slice")?;
     ensure!(limit.trim() == format!("MemoryMax={}", 512 << 20), "{limit}");
+
+    // another address
+    let other = node.address(201)?;
+    node.host(["set", "files", "--listen", &other])?.ok()?;
+    let moved = node.gateway("files", &other);
+    node.lab.round_trip(&moved, "files", "bob")?;
+    node.client(&gateway, "files", "bob")?.refused("ls", "NT_STATUS_LOGON_FAILURE")?;
+    node.host(["set", "files", "--listen", &address])?.ok()?;
 
     // its own life
     node.host(["stop", "files"])?.ok()?;

@@ -12,6 +12,7 @@
 //! * [`storage`] — [`StorageId`], [`DatasetName`], [`StoragePlace`], [`VolumeId`]
 //! * [`group`] — [`GroupName`], [`Group`], [`Principal`], [`Admission`] · [`ids`] — [`IdBook`]
 //! * [`spec`] — [`GatewaySpec`], [`Mode`], [`Firmware`], [`User`]
+//! * [`startup`] — [`StartOrder`]
 //! * [`share`] — [`Share`], [`Location`], [`Quota`]
 //! * [`purpose`] — [`Purpose`], [`Handling`], [`Recycle`], [`Days`], [`Grace`]
 //! * [`raw`] — [`RawOption`]
@@ -31,6 +32,7 @@ pub mod raw;
 pub mod share;
 pub mod size;
 pub mod spec;
+pub mod startup;
 pub mod storage;
 pub mod v1;
 
@@ -46,7 +48,8 @@ pub use purpose::{Days, Grace, Handling, Purpose, Recycle};
 pub use raw::RawOption;
 pub use share::{Location, Quota, QuotaMode, Share};
 pub use size::ByteSize;
-pub use spec::{Firmware, GatewaySpec, Mode, SecurityProfile, StartOrder, User};
+pub use spec::{Firmware, GatewaySpec, Mode, SecurityProfile, User};
+pub use startup::StartOrder;
 pub use storage::{DatasetName, StorageId, StoragePlace, VolumeId};
 
 /// A value that breaks a rule; the message says which one.

@@ -39,7 +39,7 @@ pub(super) fn render(guest: &GuestPlan, service: &NativeService, places: &Places
     let name = &guest.name;
     [
         (agent(name), agent_unit(guest, service, places)),
-        (smbd(name), smbd_unit(guest, places)),
+        (smbd(name), smbd_unit(guest, service, places)),
         (slice(name), slice_unit(guest)),
     ]
 }
@@ -68,7 +68,7 @@ fn agent_unit(guest: &GuestPlan, service: &NativeService, places: &Places<'_>) -
         smbd(name),
         service.listen,
     );
-    world(&mut text, guest, places);
+    world(&mut text, guest, service, places);
     bind(&mut text, "BindPaths", places.link, &places.link.display().to_string());
     bind(&mut text, "BindPaths", &places.home.join("etc"), "/etc");
     bind(&mut text, "BindPaths", &places.home.join("agent"), "/var/lib/smbgw");
@@ -77,7 +77,7 @@ fn agent_unit(guest: &GuestPlan, service: &NativeService, places: &Places<'_>) -
     text
 }
 
-fn smbd_unit(guest: &GuestPlan, places: &Places<'_>) -> String {
+fn smbd_unit(guest: &GuestPlan, service: &NativeService, places: &Places<'_>) -> String {
     let name = &guest.name;
     let mut text = format!(
         "{HEADER}[Unit]\nDescription=SMB gateway {name}\nDocumentation=man:smbd(8) man:pve-smbgateway(1)\n\
@@ -93,7 +93,7 @@ fn smbd_unit(guest: &GuestPlan, places: &Places<'_>) -> String {
          CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID CAP_KILL CAP_LEASE \
          CAP_NET_BIND_SERVICE CAP_SETGID CAP_SETUID CAP_SYS_RESOURCE\n",
     );
-    world(&mut text, guest, places);
+    world(&mut text, guest, service, places);
     bind(&mut text, "BindReadOnlyPaths", &places.home.join("etc"), "/etc");
     text
 }
@@ -123,23 +123,27 @@ fn sources(text: &mut String, guest: &GuestPlan) {
 }
 
 /// What both see of the node: programs and libraries, and of all else their own.
-fn world(text: &mut String, guest: &GuestPlan, places: &Places<'_>) {
+fn world(text: &mut String, guest: &GuestPlan, service: &NativeService, places: &Places<'_>) {
     let name = &guest.name;
     let _ = write!(
         text,
         "Slice={}\n\
          RuntimeDirectory=smbgw/{name}/samba smbgw/{name}/sizes\nRuntimeDirectoryMode=0755\nRuntimeDirectoryPreserve=yes\n\
-         NoNewPrivileges=yes\nProtectSystem=strict\nProtectHome=tmpfs\nPrivateTmp=yes\nPrivateDevices=yes\n\
+         NoNewPrivileges=yes\nPrivateTmp=yes\nPrivateDevices=yes\n\
          ProtectClock=yes\nProtectControlGroups=yes\nProtectHostname=yes\nProtectKernelLogs=yes\nProtectKernelModules=yes\n\
          ProtectKernelTunables=yes\nRestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK\nRestrictNamespaces=yes\n\
          RestrictRealtime=yes\nLockPersonality=yes\nMemoryDenyWriteExecute=yes\nSystemCallArchitectures=native\n\
          SystemCallFilter=@system-service\nSystemCallErrorNumber=EPERM\n\
          # nothing of the node's data, accounts and services is seen but what follows\n\
-         TemporaryFileSystem=/var:mode=0755 /srv:mode=0755 /run:mode=0755 /mnt:mode=0755 /media:mode=0755 /opt:mode=0755\n",
+         TemporaryFileSystem=/:ro,mode=0755\nBindReadOnlyPaths=/usr -/bin -/lib -/lib64 -/sbin /proc /sys\n",
         slice(name)
     );
     for (from, to) in [("lib", "/var/lib/samba"), ("cache", "/var/cache/samba"), ("log", "/var/log/samba")] {
         bind(text, "BindPaths", &places.home.join(from), to);
+    }
+    // the package has it in /usr, a build elsewhere
+    if !service.agent.starts_with("/usr") {
+        bind(text, "BindReadOnlyPaths", &service.agent, &service.agent.display().to_string());
     }
     let run = Path::new("/run/smbgw").join(name.as_str());
     bind(text, "BindPaths", &run.join("samba"), "/run/samba");
