@@ -1,5 +1,6 @@
 //! Errors are [`ApiError`]s from where they arise: a kind for the host, a text for people.
 
+use smbgw_api::DomainFault;
 use smbgw_api::v1::{ApiError, ErrorKind};
 use smbgw_command::CommandError;
 
@@ -26,6 +27,14 @@ pub(crate) fn samba(message: impl Into<String>) -> ApiError {
     error(ErrorKind::Samba, message)
 }
 
+/// The domain, or what is between it and us.
+pub(crate) fn domain(fault: DomainFault, message: impl Into<String>) -> ApiError {
+    let mut error = error(ErrorKind::Domain, message);
+    error.hint = Some(fault.fix().to_owned());
+    error.fault = Some(fault);
+    error
+}
+
 /// Our own fault.
 pub(crate) fn internal(message: impl Into<String>) -> ApiError {
     error(ErrorKind::Internal, message)
@@ -38,7 +47,7 @@ pub(crate) fn with_hint(mut error: ApiError, hint: impl Into<String>) -> ApiErro
 }
 
 fn error(kind: ErrorKind, message: impl Into<String>) -> ApiError {
-    ApiError { kind, message: message.into(), hint: None }
+    ApiError { kind, message: message.into(), hint: None, fault: None }
 }
 
 /// A failed command as one line, with the cause below it if there is one.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Invalid, UserName, text_newtype};
+use crate::{DomainPrincipal, Invalid, UserName, text_newtype};
 
 /// What stands before a group's name in `/etc/group` of a gateway: Debian has groups of its own by the names that people like
 /// best (`staff`, `users`, `backup`), and every user has one of the user's name.
@@ -119,6 +119,8 @@ pub struct Admission<'a> {
     pub users: &'a [UserName],
     /// Groups whose members may open it; with no user and no group, all may.
     pub groups: &'a [GroupName],
+    /// Users and groups of the domain who may open it.
+    pub allow: &'a [DomainPrincipal],
     /// Who may open it, and only read: wins over all else.
     pub readers: &'a [Principal],
     /// Nobody may write.
@@ -142,7 +144,7 @@ impl<'a> Admission<'a> {
 
     /// Whether all users may open it.
     pub fn is_open(&self) -> bool {
-        self.users.is_empty() && self.groups.is_empty()
+        self.users.is_empty() && self.groups.is_empty() && self.allow.is_empty()
     }
 
     /// Users and groups that are named.
@@ -188,7 +190,8 @@ mod tests {
         let staff = [GroupName::parse("staff").unwrap()];
         let readers = [Principal::parse("bob").unwrap(), Principal::parse("@guests").unwrap()];
         let users = [user("alice")];
-        let share = Admission { users: &users, groups: &staff, readers: &readers, read_only: false };
+        let share =
+            Admission { users: &users, groups: &staff, allow: &[], readers: &readers, read_only: false };
         let access =
             |name: &str, groups: &[&str]| share.access(&user(name), |group| groups.contains(&group.as_str()));
         assert_eq!(access("alice", &[]), Access::Write);

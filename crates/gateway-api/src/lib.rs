@@ -12,6 +12,7 @@
 //! * [`storage`] — [`StorageId`], [`DatasetName`], [`StoragePlace`], [`VolumeId`]
 //! * [`group`] — [`GroupName`], [`Group`], [`Principal`], [`Admission`] · [`ids`] — [`IdBook`]
 //! * [`spec`] — [`GatewaySpec`], [`Mode`], [`Firmware`], [`User`]
+//! * [`domain`] — [`Domain`], [`Realm`], [`OrgUnit`], [`DomainPrincipal`], [`Sid`], [`DomainFault`]
 //! * [`startup`] — [`StartOrder`]
 //! * [`share`] — [`Share`], [`Location`], [`Quota`]
 //! * [`purpose`] — [`Purpose`], [`Handling`], [`Recycle`], [`Days`], [`Grace`]
@@ -20,6 +21,7 @@
 //! * [`v1`]: wire types of the agent
 
 pub mod disk;
+pub mod domain;
 pub mod group;
 pub mod ids;
 pub mod listen;
@@ -37,6 +39,10 @@ pub mod storage;
 pub mod v1;
 
 pub use disk::{CephUser, Disk, DiskPath, DiskSource, FolderPath, RbdImage};
+pub use domain::{
+    Controller, Domain, DomainFault, DomainIds, DomainPrincipal, DomainUser, IdBackend, OrgUnit, Realm, Sid,
+    Workgroup,
+};
 pub use group::{Access, Admission, Group, GroupName, Principal};
 pub use ids::IdBook;
 pub use listen::{Listen, SMB_PORT};

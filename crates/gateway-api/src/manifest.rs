@@ -90,6 +90,8 @@ entry! {
     firmware: crate::Firmware,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     disk: Option<crate::Disk>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    domain: Option<crate::Domain>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     users: Vec<crate::User>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

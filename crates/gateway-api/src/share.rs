@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Admission, ByteSize, DatasetName, FolderPath, Grace, GroupName, Handling, HostPath, Invalid, Principal,
-    Purpose, RawOption, Recycle, ShareName, StorageId, StoragePlace, UserName,
+    Admission, ByteSize, DatasetName, DomainPrincipal, FolderPath, Grace, GroupName, Handling, HostPath,
+    Invalid, Principal, Purpose, RawOption, Recycle, ShareName, StorageId, StoragePlace, UserName,
 };
 
 /// Where a share's files are.
@@ -47,6 +47,8 @@ pub struct Share {
     pub users: Vec<UserName>,
     /// Groups whose members may open it.
     pub groups: Vec<GroupName>,
+    /// Users and groups of the domain who may open it.
+    pub allow: Vec<DomainPrincipal>,
     /// Users and groups who may open it and only read, whatever else is said.
     pub readers: Vec<Principal>,
     /// Shown in the list of shares.
@@ -111,6 +113,7 @@ impl Share {
         Admission {
             users: &self.users,
             groups: &self.groups,
+            allow: &self.allow,
             readers: &self.readers,
             read_only: self.read_only,
         }
@@ -161,6 +164,9 @@ struct ShareFields {
     /// Groups whose members may open the share.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     groups: Vec<GroupName>,
+    /// Users and groups of the domain who may open the share, as 'CORP\Team'.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    allow: Vec<DomainPrincipal>,
     /// Users, as bob, and groups, as "@guests", who may open the share and only read, whatever else is said.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     readers: Vec<Principal>,
@@ -249,6 +255,7 @@ impl TryFrom<ShareFields> for Share {
             read_only: fields.read_only,
             users: fields.users,
             groups: fields.groups,
+            allow: fields.allow,
             readers: fields.readers,
             browseable: fields.browseable,
             grant: fields.grant,
@@ -291,6 +298,7 @@ impl From<Share> for ShareFields {
             read_only: share.read_only,
             users: share.users,
             groups: share.groups,
+            allow: share.allow,
             readers: share.readers,
             browseable: share.browseable,
             grant: share.grant,

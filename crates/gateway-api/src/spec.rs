@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Access, ByteSize, Disk, GatewayName, Group, Invalid, Listen, Location, Network, Purpose, Share,
+    Access, ByteSize, Disk, Domain, GatewayName, Group, Invalid, Listen, Location, Network, Purpose, Share,
     StartOrder, StorageId, TemplateName, UserName,
 };
 
@@ -146,6 +146,9 @@ pub struct GatewaySpec {
     /// A disk of its own, for shares with a `folder` (mode vm).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk: Option<Disk>,
+    /// The Active Directory domain that it is a member of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<Domain>,
     /// Local users.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub users: Vec<User>,
@@ -175,6 +178,9 @@ impl GatewaySpec {
             );
         }
         self.check_native()?;
+        if let Some(domain) = &self.domain {
+            domain.check()?;
+        }
         for (index, share) in self.shares.iter().enumerate() {
             if let Location::Folder(folder) = &share.location
                 && self.disk.is_none()
@@ -285,6 +291,10 @@ impl GatewaySpec {
 
     /// Users and groups that a share names.
     fn check_named(&self, share: &Share) -> Result<(), Invalid> {
+        if let (None, Some(name)) = (&self.domain, share.allow.first()) {
+            let rule = "has access to a share, but the gateway is in no domain";
+            return Err(Invalid::new("domain group", &name.to_string(), rule));
+        }
         let (users, groups) = share.admission().named();
         if let Some(name) = users.iter().find(|name| !self.users.iter().any(|user| user.name == ***name)) {
             let rule = "has access to a share but is not among the gateway's users";

@@ -14,16 +14,24 @@
 //! | `POST /v1/disk/grow` | | [`DiskState`] |
 //! | `GET /v1/sessions` | | [`Vec`] of [`Session`] |
 //! | `GET /v1/metrics` | | [`Metrics`] |
+//! | `GET /v1/domain` | | [`domain::DomainState`] |
+//! | `POST /v1/domain/join` | [`domain::JoinRequest`] | [`domain::Joined`] |
+//! | `POST /v1/domain/leave` | [`domain::LeaveRequest`] | [`domain::Left`] |
+//! | `POST /v1/domain/diagnose` | [`domain::DiagnoseRequest`] | [`domain::Diagnosis`] |
+//! | `POST /v1/domain/test` | | [`domain::DomainState`] |
+//! | `GET /v1/domain/secrets` | | [`domain::KeptSecrets`] |
 //!
 //! Every answer that is not 2xx carries an [`ApiError`]. Readers ignore fields they do not know in answers (an
 //! agent may be newer), and refuse them in requests (a typing error must not pass silently).
+
+pub mod domain;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Access, Admission, FolderPath, GatewayName, GatewaySpec, GroupName, Handling, Location, Mode, Principal,
-    SecurityProfile, ShareName, UserName,
+    Access, Admission, Domain, DomainFault, DomainPrincipal, FolderPath, GatewayName, GatewaySpec, GroupName,
+    Handling, Location, Mode, Principal, SecurityProfile, ShareName, UserName,
 };
 
 /// Largest body of a request or an answer, in bytes.
@@ -54,6 +62,9 @@ pub struct DesiredState {
     /// The gateway's disk, in a virtual machine that has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk: Option<DesiredDisk>,
+    /// The domain that it is, or is to be, a member of: [`domain::JoinRequest`] joins it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<Domain>,
 }
 
 /// Serial number of a gateway's disk, by which the agent finds it below `/dev/disk/by-id`.
@@ -138,6 +149,9 @@ pub struct DesiredShare {
     /// Groups whose members may open it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<GroupName>,
+    /// Users and groups of the domain who may open it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow: Vec<DomainPrincipal>,
     /// Users and groups who may open it and only read, whatever else is said.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub readers: Vec<Principal>,
@@ -164,6 +178,7 @@ impl DesiredShare {
         Admission {
             users: &self.users,
             groups: &self.groups,
+            allow: &self.allow,
             readers: &self.readers,
             read_only: self.read_only,
         }
@@ -213,6 +228,7 @@ impl From<&GatewaySpec> for DesiredState {
                     read_only: share.read_only,
                     users: share.users.clone(),
                     groups: share.groups.clone(),
+                    allow: share.allow.clone(),
                     readers: share.readers.clone(),
                     browseable: share.browseable,
                     storage: match (&share.location, spec.mode) {
@@ -229,6 +245,7 @@ impl From<&GatewaySpec> for DesiredState {
                 })
                 .collect(),
             disk: spec.disk.as_ref().map(|disk| DesiredDisk { format: disk.format }),
+            domain: spec.domain.clone(),
         }
     }
 }
@@ -447,6 +464,9 @@ pub struct ApiError {
     /// What to do next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// What is wrong with the domain ([`ErrorKind::Domain`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<DomainFault>,
 }
 
 /// Kinds of [`ApiError`].
@@ -461,6 +481,8 @@ pub enum ErrorKind {
     Storage,
     /// Samba refused the configuration or does not come up; the old state was put back (422).
     Samba,
+    /// The domain, or what is between it and the gateway (424).
+    Domain,
     /// The agent's own fault (500).
     Internal,
     /// A kind this version does not know.

@@ -65,6 +65,7 @@ fn the_hash_follows_the_state() {
         groups: vec![],
         shares: vec![],
         disk: None,
+        domain: None,
     };
     assert_eq!(state("a").hash(), state("a").hash());
     assert_ne!(state("a").hash(), state("b").hash());

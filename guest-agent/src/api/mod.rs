@@ -72,6 +72,7 @@ impl IntoResponse for Refusal {
             ErrorKind::Invalid => StatusCode::BAD_REQUEST,
             ErrorKind::NotFound => StatusCode::NOT_FOUND,
             ErrorKind::Storage => StatusCode::CONFLICT,
+            ErrorKind::Domain => StatusCode::FAILED_DEPENDENCY,
             ErrorKind::Samba => StatusCode::UNPROCESSABLE_ENTITY,
             ErrorKind::Internal | ErrorKind::Unknown => StatusCode::INTERNAL_SERVER_ERROR,
         };

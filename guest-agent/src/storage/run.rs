@@ -196,6 +196,7 @@ pub(crate) fn remove_all(agent: &Agent) -> Result<()> {
         groups: Vec::new(),
         shares: Vec::new(),
         disk: None,
+        domain: None,
     };
     super::plan::plan(&nothing, &observed).remove.iter().try_for_each(|removal| {
         tracing::warn!(unit = removal.unit, "removing a mount of a change that did not come to its end");

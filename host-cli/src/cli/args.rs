@@ -2,6 +2,7 @@
 //! exit code 2 before anything is looked at.
 
 mod accounts;
+mod domain;
 mod handling;
 mod members;
 mod ops;
@@ -13,12 +14,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use smbgw_api::{
-    Address, BridgeName, ByteSize, CephUser, DatasetName, DiskPath, DnsDomain, Firmware, FolderPath,
-    GatewayName, Group, HostPath, Listen, Mode, Principal, Quota, QuotaMode, RbdImage, SecurityProfile,
-    ShareName, StartOrder, StorageId, TemplateName, UserName, VlanId, VolumeId,
+    Address, BridgeName, ByteSize, CephUser, DatasetName, DiskPath, DnsDomain, DomainPrincipal, Firmware,
+    FolderPath, GatewayName, Group, HostPath, Listen, Mode, Principal, Quota, QuotaMode, RbdImage,
+    SecurityProfile, ShareName, StartOrder, StorageId, TemplateName, UserName, VlanId, VolumeId,
 };
 
 pub use self::accounts::{GroupVerb, UserVerb};
+pub use self::domain::{AdVerb, DomainArgs, JoinerArgs, JoinerPasswordArgs, PrecreatedArgs};
 pub use self::handling::HandlingArgs;
 pub use self::members::{QuotaVerb, ShareVerb};
 pub use self::ops::OpsVerb;
@@ -94,6 +96,9 @@ pub enum Verb {
     /// Local groups of a gateway
     #[command(subcommand)]
     Group(GroupVerb),
+    /// Active Directory: the domain of a gateway
+    #[command(subcommand)]
+    Ad(Box<AdVerb>),
     /// How much shares may hold
     #[command(subcommand)]
     Quota(QuotaVerb),
@@ -190,6 +195,15 @@ pub struct CreateArgs {
     #[command(flatten)]
     /// Where the users' password comes from.
     pub password: PasswordArgs,
+    #[command(flatten)]
+    /// Domain.
+    pub domain: DomainArgs,
+    #[command(flatten)]
+    /// Who joins it.
+    pub joiner: JoinerArgs,
+    #[command(flatten)]
+    /// Or with what else.
+    pub precreated: PrecreatedArgs,
     /// Template [default: debian-13]
     #[arg(long, value_name = "NAME")]
     pub template: Option<TemplateName>,
@@ -269,6 +283,10 @@ pub struct ShareOptions {
     /// Nobody may write
     #[arg(long)]
     pub read_only: bool,
+    /// May open the share: a user or group of the domain, as 'CORP\\Team'; may be
+    /// given several times [default: all, unless local ones are named]
+    #[arg(long = "allow", value_name = "DOMAIN\\NAME")]
+    pub allow: Vec<DomainPrincipal>,
     /// May open the share and only read: a user, or @group; may be given several
     /// times
     #[arg(long = "reader", value_name = "NAME")]
@@ -383,6 +401,12 @@ pub struct DeleteArgs {
     /// Name of the gateway
     pub name: GatewayName,
     #[command(flatten)]
+    /// Who deletes the computer account.
+    pub joiner: JoinerArgs,
+    /// Leave the computer account in the domain
+    #[arg(long, conflicts_with_all = ["user", "ad-password"])]
+    pub keep_account: bool,
+    #[command(flatten)]
     /// Only plan.
     pub dry: DryRun,
 }
@@ -399,6 +423,9 @@ pub struct ApplyArgs {
     /// File with lines GATEWAY/USER:PASSWORD for users that are made
     #[arg(long, value_name = "FILE")]
     pub passwords_file: Option<PathBuf>,
+    #[command(flatten)]
+    /// Who joins and leaves domains.
+    pub joiner: JoinerArgs,
     #[command(flatten)]
     /// Only plan.
     pub dry: DryRun,

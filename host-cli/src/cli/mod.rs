@@ -2,6 +2,7 @@
 
 pub mod args;
 
+mod ad;
 mod apply;
 mod completions;
 mod create;
@@ -100,6 +101,7 @@ fn dispatch(cli: Cli, output: Output) -> Result<ExitCode> {
         Verb::Start(args) => power::start(&context, args),
         Verb::Stop(args) => power::stop(&context, args),
         Verb::Share(verb) => share::run(&context, verb),
+        Verb::Ad(verb) => ad::run(&context, *verb),
         Verb::Quota(verb) => quota::run(&context, verb),
         Verb::User(verb) => user::run(&context, verb),
         Verb::Group(verb) => group::run(&context, verb),

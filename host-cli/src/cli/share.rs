@@ -44,6 +44,7 @@ pub(super) fn run(context: &Context, verb: ShareVerb) -> Result<ExitCode> {
                     read_only: options.read_only,
                     users,
                     groups,
+                    allow: options.allow,
                     readers: options.readers,
                     browseable: !hidden,
                     grant: options.grant,
@@ -61,6 +62,7 @@ pub(super) fn run(context: &Context, verb: ShareVerb) -> Result<ExitCode> {
             hidden,
             users,
             groups,
+            allow,
             all_users,
             readers,
             no_readers,
@@ -77,8 +79,8 @@ pub(super) fn run(context: &Context, verb: ShareVerb) -> Result<ExitCode> {
                 }
                 share.read_only = read_only.unwrap_or(share.read_only);
                 share.browseable = hidden.map_or(share.browseable, |hidden| !hidden);
-                if all_users || !users.is_empty() || !groups.is_empty() {
-                    (share.users, share.groups) = (users, groups);
+                if all_users || !users.is_empty() || !groups.is_empty() || !allow.is_empty() {
+                    (share.users, share.groups, share.allow) = (users, groups, allow);
                 }
                 if no_readers || !readers.is_empty() {
                     share.readers = readers;

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use smbgw_api::UserName;
 use smbgw_api::v1::{
     ApiError, Applied, DesiredState, DiskState, ErrorKind, GatewayState, Health, Metrics, NewPassword,
     ProbeRequest, ProbeResult, Session, Usage, UserState,
 };
+use smbgw_api::{DomainFault, UserName};
 
 use super::{Link, Request};
 use crate::{Error, Result};
@@ -172,6 +172,10 @@ fn refused(error: ApiError) -> Error {
         ErrorKind::Invalid => Error::usage("agent-refused", message),
         ErrorKind::NotFound => Error::resource("agent-not-found", message),
         ErrorKind::Storage => Error::resource("storage", message),
+        ErrorKind::Domain => {
+            let fault = error.fault.unwrap_or(DomainFault::Other);
+            Error::service(fault.code(), message).hint(fault.fix())
+        }
         ErrorKind::Samba => Error::service("samba", message),
         ErrorKind::Internal | ErrorKind::Unknown => Error::service("agent-failed", message),
     };
@@ -191,6 +195,7 @@ mod tests {
             kind: ErrorKind::Samba,
             message: "\u{1b}[2Jno".into(),
             hint: Some("\u{7}x".into()),
+            fault: None,
         });
         assert_eq!((error.message.as_str(), error.hint.as_deref()), ("[2Jno", Some("x")));
     }
@@ -199,7 +204,8 @@ mod tests {
     fn an_old_agent_is_called_one() {
         let message =
             "the body is not what is expected at groups: unknown field `groups`, expected one of `name`";
-        let error = refused(ApiError { kind: ErrorKind::Invalid, message: message.into(), hint: None });
+        let error =
+            refused(ApiError { kind: ErrorKind::Invalid, message: message.into(), hint: None, fault: None });
         assert_eq!(error.code, "agent-too-old");
         assert!(error.hint.unwrap().contains("current template"));
     }

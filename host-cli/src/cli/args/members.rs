@@ -2,7 +2,8 @@
 
 use clap::Subcommand;
 use smbgw_api::{
-    ByteSize, FolderPath, GatewayName, GroupName, HostPath, Principal, QuotaMode, ShareName, UserName,
+    ByteSize, DomainPrincipal, FolderPath, GatewayName, GroupName, HostPath, Principal, QuotaMode, ShareName,
+    UserName,
 };
 
 use super::{DryRun, GatewayArg, HandlingArgs, PlaceArgs, ShareOptions};
@@ -62,6 +63,10 @@ pub enum ShareVerb {
         /// Only these users and groups may open it; may be given several times
         #[arg(long = "group", value_name = "NAME", conflicts_with = "all_users")]
         groups: Vec<GroupName>,
+        /// Only these, and this user or group of the domain, as 'CORP\\Team', may
+        /// open it; may be given several times
+        #[arg(long = "allow", value_name = "DOMAIN\\NAME", conflicts_with = "all_users")]
+        allow: Vec<DomainPrincipal>,
         /// All users of the gateway may open it
         #[arg(long)]
         all_users: bool,
