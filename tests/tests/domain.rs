@@ -9,7 +9,43 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use smbgw_lab::domain::{self, ADDRESS, Fault, Ticket, dns};
 use smbgw_lab::lab::PASSWORD;
-use smbgw_lab::{Client, DomainController, Lab};
+use smbgw_lab::{Answer, Client, DomainController, Lab, product};
+
+/// Joins a container to the domain with Samba's tools alone. Its password comes by stdin.
+const JOIN: &str = r#"set -e
+cat >/etc/samba/smb.conf <<END
+[global]
+security = ADS
+workgroup = LAB
+realm = LAB.TEST
+netbios name = HAND
+disable netbios = yes
+smb ports = 445
+kerberos method = secrets and keytab
+idmap config * : backend = tdb
+idmap config * : range = 10000-14999
+idmap config LAB : backend = rid
+idmap config LAB : range = 20000-59999
+winbind use default domain = yes
+load printers = no
+disable spoolss = yes
+[hand]
+path = /srv/smb/hand
+read only = no
+valid users = "@LAB\Team"
+END
+printf '[libdefaults]\n default_realm = LAB.TEST\n rdns = false\n' >/etc/krb5.conf
+sed -i -E 's/^(passwd|group):.*/\1: files winbind/' /etc/nsswitch.conf
+systemctl stop smbd
+net ads join createcomputer=Gateways --no-dns-updates -U joiner
+systemctl unmask winbind
+systemctl start winbind smbd
+wbinfo --ping-dc
+getent group Team
+chgrp Team /srv/smb/hand
+chmod 2770 /srv/smb/hand
+chmod o+x /srv/smb
+"#;
 
 /// Long enough for a kernel that refuses, short enough for one that drops.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -105,6 +141,36 @@ fn each_fault_is_there_and_goes() -> Result<()> {
     serves(&domain, &lab)?;
     // dropped without being asked
     drop(domain);
+    lab.leave()
+}
+
+/// What a gateway is measured by: Samba's own tools in the same template, with the same clients.
+#[test]
+#[ignore = "only when the domain itself is in doubt: cargo xtask test --thorough"]
+fn a_member_that_was_joined_by_hand_serves() -> Result<()> {
+    let lab = Lab::enter("debian-13")?;
+    let domain = DomainController::start(lab.directory())?;
+    let gateway = lab.create("hand", &["--nameserver", &domain.address()])?;
+    let join = product::attach("hand").args(["/bin/sh", "-c", JOIN]);
+    let joined =
+        Answer::of(&join.stdin(format!("{}\n", domain::JOINER_PASSWORD)).deadline(Duration::from_secs(120)))?;
+    println!("{}", joined.ok()?.all());
+    let computer = domain.computer("hand")?.context("no computer account")?;
+    println!("{computer:?}");
+    ensure!(computer.dn.ends_with(domain::GATEWAYS_OU) && !computer.disabled, "{computer:?}");
+
+    let by_ticket =
+        |user: &str| Ok(Client::kerberos(&gateway.address, "hand.lab.test", "hand", domain.ticket(user)?));
+    let by_password = |user: &str| -> Result<Client> {
+        Ok(lab.client(&gateway, "hand", &format!("LAB\\{user}"))?.option("--use-kerberos=off"))
+    };
+    for client in [by_ticket("alice")?, by_password("alice")?] {
+        client.run("mkdir d; rmdir d")?.ok()?;
+    }
+    by_ticket("bob").and_then(|client: Client| client.refused("ls", "NT_STATUS_ACCESS_DENIED"))?;
+    by_password("bob")?.refused("ls", "NT_STATUS_ACCESS_DENIED")?;
+    lab.host(["delete", "hand"])?.ok()?;
+    domain.stop()?;
     lab.leave()
 }
 

@@ -152,7 +152,7 @@ impl Platform for Pve {
             own_network: None,
             id_range: self.has_ids()?.then_some((FIRST_ID, subid::MAP_SIZE)),
             id_mechanism: capabilities.id_mechanism(),
-            abilities: Abilities { storages: true, starts_guests: true, dns: true },
+            abilities: Abilities { storages: true, starts_guests: true },
             native: NativeFacts::default(),
         })
     }

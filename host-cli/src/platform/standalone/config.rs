@@ -7,7 +7,7 @@ use smbgw_api::v1::LINK_DIRECTORY;
 
 use crate::Result;
 use crate::platform::mount_entry::escape;
-use crate::record::{GuestAddress, GuestPlan, IdRange};
+use crate::record::{GuestAddress, GuestNetwork, GuestPlan, IdRange};
 
 /// What of the node's abilities the configuration depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -136,10 +136,17 @@ pub fn interfaces(address: GuestAddress) -> String {
     text
 }
 
+/// resolv.conf(5) of a guest. With DHCP and nothing given it is what the network's server says.
+pub fn resolv_conf(network: &GuestNetwork) -> Option<String> {
+    let mut text: String = network.searchdomain.iter().map(|domain| format!("search {domain}\n")).collect();
+    text.extend(network.nameservers.iter().map(|server| format!("nameserver {server}\n")));
+    (!text.is_empty() || network.address != GuestAddress::Dhcp).then_some(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{GuestForm, GuestMount, GuestNetwork};
+    use crate::record::{GuestForm, GuestMount};
     use smbgw_api::{BridgeName, ByteSize, GatewayName, HostPath, ShareName};
 
     const IDS: IdRange = IdRange { base: 100_000, count: 65_536 };
@@ -198,6 +205,18 @@ mod tests {
         guest.card().vlan = Some("30".parse().unwrap());
         let text = render(&guest, IDS, places(), Abilities::default()).unwrap();
         assert!(text.contains("\nlxc.net.0.veth.vlan.id = 30\n"), "{text}");
+    }
+
+    #[test]
+    fn name_servers() {
+        let mut network = guest().network.unwrap();
+        assert_eq!(resolv_conf(&network).as_deref(), Some(""));
+        network.nameservers = vec![[10, 86, 0, 250].into(), [10, 86, 0, 251].into()];
+        network.searchdomain = Some("corp.example".parse().unwrap());
+        let text = "search corp.example\nnameserver 10.86.0.250\nnameserver 10.86.0.251\n";
+        assert_eq!(resolv_conf(&network).as_deref(), Some(text));
+        let dhcp = GuestNetwork { address: GuestAddress::Dhcp, ..guest().network.unwrap() };
+        assert_eq!(resolv_conf(&dhcp), None);
     }
 
     #[test]
