@@ -126,7 +126,10 @@ fn dispatch(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Serve { socket, smbd, listen, dfree } => {
             need_root()?;
             let instance = match (smbd, listen, dfree) {
-                (Some(unit), Some(listen), Some(dfree)) => Instance { unit, listen, dfree, shared: true },
+                (Some(unit), Some(listen), Some(dfree)) => {
+                    let winbind = unit.replace("smbd", "winbind");
+                    Instance { unit, winbind, listen, dfree, shared: true }
+                }
                 _ => Instance::default(),
             };
             serve::serve(&socket, instance).map(|()| ExitCode::SUCCESS)

@@ -6,7 +6,7 @@ use smbgw_api::v1::Health;
 
 use crate::agent::Agent;
 use crate::samba::negotiate;
-use crate::{state, storage, system};
+use crate::{domain, state, storage, system};
 
 /// How long smbd may take to answer.
 const ANSWERS: Duration = Duration::from_secs(2);
@@ -39,6 +39,10 @@ pub(crate) fn check(agent: &Agent) -> Health {
                 Err(error) => problems.push(error.message),
             }
         }
+    }
+    match domain::status::state(agent) {
+        Ok(domain) => problems.extend(domain.findings.into_iter().map(|finding| finding.message)),
+        Err(error) => problems.push(error.message),
     }
     problems.extend(agent.trouble().map(|trouble| format!("the state on record is not in force: {trouble}")));
     Health { ready, smbd, problems, uptime_s: system::uptime(&agent.paths) }

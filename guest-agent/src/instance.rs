@@ -8,6 +8,8 @@ use smbgw_api::Listen;
 pub(crate) struct Instance {
     /// Unit of the SMB service.
     pub(crate) unit: String,
+    /// Unit of winbindd.
+    pub(crate) winbind: String,
     /// Where it takes connections.
     pub(crate) listen: Listen,
     /// Where it finds this program as its `dfree command`.
@@ -30,6 +32,7 @@ impl Default for Instance {
     fn default() -> Self {
         Self {
             unit: "smbd.service".to_owned(),
+            winbind: "winbind.service".to_owned(),
             listen: Listen::default(),
             dfree: "/usr/lib/smbgw/dfree".to_owned(),
             shared: false,

@@ -6,6 +6,7 @@
 //! * [`api`]: router and resources: one file each, no decisions
 //! * [`apply`]: from desired state to a plan (pure), and from the plan to the gateway; [`state`]: what was applied
 //! * [`samba`]: smb.conf, testparm, accounts, smbstatus, SMB2 negotiation
+//! * [`domain`]: Active Directory
 //! * [`storage`]: mounts and the disk of a gateway in a virtual machine
 //! * [`quota`]: the size of shares that have one
 //! * [`accounts`]: passwd and group files; [`services`]: systemd
@@ -21,6 +22,7 @@ mod api;
 mod apply;
 mod call;
 mod cli;
+mod domain;
 mod error;
 mod files;
 mod health;

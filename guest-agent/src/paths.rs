@@ -65,6 +65,36 @@ impl Paths {
         self.at("var/lib/smbgw/machine-sid")
     }
 
+    /// The membership of a domain.
+    pub(crate) fn domain(&self) -> PathBuf {
+        self.at("var/lib/smbgw/domain.json")
+    }
+
+    /// What a request about a domain needs while it runs.
+    pub(crate) fn domain_scratch(&self) -> PathBuf {
+        self.at("run/smbgw-domain")
+    }
+
+    /// Kerberos, krb5.conf(5).
+    pub(crate) fn krb5_conf(&self) -> PathBuf {
+        self.at("etc/krb5.conf")
+    }
+
+    /// Kerberos keys of the machine.
+    pub(crate) fn keytab(&self) -> PathBuf {
+        self.at("etc/krb5.keytab")
+    }
+
+    /// Name servers, resolv.conf(5).
+    pub(crate) fn resolv_conf(&self) -> PathBuf {
+        self.at("etc/resolv.conf")
+    }
+
+    /// Secrets of the machine account.
+    pub(crate) fn secrets(&self) -> PathBuf {
+        self.at("var/lib/samba/private/secrets.tdb")
+    }
+
     /// There while smbd runs.
     pub(crate) fn smbd_pid(&self) -> PathBuf {
         self.at("run/samba/smbd.pid")

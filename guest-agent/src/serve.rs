@@ -16,7 +16,7 @@ use crate::agent::Agent;
 use crate::instance::Instance;
 use crate::paths::Paths;
 use crate::services::Systemd;
-use crate::{api, apply, recycle, samba};
+use crate::{api, apply, domain, recycle, samba};
 
 /// Threads for work that blocks: one change and a few looks at a time.
 const THREADS: usize = 4;
@@ -67,7 +67,8 @@ async fn run(socket: &Path, instance: Instance) -> anyhow::Result<()> {
             notify(NotifyState::Ready);
             sid?;
             agent.services.ready()?;
-            apply::recover::recover(agent)
+            apply::recover::recover(agent)?;
+            domain::join::resume(agent)
         };
         let mut repaired = repair.change(work).await;
         for pause in AGAIN {

@@ -106,6 +106,11 @@ impl Paths {
         self.state.join("ids")
     }
 
+    /// Secrets of computer accounts.
+    pub fn secrets(&self) -> PathBuf {
+        self.state.join("secrets")
+    }
+
     /// How full shares have been, one file a gateway.
     pub fn usage(&self) -> PathBuf {
         self.state.join("usage")

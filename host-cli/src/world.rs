@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use secrecy::SecretString;
-use smbgw_api::{GatewayName, UserName};
+use smbgw_api::{DomainUser, GatewayName, UserName};
 use smbgw_command::Interrupt;
 
+use crate::kept_secrets::SecretStore;
 use crate::link::Agent;
 use crate::platform::Platform;
 use crate::{Error, Result};
@@ -20,6 +21,26 @@ pub struct World {
     pub interrupt: Interrupt,
     /// Passwords of this run. They are here and nowhere else: no step, journal or record holds one.
     pub secrets: BTreeMap<(GatewayName, UserName), SecretString>,
+    /// Who joins and leaves domains in this run; likewise nowhere else.
+    pub joiner: Option<Joiner>,
+    /// Secrets of computer accounts that outlive their gateways.
+    pub kept_secrets: SecretStore,
+}
+
+/// What a domain is joined with.
+#[derive(Debug, Clone)]
+pub enum Joiner {
+    /// An account of the domain, which can leave it, too.
+    Account {
+        /// Its name.
+        user: DomainUser,
+        /// Its password.
+        password: SecretString,
+    },
+    /// One-time password of a computer account that was made beforehand.
+    OneTime(SecretString),
+    /// An offline join.
+    Blob(SecretString),
 }
 
 impl World {
@@ -29,6 +50,11 @@ impl World {
     /// When there is no link to it.
     pub fn agent(&self, gateway: &GatewayName) -> Result<Agent> {
         Ok(Agent::new(self.platform.link(gateway)?))
+    }
+
+    /// Who joins and leaves domains.
+    pub fn joiner(&self) -> Option<&Joiner> {
+        self.joiner.as_ref()
     }
 
     /// Password of a user.

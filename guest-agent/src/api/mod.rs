@@ -2,6 +2,7 @@
 
 mod body;
 mod disk;
+mod domain;
 mod gateway;
 mod health;
 mod metrics;
@@ -43,6 +44,12 @@ pub(crate) fn router(agent: Arc<Agent>) -> Router {
         .route("/v1/probe", post(probe::write).delete(probe::remove))
         .route("/v1/quota", get(quota::show).put(quota::note))
         .route("/v1/disk/grow", post(disk::grow))
+        .route("/v1/domain", get(domain::show))
+        .route("/v1/domain/test", post(domain::test))
+        .route("/v1/domain/join", post(domain::join))
+        .route("/v1/domain/leave", post(domain::leave))
+        .route("/v1/domain/diagnose", post(domain::diagnose))
+        .route("/v1/domain/secrets", get(domain::secrets))
         .route("/v1/sessions", get(sessions::list))
         .route("/v1/metrics", get(metrics::show))
         .fallback(|request: Request| async move {

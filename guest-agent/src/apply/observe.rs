@@ -4,9 +4,10 @@ use smbgw_api::v1::DesiredState;
 
 use crate::accounts::Accounts;
 use crate::agent::Agent;
+use crate::domain::record::Record;
 use crate::error::{Doing, Result};
 use crate::instance::Instance;
-use crate::{files, samba, state, storage};
+use crate::{domain, files, samba, state, storage};
 
 /// What a plan starts from.
 #[derive(Debug, Clone, Default)]
@@ -27,11 +28,13 @@ pub(crate) struct Observed {
     pub(crate) smbd: String,
     /// Which Samba is ours.
     pub(crate) instance: Instance,
+    /// The domain that it is a member of.
+    pub(crate) membership: Option<Record>,
 }
 
 impl Observed {
-    /// Looks, as far as this state needs it.
-    pub(crate) fn read(agent: &Agent, desired: &DesiredState) -> Result<Self> {
+    /// Looks, as far as this state needs it. With `lenient`, names that the domain does not tell now are left out.
+    pub(crate) fn read(agent: &Agent, desired: &DesiredState, lenient: bool) -> Result<Self> {
         let smb_conf = agent.paths.smb_conf();
         Ok(Self {
             accounts: Accounts::read(&agent.paths)?,
@@ -43,6 +46,7 @@ impl Observed {
             sid_set_for: samba::sid::set_for(&agent.paths)?,
             storage: storage::observe::Observed::read(agent, desired)?,
             instance: agent.instance.clone(),
+            membership: domain::principals::resolve(agent, desired, lenient)?,
             smbd: agent.services.state(&agent.instance.unit)?,
         })
     }

@@ -142,7 +142,7 @@ pub(crate) fn plan(desired: &DesiredState, observed: &Observed) -> Result<Plan> 
 
     plan.groups = members::plan(desired, observed, &plan.renumber)?;
 
-    let text = Config::of(desired, &observed.instance).render();
+    let text = Config::of(desired, &observed.instance, observed.membership.as_ref()).render();
     if text != observed.smb_conf {
         plan.service = if restart_needed(&observed.smb_conf, &text, &observed.host) {
             Service::Restart

@@ -37,7 +37,8 @@ fn in_force(state: &DesiredState) -> Observed {
     }
     Observed {
         accounts,
-        smb_conf: Config::of(state, &crate::instance::Instance::default()).render(),
+        membership: None,
+        smb_conf: Config::of(state, &crate::instance::Instance::default(), None).render(),
         applied: Some(state.clone()),
         host: "team".into(),
         sid_set_for: Some("TEAM".into()),

@@ -16,7 +16,9 @@ pub(crate) fn recover(agent: &Agent) -> Result<()> {
     files::remove(&new).doing(|| format!("removing {}", new.display()))?;
     let applied = state::load(&agent.paths)?;
     let text = files::read_optional(&now).doing(|| format!("reading {}", now.display()))?;
-    let committed = applied.as_ref().map(|state| Config::of(state, &agent.instance).render());
+    let membership = crate::domain::record::load(&agent.paths)?;
+    let committed =
+        applied.as_ref().map(|state| Config::of(state, &agent.instance, membership.as_ref()).render());
     let mut reload = false;
     if old.exists() {
         if committed == text {
@@ -36,7 +38,7 @@ pub(crate) fn recover(agent: &Agent) -> Result<()> {
         return first_change_failed(agent, reload);
     };
     quota::write(&agent.paths, &desired)?;
-    let observed = Observed::read(agent, &desired)?;
+    let observed = Observed::read(agent, &desired, true)?;
     let plan = super::plan::plan(&desired, &observed)?;
     let starting = plan.service == super::plan::Service::Start && observed.smbd == "activating";
     let only_service = super::plan::Plan { service: plan.service, ..Default::default() } == plan;

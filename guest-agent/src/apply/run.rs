@@ -35,7 +35,7 @@ pub(crate) fn apply(agent: &Agent, desired: &DesiredState) -> Result<Applied> {
 
 /// As [`apply`], for a state on record: storage that is missing does not keep the rest from being put right. What could
 /// not be mounted is the error then.
-pub(super) fn mend(agent: &Agent, desired: &DesiredState) -> Result<Applied> {
+pub(crate) fn mend(agent: &Agent, desired: &DesiredState) -> Result<Applied> {
     carry_out(agent, desired, Missing { tolerated: true, error: None })
 }
 
@@ -61,7 +61,7 @@ impl Missing {
 fn carry_out(agent: &Agent, desired: &DesiredState, mut missing: Missing) -> Result<Applied> {
     super::plan::check(desired)?;
     missing.unless(directories(agent, desired))?;
-    let observed = Observed::read(agent, desired)?;
+    let observed = Observed::read(agent, desired, missing.tolerated)?;
     let mut plan = plan(desired, &observed)?;
     missing.unless(plan.storage.problem.take().map_or(Ok(()), Err))?;
     if plan.is_empty() {

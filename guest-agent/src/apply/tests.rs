@@ -302,7 +302,7 @@ fn a_failure_at_any_command_leaves_the_old_state_or_the_new() {
                 assert_eq!(gateway.files(), before, "command {at}: {:?}", gateway.seen);
             }
             assert!(apply(&gateway.well(), &new).is_ok());
-            assert_eq!(gateway.conf(), Config::of(&new, &Instance::at(gateway.port)).render());
+            assert_eq!(gateway.conf(), Config::of(&new, &Instance::at(gateway.port), None).render());
         }
     }
 }

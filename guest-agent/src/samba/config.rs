@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 
 use smbgw_api::v1::{DesiredShare, DesiredState};
-use smbgw_api::{ByteSize, GatewayName, Handling, Listen, Principal, SecurityProfile, ShareName};
+use smbgw_api::{ByteSize, GatewayName, Handling, Listen, SecurityProfile, ShareName};
 
+use super::admitted::{self, Admitted};
+use super::member::Member;
 use super::vfs;
+use crate::domain::record::Record;
 use crate::instance::Instance;
 
 /// Stands at the top of every file that the agent writes.
@@ -33,6 +36,8 @@ pub(crate) struct Global {
     pub(crate) listen: Listen,
     /// It has shares for Macs.
     pub(crate) macs: bool,
+    /// The domain that it is a member of.
+    pub(crate) member: Option<Member>,
 }
 
 /// A share.
@@ -47,9 +52,9 @@ pub(crate) struct ShareSection {
     /// Shown in the list of shares.
     pub(crate) browseable: bool,
     /// Who may open it; nobody when empty.
-    pub(crate) users: Vec<Principal>,
+    pub(crate) users: Vec<Admitted>,
     /// Who of them may only read.
-    pub(crate) readers: Vec<Principal>,
+    pub(crate) readers: Vec<Admitted>,
     /// Its quota, which clients see as its size.
     pub(crate) limit: Option<ByteSize>,
     /// What tells them so.
@@ -64,7 +69,7 @@ impl Config {
     #[cfg_attr(not(test), expect(dead_code, reason = "smb.conf.base is kept in step with it by a test"))]
     pub(crate) fn base() -> Self {
         let security = SecurityProfile::Standard;
-        let global = Global { name: None, security, listen: Listen::default(), macs: false };
+        let global = Global { name: None, security, listen: Listen::default(), macs: false, member: None };
         Self { global, shares: Vec::new() }
     }
 
@@ -80,16 +85,20 @@ impl Config {
 }
 
 impl Config {
-    /// What a state needs of this Samba.
-    pub(crate) fn of(desired: &DesiredState, instance: &Instance) -> Self {
-        let all = || desired.users.iter().map(|user| Principal::User(user.name.clone())).collect();
+    /// What a state needs of this Samba, as a member of a domain if it is one.
+    pub(crate) fn of(desired: &DesiredState, instance: &Instance, membership: Option<&Record>) -> Self {
+        let member = Member::of(desired, membership);
         let section = |share: &DesiredShare| ShareSection {
             name: share.name.clone(),
             comment: share.comment.clone(),
             read_only: share.read_only,
             browseable: share.browseable,
-            users: if share.admission().is_open() { all() } else { admitted(share) },
-            readers: share.readers.clone(),
+            users: admitted::to(share, desired, member.as_ref()),
+            readers: share
+                .readers
+                .iter()
+                .filter_map(|one| Admitted::of(one, desired, member.as_ref()))
+                .collect(),
             limit: share.limit.map(ByteSize::from_bytes),
             dfree: instance.dfree.clone(),
             handling: share.handling.clone(),
@@ -100,32 +109,16 @@ impl Config {
                 security: desired.security,
                 listen: instance.listen,
                 macs: vfs::for_macs(desired),
+                member: member.clone(),
             },
             shares: desired.shares.iter().map(section).collect(),
         }
     }
 }
 
-/// Users and groups who may open a share that is not open to all: a reader must get in, too.
-fn admitted(share: &DesiredShare) -> Vec<Principal> {
-    let users = share.users.iter().cloned().map(Principal::User);
-    let mut admitted: Vec<Principal> =
-        users.chain(share.groups.iter().cloned().map(Principal::Group)).collect();
-    for reader in &share.readers {
-        if !admitted.contains(reader) {
-            admitted.push(reader.clone());
-        }
-    }
-    admitted
-}
-
-/// As smb.conf(5) takes it. `+` is a group in `/etc/group`; `@` would be looked for among netgroups first.
-fn list(principals: &[Principal]) -> String {
-    let name = |principal: &Principal| match principal {
-        Principal::User(name) => name.to_string(),
-        Principal::Group(name) => format!("+{}", name.unix_name()),
-    };
-    principals.iter().map(name).collect::<Vec<_>>().join(" ")
+/// As smb.conf(5) takes it.
+fn list(admitted: &[Admitted]) -> String {
+    admitted.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
 impl Global {
@@ -134,8 +127,13 @@ impl Global {
         if let Some(name) = &self.name {
             option(out, "netbios name", name.as_str().to_ascii_uppercase());
         }
-        option(out, "workgroup", "WORKGROUP");
-        option(out, "server role", "standalone server");
+        match &self.member {
+            None => {
+                option(out, "workgroup", "WORKGROUP");
+                option(out, "server role", "standalone server");
+            }
+            Some(member) => member.render(out),
+        }
         // the default tells Samba's version to everybody who asks
         option(out, "server string", "SMB gateway");
         option(out, "passdb backend", "tdbsam");
@@ -224,7 +222,7 @@ impl ShareSection {
 }
 
 /// One line. Whatever the value is, it stays one.
-fn option(out: &mut String, name: &str, value: impl Display) {
+pub(super) fn option(out: &mut String, name: &str, value: impl Display) {
     let value = value.to_string();
     let value: String = value.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     // a backslash at the end would take the next line along
@@ -249,6 +247,8 @@ const RESTART_FOR: &[(&str, &str)] = &[
     ("netbios name", ""),
     ("workgroup", "WORKGROUP"),
     ("server role", "auto"),
+    ("realm", ""),
+    ("kerberos method", "default"),
     ("passdb backend", "tdbsam"),
     ("server min protocol", "SMB2_02"),
     ("server signing", "default"),

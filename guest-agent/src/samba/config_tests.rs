@@ -9,7 +9,7 @@ fn desired(json: &str) -> DesiredState {
 }
 
 fn rendered(json: &str) -> String {
-    Config::of(&desired(json), &crate::instance::Instance::default()).render()
+    Config::of(&desired(json), &crate::instance::Instance::default(), None).render()
 }
 
 const TEAM: &str = r#"{"name":"team","security":"standard",
@@ -123,7 +123,11 @@ fn the_first_state_needs_no_restart() {
 fn comment_lines(comment: &str) -> Vec<String> {
     let mut state = desired(TEAM);
     state.shares[0].comment = Some(comment.to_owned());
-    Config::of(&state, &crate::instance::Instance::default()).render().lines().map(str::to_owned).collect()
+    Config::of(&state, &crate::instance::Instance::default(), None)
+        .render()
+        .lines()
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]
@@ -158,7 +162,7 @@ proptest! {
         let mut state = desired(TEAM);
         state.shares.truncate(1);
         state.shares[0].name = name.clone();
-        let text = Config::of(&state, &crate::instance::Instance::default()).render();
+        let text = Config::of(&state, &crate::instance::Instance::default(), None).render();
         let sections: Vec<_> = text.lines().filter(|line| line.starts_with('[')).collect();
         prop_assert_eq!(sections, vec!["[global]".to_owned(), format!("[{name}]")]);
         prop_assert!(!text.contains('%'));
@@ -172,7 +176,7 @@ fn on_a_node_it_keeps_to_its_address() {
         listen: smbgw_api::Listen::parse("10.0.0.5:4450").unwrap(),
         ..Default::default()
     };
-    let (here, default) = (Config::of(&state, &instance).render(), Config::base().render());
+    let (here, default) = (Config::of(&state, &instance, None).render(), Config::base().render());
     let new: Vec<_> = here.lines().filter(|line| !default.lines().any(|other| other == *line)).collect();
     assert_eq!(
         new,

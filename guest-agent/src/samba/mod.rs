@@ -1,6 +1,6 @@
 //! Samba, by its files and tools.
 //!
-//! * [`config`]: smb.conf, typed
+//! * [`config`]: smb.conf, typed · [`member`], [`admitted`]: of a domain, and of who may open a share
 //! * [`testparm`]: whether Samba accepts it
 //! * [`accounts`]: passwords and Samba accounts
 //! * [`status`]: sessions, by smbstatus
@@ -10,8 +10,10 @@
 //! * [`vfs`]: modules of a share, in their order
 
 pub(crate) mod accounts;
+pub(crate) mod admitted;
 pub(crate) mod config;
 pub(crate) mod control;
+pub(crate) mod member;
 pub(crate) mod negotiate;
 pub(crate) mod sid;
 pub(crate) mod status;

@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-use smbgw_api::GatewayName;
+use smbgw_api::{GatewayName, Sid};
 use smbgw_command::{Command, Runner};
 
 use crate::agent::Agent;
@@ -20,6 +20,12 @@ const MACHINE: &str = "S-1-5-21-3994778406-2807423034-4185003740";
 /// RID of a user: Samba's algorithmic mapping (`algorithmic rid base`, smb.conf(5)).
 pub(crate) fn rid(uid: u32) -> u64 {
     u64::from(uid) * 2 + 1000
+}
+
+/// SID of a user of this uid.
+pub(crate) fn of_user(uid: u32) -> Option<Sid> {
+    let machine = Sid::parse(MACHINE).ok()?;
+    Some(machine.account(u32::try_from(rid(uid)).ok()?))
 }
 
 /// The name under which Samba keeps the SID.

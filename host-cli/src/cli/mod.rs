@@ -133,7 +133,7 @@ fn context(cli: &Cli, output: Output) -> Result<Context> {
     };
     let system = Arc::new(smbgw_command::System::with_interrupt(interrupt.clone()));
     let platform = Arc::new(WithNative::new(inner, paths.clone(), system));
-    Ok(Context { platform, paths, interrupt, output })
+    Ok(Context { platform, paths, interrupt, output, joiner: None })
 }
 
 /// The platform of this machine: a Proxmox VE node has `pct` and the cluster file system.

@@ -8,6 +8,9 @@ use smbgw_api::v1::{
     ApiError, Applied, DesiredState, DiskState, ErrorKind, GatewayState, Health, Metrics, NewPassword,
     ProbeRequest, ProbeResult, Session, Usage, UserState,
 };
+use smbgw_api::v1::domain::{
+    DiagnoseRequest, Diagnosis, DomainState, JoinRequest, Joined, KeptSecrets, LeaveRequest, Left,
+};
 use smbgw_api::{DomainFault, UserName};
 
 use super::{Link, Request};
@@ -17,6 +20,9 @@ use crate::{Error, Result};
 const ASK: Duration = Duration::from_secs(5);
 /// Time for a change: the agent restarts Samba and waits for it within it.
 const CHANGE: Duration = Duration::from_secs(60);
+
+/// For a join or a leave: shorter than the agent's own limit, longer than all that is in it.
+const JOIN: Duration = Duration::from_secs(240);
 
 /// The agent of one gateway.
 pub struct Agent {
@@ -112,6 +118,54 @@ impl Agent {
     /// As [`Agent::health`].
     pub fn tell_usage(&self, usage: &Usage) -> Result<Applied> {
         self.call("PUT", "/v1/quota", Some(usage), ASK)
+    }
+
+    /// How it stands with its domain.
+    ///
+    /// # Errors
+    /// As [`Agent::health`].
+    pub fn domain(&self) -> Result<DomainState> {
+        self.call("GET", "/v1/domain", None::<&()>, ASK * 4)
+    }
+
+    /// Asks the domain, and mends what can be mended.
+    ///
+    /// # Errors
+    /// As [`Agent::health`].
+    pub fn test_domain(&self) -> Result<DomainState> {
+        self.call("POST", "/v1/domain/test", None::<&()>, CHANGE * 2)
+    }
+
+    /// Joins the domain of its configuration.
+    ///
+    /// # Errors
+    /// As [`Agent::health`]; no password is in any of them.
+    pub fn join(&self, request: &JoinRequest) -> Result<Joined> {
+        self.call("POST", "/v1/domain/join", Some(request), JOIN)
+    }
+
+    /// Leaves the domain.
+    ///
+    /// # Errors
+    /// As [`Agent::join`].
+    pub fn leave(&self, request: &LeaveRequest) -> Result<Left> {
+        self.call("POST", "/v1/domain/leave", Some(request), JOIN)
+    }
+
+    /// Looks at all that a join needs.
+    ///
+    /// # Errors
+    /// As [`Agent::join`].
+    pub fn diagnose(&self, request: &DiagnoseRequest) -> Result<Diagnosis> {
+        self.call("POST", "/v1/domain/diagnose", Some(request), CHANGE * 2)
+    }
+
+    /// Secrets of the computer account, if the domain accepts them now.
+    ///
+    /// # Errors
+    /// As [`Agent::health`].
+    pub fn domain_secrets(&self) -> Result<KeptSecrets> {
+        self.call("GET", "/v1/domain/secrets", None::<&()>, CHANGE)
     }
 
     /// SMB sessions.

@@ -22,7 +22,8 @@ use crate::output::Output;
 use crate::paths::Paths;
 use crate::plan::{Entropy, Plan};
 use crate::platform::Platform;
-use crate::world::{self, World};
+use crate::kept_secrets::SecretStore;
+use crate::world::{self, Joiner, World};
 use crate::{Category, Error, Result};
 
 /// What every verb works with.
@@ -36,6 +37,8 @@ pub struct Context {
     pub interrupt: Interrupt,
     /// What the person sees.
     pub output: Output,
+    /// Who joins and leaves domains in this run.
+    pub joiner: Option<Joiner>,
 }
 
 /// Passwords of a run.
@@ -66,7 +69,24 @@ impl Context {
 
     /// The world that steps act on.
     pub fn world(&self, secrets: Secrets) -> World {
-        World { platform: Arc::clone(&self.platform), interrupt: self.interrupt.clone(), secrets }
+        World {
+            platform: Arc::clone(&self.platform),
+            interrupt: self.interrupt.clone(),
+            secrets,
+            joiner: self.joiner.clone(),
+            kept_secrets: self.kept_secrets(),
+        }
+    }
+
+    /// Secrets of computer accounts that outlive their gateways.
+    pub fn kept_secrets(&self) -> SecretStore {
+        SecretStore::in_directory(self.paths.secrets())
+    }
+
+    /// The same, with somebody who joins and leaves domains.
+    #[must_use]
+    pub fn with_joiner(&self, joiner: Option<Joiner>) -> Self {
+        Self { joiner, ..self.clone() }
     }
 }
 

@@ -5,6 +5,7 @@
 mod access;
 mod agent;
 mod disk;
+mod domain;
 mod guest;
 mod ids;
 mod link;
@@ -23,6 +24,7 @@ mod template;
 pub use access::{Grant, Revoke};
 pub use agent::{AwaitAgent, Configure, Ready, SetPasswords};
 pub use disk::{ClaimDisk, GrowDisk, ReleaseDisk};
+pub use domain::{ForgetSecrets, JoinDomain, KeepSecrets, LeaveDomain, credential};
 pub use guest::{ConfigureGuest, CreateGuest, LimitGuest};
 pub use ids::KeepIds;
 pub use link::MakeLink;
@@ -132,6 +134,10 @@ steps!(
     AwaitAgent,
     Configure,
     SetPasswords,
+    JoinDomain,
+    LeaveDomain,
+    KeepSecrets,
+    ForgetSecrets,
     Prove,
     Probe,
     Ready,

@@ -54,7 +54,7 @@ pub struct DiagnoseRequest {
     pub credential: Option<Credential>,
 }
 
-/// Machine account secrets, for the host to keep: a line for each record of secrets.tdb, key and value in hexadecimal.
+/// Machine account secrets, for the host to keep.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeptSecrets {
@@ -64,8 +64,8 @@ pub struct KeptSecrets {
     pub account: String,
     /// The domain's SID.
     pub domain_sid: Sid,
-    /// Records.
-    pub records: Vec<(String, String)>,
+    /// secrets.tdb, as tdbdump(8) prints it.
+    pub dump: String,
 }
 
 macro_rules! hidden {
@@ -199,7 +199,7 @@ mod tests {
             realm: "a.b".parse().unwrap(),
             account: "x".into(),
             domain_sid: "S-1-5-21-1-2-3".parse().unwrap(),
-            records: vec![("k".into(), "canary".into())],
+            dump: "canary".into(),
         };
         for with in [
             JoinWith::Credential(credential.clone()),

@@ -1,0 +1,195 @@
+//! Joining and leaving a domain, and what is kept of it.
+
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
+use smbgw_api::v1::domain::{Credential, JoinRequest, JoinWith, LeaveRequest, Membership};
+use smbgw_api::{GatewayName, Realm};
+
+use super::Action;
+use crate::world::{Joiner, World};
+use crate::{Error, Result};
+
+/// Joins the domain of the gateway's configuration. The password is in the world of this run, not in the step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinDomain {
+    /// Gateway.
+    pub gateway: GatewayName,
+    /// Domain.
+    pub realm: Realm,
+}
+
+impl Action for JoinDomain {
+    const NAME: &'static str = "join";
+
+    fn describe(&self) -> String {
+        format!("join the domain {}", self.realm)
+    }
+
+    fn perform(&self, world: &World) -> Result<()> {
+        let with = match world.joiner() {
+            Some(joiner) => with(joiner),
+            None => kept(world, &self.gateway, &self.realm)?,
+        };
+        let joined = world.agent(&self.gateway)?.join(&JoinRequest { with })?;
+        for warning in joined.warnings {
+            tracing::warn!("{}: {}", clean(&warning.message), warning.fault.fix());
+        }
+        Ok(())
+    }
+
+    /// With the password at hand the computer account is deleted. Without, as in a recovery, it stays, and that is said.
+    fn undo(&self, world: &World) -> Result<()> {
+        // a guest that is gone or stands still has nothing that could be left
+        let Ok(agent) = world.agent(&self.gateway) else { return Ok(()) };
+        let state = match agent.domain() {
+            Ok(state) if state.membership != Membership::None => state,
+            _ => return Ok(()),
+        };
+        let credential = world.joiner().and_then(credential);
+        if credential.is_none() {
+            let account = state.account.as_deref().map(clean).unwrap_or_default();
+            tracing::warn!(
+                "the computer account {account} stays in {}: a join with the same name takes it over, or delete it in the domain",
+                self.realm
+            );
+        }
+        agent.leave(&LeaveRequest { credential }).map(drop)
+    }
+
+    fn by_hand(&self) -> Vec<String> {
+        vec![format!("pve-smbgateway ad leave {}", self.gateway)]
+    }
+}
+
+/// Leaves the domain, and has the computer account deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaveDomain {
+    /// Gateway.
+    pub gateway: GatewayName,
+    /// Domain.
+    pub realm: Realm,
+    /// The computer account stays.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep_account: bool,
+}
+
+impl Action for LeaveDomain {
+    const NAME: &'static str = "leave";
+
+    fn describe(&self) -> String {
+        if self.keep_account {
+            format!("leave the domain {}; the computer account stays", self.realm)
+        } else {
+            format!("leave the domain {} and delete the computer account", self.realm)
+        }
+    }
+
+    fn perform(&self, world: &World) -> Result<()> {
+        let credential = match (self.keep_account, world.joiner()) {
+            (true, _) => None,
+            (false, Some(joiner)) => credential(joiner),
+            // a deletion that is finished later has no password any more
+            (false, None) => {
+                tracing::warn!("no password is at hand: the computer account stays in {}", self.realm);
+                None
+            }
+        };
+        let left = world.agent(&self.gateway)?.leave(&LeaveRequest { credential })?;
+        if let Some(remains) = left.remains {
+            tracing::warn!("the computer account {} stays in the domain", clean(&remains));
+        }
+        Ok(())
+    }
+
+    fn undo(&self, world: &World) -> Result<()> {
+        let agent = world.agent(&self.gateway)?;
+        if agent.domain()?.membership == Membership::Joined {
+            return Ok(());
+        }
+        JoinDomain { gateway: self.gateway.clone(), realm: self.realm.clone() }.perform(world)
+    }
+
+    fn by_hand(&self) -> Vec<String> {
+        vec![format!("pve-smbgateway ad join {}", self.gateway)]
+    }
+}
+
+/// Keeps the secrets of the computer account on the node, so that a gateway made anew is the same computer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeepSecrets {
+    /// Gateway.
+    pub gateway: GatewayName,
+}
+
+impl Action for KeepSecrets {
+    const NAME: &'static str = "keep-secrets";
+
+    fn describe(&self) -> String {
+        "keep the computer account's secrets on this node".to_owned()
+    }
+
+    fn perform(&self, world: &World) -> Result<()> {
+        let secrets = world.agent(&self.gateway)?.domain_secrets()?;
+        world.kept_secrets.put(&self.gateway, &secrets)
+    }
+
+    /// What the domain does not accept any more is of no use, and does no harm.
+    fn undo(&self, _: &World) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Forgets them: the computer account is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForgetSecrets {
+    /// Gateway.
+    pub gateway: GatewayName,
+}
+
+impl Action for ForgetSecrets {
+    const NAME: &'static str = "forget-secrets";
+
+    fn describe(&self) -> String {
+        "forget the computer account's secrets".to_owned()
+    }
+
+    fn perform(&self, world: &World) -> Result<()> {
+        world.kept_secrets.remove(&self.gateway)
+    }
+
+    fn undo(&self, _: &World) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn with(joiner: &Joiner) -> JoinWith {
+    match joiner {
+        Joiner::Account { user, password } => JoinWith::Credential(Credential {
+            user: user.clone(),
+            password: password.expose_secret().to_owned(),
+        }),
+        Joiner::OneTime(password) => JoinWith::OneTimePassword(password.expose_secret().to_owned()),
+        Joiner::Blob(blob) => JoinWith::Blob(blob.expose_secret().to_owned()),
+    }
+}
+
+/// An account that may delete the computer account.
+pub fn credential(joiner: &Joiner) -> Option<Credential> {
+    match with(joiner) {
+        JoinWith::Credential(credential) => Some(credential),
+        _ => None,
+    }
+}
+
+fn kept(world: &World, gateway: &GatewayName, realm: &Realm) -> Result<JoinWith> {
+    let secrets = world.kept_secrets.get(gateway)?.filter(|kept| kept.realm == *realm);
+    secrets.map(JoinWith::Secrets).ok_or_else(|| {
+        Error::service("ad-no-password", format!("there is no password to join {realm} with"))
+            .hint("join it with `pve-smbgateway ad join`")
+    })
+}
+
+/// Text of a gateway, fit for a terminal.
+fn clean(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(300).collect()
+}
