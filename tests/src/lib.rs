@@ -9,6 +9,7 @@
 //! * [`files`]: directories, random files, hashes
 //! * [`daemon`]: programs that run beside a test
 //! * [`torture`]: `smbtorture`, Samba's own tests of a server
+//! * [`canary`]: a password that must be nowhere
 //! * [`ceph`]: a Ceph cluster of one machine
 //! * [`domain`]: an Active Directory domain controller, and what can go wrong with it
 //! * [`qemu`]: a virtual machine from an image, without the product
@@ -22,6 +23,7 @@
     reason = "this is test harness: it starts and watches processes itself"
 )]
 
+pub mod canary;
 pub mod ceph;
 pub mod daemon;
 pub mod domain;
@@ -39,7 +41,7 @@ pub mod torture;
 
 pub use ceph::{Ceph, CephFs};
 pub use daemon::Daemon;
-pub use domain::{DomainController, Fault, Ticket};
+pub use domain::{DomainController, DomainLab, Fault, Ticket};
 pub use environment::{Environment, Inside};
 pub use lab::{Gateway, Lab};
 pub use leftovers::Snapshot;

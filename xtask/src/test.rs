@@ -21,7 +21,7 @@ const TEMPLATES: &[&str] = &["debian-13", "debian-12"];
 const LANES: usize = 2;
 /// The files that take longest, the longest first: they must not be what is waited for at the end.
 const LONGEST: &[&str] =
-    &["pve_journal", "journal", "templates", "pve_vm_journal", "pve", "images", "vm_journal"];
+    &["pve_journal", "journal", "templates", "pve_vm_journal", "pve", "images", "vm_journal", "ad"];
 /// Each file of the lab has an environment of its own, and this long.
 const DEADLINE: Duration = Duration::from_secs(90 * 60);
 
@@ -234,7 +234,7 @@ impl More {
         match filter {
             Some("images") => Self { images: true, ..Self::default() },
             Some("quota_node") => Self { node: true, ..Self::default() },
-            Some(name) if name.starts_with("domain") && file(name) => {
+            Some(name) if (name == "domain" || name.starts_with("ad")) && file(name) => {
                 Self { domain: true, ..Self::default() }
             }
             Some("ceph") => Self { ceph: true, ..Self::default() },

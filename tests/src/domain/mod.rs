@@ -2,13 +2,14 @@
 //!
 //! Its root is an overlay over the machine's own file system or over a tree of another release, so the machine keeps its `/etc` and its
 //! `/var`. The domain is provisioned once and kept in the cache (`provision`). What can go wrong with a controller is in
-//! `fault`, who asks it for tickets in [`kerberos`].
+//! `fault`, who asks it for tickets in [`kerberos`], gateways in it in [`lab`].
 //!
 //! Source: Samba's wiki, "Setting up Samba as an Active Directory Domain Controller"; samba(8), samba-tool(8).
 
 pub mod dns;
 mod fault;
 pub mod kerberos;
+pub mod lab;
 mod provision;
 
 use std::fs;
@@ -22,6 +23,7 @@ use smbgw_command::{Command, Interrupt, wait_until};
 
 pub use self::fault::Fault;
 pub use self::kerberos::Ticket;
+pub use self::lab::DomainLab;
 use crate::daemon::Daemon;
 use crate::lab::PASSWORD;
 use crate::{Answer, files};

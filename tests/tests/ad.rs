@@ -1,0 +1,296 @@
+//! Gateways in an Active Directory domain: joined to a real one, used with its tickets and its passwords, refused with an error of its own for
+//! each thing that can be wrong, and gone from it when they are deleted.
+
+#![allow(clippy::print_stdout, reason = "a test tells what it does")]
+
+use std::os::unix::fs::MetadataExt;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use smbgw_lab::domain::lab::{holds, words};
+use smbgw_lab::domain::{self, Fault, GATEWAYS_OU, JOINER, JOINER_PASSWORD};
+use smbgw_lab::lab::PASSWORD;
+use smbgw_lab::{Client, DomainLab, Gateway, canary, files};
+
+/// First id of the domain's accounts (crates/gateway-api/src/domain/ids.rs).
+const FIRST_ID: u32 = 100_000;
+
+fn rid(lab: &DomainLab, user: &str) -> Result<u32> {
+    let found = lab.domain.search(&format!("(sAMAccountName={user})"), &["objectSid"])?;
+    let sid = found.first().and_then(|record| domain::value(record, "objectSid")).context("no SID")?;
+    Ok(sid.rsplit('-').next().context("no RID")?.parse()?)
+}
+
+/// Writes, reads back, and gives the owner of the file on the node.
+fn writes(lab: &DomainLab, gateway: &Gateway, client: &Client, file: &str) -> Result<u32> {
+    let (sent, got) = (lab.lab.directory().join("sent"), lab.lab.directory().join("got"));
+    files::random_file(&sent, 1)?;
+    let _ = std::fs::remove_file(&got);
+    client.put(&sent, file)?;
+    client.get(file, &got)?;
+    ensure!(files::sha256(&sent)? == files::sha256(&got)?, "what was read is not what was written");
+    Ok(std::fs::metadata(gateway.path.join(file))?.uid())
+}
+
+#[test]
+fn users_of_the_domain_share_a_directory() -> Result<()> {
+    let lab = DomainLab::enter("debian-13")?;
+    // an account of a domain that has seen many: past what a container's usual ids hold
+    lab.domain.next_rid(70_001)?;
+    lab.domain.samba_tool(&["user", "create", "carol", PASSWORD])?;
+    lab.domain.samba_tool(&["group", "addmembers", domain::GROUP, "carol"])?;
+    let start = Instant::now();
+    let one = lab.create("one")?;
+    println!("created and joined after {:.1} s", start.elapsed().as_secs_f64());
+    let status = lab.wait_healthy("one")?;
+    println!("{status}");
+    let computer = lab.domain.computer("one")?.context("no computer account")?;
+    ensure!(computer.dn.ends_with(GATEWAYS_OU) && !computer.disabled, "{computer:?}");
+    ensure!(holds(&status, "dn", &computer.dn.clone().into()), "another account: {status}");
+    lab.host(&words(&["ad", "test", "one"]))?.ok()?;
+
+    for user in ["alice", "carol"] {
+        let id = FIRST_ID + rid(&lab, user)?;
+        for client in [lab.by_ticket(&one, user)?, lab.by_password(&one, user)?] {
+            let owner = writes(&lab, &one, &client, "file.bin")?;
+            ensure!(owner == id, "a file of {user}, who is {id}, belongs to {owner}");
+            client.run("del file.bin")?.ok()?;
+        }
+    }
+    // who is not in the group
+    lab.by_ticket(&one, "bob")?.refused("ls", "NT_STATUS_ACCESS_DENIED")?;
+    lab.by_password(&one, "bob")?.refused("ls", "NT_STATUS_ACCESS_DENIED")?;
+
+    // another gateway has the same ids
+    let two = lab.create("two")?;
+    let owners = [&one, &two].map(|gateway| {
+        lab.by_ticket(gateway, "alice").and_then(|client| writes(&lab, gateway, &client, "same.bin"))
+    });
+    let [first, second] = owners;
+    ensure!(first? == second?, "two gateways do not agree on ids");
+
+    // the domain is away for a while, and comes back
+    let mut lab = lab;
+    lab.domain.fail(Fault::Silent)?;
+    let without = lab.status("one")?;
+    ensure!(!holds(&without, "findings", &Vec::<serde_json::Value>::new().into()), "{without}");
+    lab.domain.mend()?;
+    lab.wait_healthy("one")?;
+
+    lab.delete("two")?;
+    ensure!(lab.domain.computer("two")?.is_none(), "a deleted gateway is still in the domain");
+    ensure!(lab.domain.computer("one")?.is_some(), "another gateway left the domain, too");
+    ensure!(lab.domain.addresses_of("two")? == 0, "a deleted gateway is still in the domain's DNS");
+    lab.delete("one")?;
+    lab.leave()
+}
+
+/// A gateway that is in no domain yet, for what is refused before anything changes.
+fn local(lab: &DomainLab) -> Result<Gateway> {
+    let more = ["--nameserver", &lab.domain.address(), "--searchdomain", "lab.test"];
+    lab.lab.create("team", &more)
+}
+
+/// `ad join` is refused with this error, and the gateway stays what it was.
+fn refused(lab: &DomainLab, before: &str, more: &[&str], code: &str) -> Result<()> {
+    let start = Instant::now();
+    let args = [&words(&["ad", "join", "team", "--ad-domain", domain::REALM])[..], &words(more)].concat();
+    let answer = lab.host(&args)?.fails(code)?.exits(5)?;
+    println!("{code} after {:.1} s", start.elapsed().as_secs_f64());
+    ensure!(lab.membership("team")? == before, "{code}: the gateway is not what it was: {answer}");
+    Ok(())
+}
+
+#[test]
+fn each_wrong_account_has_its_own_error() -> Result<()> {
+    let lab = DomainLab::enter("debian-13")?;
+    local(&lab)?;
+    let before = lab.membership("team")?;
+    lab.domain.lock("bob")?;
+    let wrong = lab.lab.directory().join("wrong");
+    files::secret_file(&wrong, "not-the-password\n")?;
+    let (right, wrong) = (lab.lab.password_file()?, wrong.display().to_string());
+    for (user, password, code) in [
+        ("alice", &wrong, "ad-wrong-password"),
+        ("mallory", &right, "ad-unknown-user"),
+        (domain::DISABLED, &right, "ad-account-disabled"),
+        ("bob", &right, "ad-account-disabled"),
+        (domain::EXPIRED, &right, "ad-password-expired"),
+        (domain::NOBODY, &right, "ad-no-rights"),
+    ] {
+        let account = ["--ad-user", user, "--ad-password-file", password, "--ad-ou", GATEWAYS_OU];
+        refused(&lab, &before, &account, code).with_context(|| user.to_owned())?;
+    }
+    let file = lab.domain.joiner_file()?;
+    let joiner = ["--ad-user", JOINER, "--ad-password-file", &file];
+    let with = |more: &[&'static str]| [&joiner[..], more].concat();
+    refused(&lab, &before, &with(&["--ad-ou", "OU=Nowhere,DC=lab,DC=test"]), "ad-ou-missing")?;
+    // where the account may not make computers
+    refused(&lab, &before, &with(&["--ad-ou", "CN=Computers,DC=lab,DC=test"]), "ad-no-rights")?;
+    refused(&lab, &before, &with(&["--ad-ou", GATEWAYS_OU, "--ad-workgroup", "OTHER"]), "ad-workgroup")?;
+    // somebody else's computer
+    lab.domain.samba_tool(&["computer", "create", "team"])?;
+    refused(&lab, &before, &with(&["--ad-ou", GATEWAYS_OU]), "ad-name-taken")?;
+    lab.domain.samba_tool(&["computer", "delete", "team"])?;
+    lab.expect_no_accounts()?;
+    lab.lab.host(["delete", "team"])?.ok()?;
+    lab.leave()
+}
+
+#[test]
+fn each_fault_of_the_domain_has_its_own_error() -> Result<()> {
+    let mut lab = DomainLab::enter("debian-13")?;
+    local(&lab)?;
+    let before = lab.membership("team")?;
+    let file = lab.domain.joiner_file()?;
+    let joiner = ["--ad-user", JOINER, "--ad-password-file", &file, "--ad-ou", GATEWAYS_OU];
+    for (fault, code) in [
+        (Fault::UnknownToDns, "ad-dns"),
+        (Fault::Port(53), "ad-dns"),
+        (Fault::Silent, "ad-dns"),
+        (Fault::Port(88), "ad-port-blocked"),
+        (Fault::Port(389), "ad-port-blocked"),
+        (Fault::Port(445), "ad-port-blocked"),
+        (Fault::PortRefused(445), "ad-port-blocked"),
+        (Fault::Clock(20), "ad-clock-skew"),
+    ] {
+        lab.domain.fail(fault)?;
+        refused(&lab, &before, &joiner, code).with_context(|| format!("{fault:?}"))?;
+        let diagnosis = lab.host(&words(&["ad", "diagnose", "team"]))?;
+        ensure!(diagnosis.stdout.contains(code), "{fault:?}: {code} was expected: {diagnosis}");
+        lab.domain.mend()?;
+    }
+    // DNS is the controller itself here: when that has ended, nobody names it
+    lab.domain.fail(Fault::Stopped)?;
+    refused(&lab, &before, &joiner, "ad-dns")?;
+    lab.domain.mend()?;
+    lab.expect_no_accounts()?;
+
+    // and with all of it mended, the same join is right
+    let args = [&words(&["ad", "join", "team", "--ad-domain", domain::REALM])[..], &words(&joiner)].concat();
+    lab.host(&args)?.ok()?;
+    lab.wait_healthy("team")?;
+    let leave = [&words(&["ad", "leave", "team"])[..], &lab.leaver()?].concat();
+    lab.host(&leave)?.ok()?;
+    lab.expect_no_accounts()?;
+    ensure!(
+        lab.membership("team")? == before,
+        "who has left is not what it was: {}",
+        lab.membership("team")?
+    );
+    lab.lab.host(["delete", "team"])?.ok()?;
+    lab.leave()
+}
+
+/// A creation that cannot join takes back all of it.
+#[test]
+fn a_creation_that_cannot_join_leaves_nothing() -> Result<()> {
+    let mut lab = DomainLab::enter("debian-13")?;
+    let args = lab.create_args("team")?;
+    lab.domain.fail(Fault::Port(88))?;
+    lab.host(&args)?.fails("ad-port-blocked")?.exits(5)?;
+    lab.domain.mend()?;
+    lab.expect_nothing()?;
+    lab.leave()
+}
+
+/// A gateway that is made anew over what was kept of it is the same computer, and nobody's password is asked for.
+#[test]
+fn a_gateway_made_anew_is_the_same_computer() -> Result<()> {
+    let lab = DomainLab::enter("debian-13")?;
+    lab.create("team")?;
+    lab.wait_healthy("team")?;
+    let first = lab.domain.computer("team")?.context("no computer account")?;
+    lab.host(&words(&["delete", "team", "--keep-account"]))?.ok()?;
+    ensure!(lab.domain.computer("team")?.as_ref() == Some(&first), "the account is not what it was");
+    let path = lab.data("team").display().to_string();
+    let args = [
+        &words(&["create", "team", "--path", &path, "--grant", "--allow", "LAB\\Team"])[..],
+        &lab.of_domain(),
+        &words(&["--ad-ou", GATEWAYS_OU]),
+    ]
+    .concat();
+    lab.host(&args)?.ok()?;
+    lab.wait_healthy("team")?;
+    let second = lab.domain.computer("team")?.context("no computer account")?;
+    ensure!((&first.sid, &first.dn) == (&second.sid, &second.dn), "{first:?}, now {second:?}");
+    let gateway = lab.gateway("team")?;
+    writes(&lab, &gateway, &lab.by_ticket(&gateway, "alice")?, "file.bin")?;
+
+    // the domain gives the account another password: noticed, and mended by a join
+    lab.domain.set_password("team$", "Another-machine-9")?;
+    let test = lab.host(&words(&["ad", "test", "team"]))?;
+    test.fails("ad-secret-invalid")?.exits(5)?;
+    let join = [&words(&["ad", "join", "team"])[..], &lab.leaver()?].concat();
+    lab.host(&join)?.ok()?;
+    lab.wait_healthy("team")?;
+    let third = lab.domain.computer("team")?.context("no computer account")?;
+    ensure!(first.sid == third.sid, "another account");
+    lab.leave()
+}
+
+/// Fails at each step, and is killed before and after each: then there is neither a gateway nor an account.
+#[test]
+#[ignore = "minutes: cargo xtask test --thorough"]
+fn a_join_survives_a_kill_at_each_step() -> Result<()> {
+    let lab = DomainLab::enter("debian-13")?;
+    let args = lab.create_args("team")?;
+    let plan = lab.host(&[&args[..], &words(&["--dry-run"])].concat())?.ok()?.data()?;
+    let mut labels = Vec::new();
+    collect_labels(&plan, &mut labels);
+    ensure!(labels.iter().any(|label| label.contains("join")), "no step joins: {}", labels.join(", "));
+    println!("steps: {}", labels.join(", "));
+    for label in &labels {
+        for point in ["fail", "kill-before", "kill-after"] {
+            let fault = format!("{point}@{label}");
+            let answer = lab.lab.host_with_fault(&fault, args.iter().map(String::as_str))?;
+            ensure!(answer.code != 0, "{fault}: {answer}");
+            lab.lab.host(["ops", "recover"])?.ok().context(fault.clone())?;
+            if lab.lab.gateways()?.is_empty() {
+                lab.expect_nothing().with_context(|| format!("{fault}: {answer}"))?;
+            } else {
+                lab.wait_healthy("team").context(fault)?;
+                lab.delete("team")?;
+            }
+        }
+    }
+    lab.leave()
+}
+
+fn collect_labels(value: &serde_json::Value, found: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            found.extend(fields.get("label").and_then(|label| label.as_str()).map(str::to_owned));
+            fields.values().for_each(|value| collect_labels(value, found));
+        }
+        serde_json::Value::Array(items) => items.iter().for_each(|item| collect_labels(item, found)),
+        _ => {}
+    }
+}
+
+/// The joiner's password is told to nobody; the domain's own files are not looked at.
+#[test]
+fn the_password_of_the_joiner_is_nowhere() -> Result<()> {
+    let lab = DomainLab::enter("debian-13")?;
+    let team = words(&["team"]);
+    for (name, args) in [
+        ("create", lab.create_args("team")?),
+        ("diagnose", [words(&["ad", "diagnose"]), team.clone(), lab.leaver()?].concat()),
+        ("status", words(&["--output", "json", "ad", "status", "team"])),
+        ("leave", [words(&["ad", "leave"]), team.clone(), lab.leaver()?].concat()),
+        ("join", [words(&["ad", "join"]), team.clone(), lab.joiner()?].concat()),
+        ("show", words(&["--output", "json", "show", "team"])),
+        ("delete", [words(&["delete"]), team, lab.leaver()?].concat()),
+    ] {
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let (code, output, trace) = canary::traced(&lab.lab, name, &args)?;
+        ensure!(code == 0, "{name}: {output}");
+        ensure!(!canary::contains(output.as_bytes(), JOINER_PASSWORD), "{name} told it: {output}");
+        ensure!(
+            !canary::contains(trace.as_bytes(), JOINER_PASSWORD),
+            "{name}: it is in the arguments or the environment of a program"
+        );
+        canary::nowhere(&lab.lab, name, &[JOINER_PASSWORD])?;
+    }
+    lab.leave()
+}
