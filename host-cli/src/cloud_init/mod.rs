@@ -52,6 +52,8 @@ impl Seed {
             ("kind", text(kind)),
             ("address", address),
             ("gateway", network.gateway.map_or(Value::Null, text)),
+            ("nameservers", list(&network.nameservers)),
+            ("search", list(network.searchdomain.as_slice())),
         ]);
         let user_data = format!("{CLOUD_CONFIG}{}", render(USER_DATA, &values)?);
         let vendor_data = format!("{CLOUD_CONFIG}{}", render(VENDOR_DATA, &values)?);
@@ -64,6 +66,11 @@ impl Seed {
         let meta_data = render(META_DATA, &values)?;
         Ok(Self { user_data, vendor_data, network_config, meta_data })
     }
+}
+
+/// A list; nothing when it is empty.
+fn list<T: std::fmt::Display>(values: &[T]) -> Value {
+    if values.is_empty() { Value::Null } else { Value::Sequence(values.iter().map(text).collect()) }
 }
 
 fn text(value: impl std::fmt::Display) -> Value {

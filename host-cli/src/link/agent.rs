@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use smbgw_api::v1::domain::{
+    DiagnoseRequest, Diagnosis, DomainState, JoinRequest, Joined, KeptSecrets, LeaveRequest, Left,
+};
 use smbgw_api::v1::{
     ApiError, Applied, DesiredState, DiskState, ErrorKind, GatewayState, Health, Metrics, NewPassword,
     ProbeRequest, ProbeResult, Session, Usage, UserState,
-};
-use smbgw_api::v1::domain::{
-    DiagnoseRequest, Diagnosis, DomainState, JoinRequest, Joined, KeptSecrets, LeaveRequest, Left,
 };
 use smbgw_api::{DomainFault, UserName};
 

@@ -18,11 +18,11 @@ use smbgw_api::{GatewayName, UserName};
 use smbgw_command::Interrupt;
 use smbgw_journal::{Asked, Cause, Journal, OperationId, Outcome, UndoFailure};
 
+use crate::kept_secrets::SecretStore;
 use crate::output::Output;
 use crate::paths::Paths;
 use crate::plan::{Entropy, Plan};
 use crate::platform::Platform;
-use crate::kept_secrets::SecretStore;
 use crate::world::{self, Joiner, World};
 use crate::{Category, Error, Result};
 

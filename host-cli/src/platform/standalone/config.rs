@@ -7,7 +7,7 @@ use smbgw_api::v1::LINK_DIRECTORY;
 
 use crate::Result;
 use crate::platform::mount_entry::escape;
-use crate::record::{GuestAddress, GuestPlan, IdRange};
+use crate::record::{GuestAddress, GuestNetwork, GuestPlan, IdRange};
 
 /// What of the node's abilities the configuration depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -63,6 +63,10 @@ pub fn render(guest: &GuestPlan, ids: IdRange, places: Places<'_>, abilities: Ab
     line("lxc.uts.name", guest.name.to_string());
     line("lxc.idmap", format!("u 0 {} {}", ids.base, ids.count));
     line("lxc.idmap", format!("g 0 {} {}", ids.base, ids.count));
+    if let Some(domain) = ids.domain {
+        line("lxc.idmap", format!("u {} {} {}", domain.inside, domain.outside, domain.count));
+        line("lxc.idmap", format!("g {} {} {}", domain.inside, domain.outside, domain.count));
+    }
     if places.copied {
         line("lxc.rootfs.path", format!("dir:{}", places.guest.join("rootfs").display()));
     } else {
@@ -127,6 +131,14 @@ pub fn cpu_max(cores: u32) -> String {
     format!("{} 100000", u64::from(cores) * 100_000)
 }
 
+/// Its name servers (resolv.conf(5)); none when none are wanted.
+pub fn resolv_conf(card: &GuestNetwork) -> Option<String> {
+    let search = card.searchdomain.iter().map(|domain| format!("search {domain}\n"));
+    let servers = card.nameservers.iter().map(|server| format!("nameserver {server}\n"));
+    let text: String = search.chain(servers).collect();
+    (!text.is_empty()).then_some(text)
+}
+
 /// The guest's network configuration (interfaces(5)): LXC itself sets a static address.
 pub fn interfaces(address: GuestAddress) -> String {
     let mut text = String::from("auto lo\niface lo inet loopback\n");
@@ -142,7 +154,7 @@ mod tests {
     use crate::record::{GuestForm, GuestMount, GuestNetwork};
     use smbgw_api::{BridgeName, ByteSize, GatewayName, HostPath, ShareName};
 
-    const IDS: IdRange = IdRange { base: 100_000, count: 65_536 };
+    const IDS: IdRange = IdRange { base: 100_000, count: 65_536, domain: None };
 
     fn guest() -> GuestPlan {
         GuestPlan {

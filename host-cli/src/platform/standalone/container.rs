@@ -101,6 +101,9 @@ impl Standalone {
             &config::interfaces(guest.network()?.address),
             ids.base,
         )?;
+        if let Some(text) = config::resolv_conf(guest.network()?) {
+            guest_file::write(&tree, "etc/resolv.conf", &text, ids.base)?;
+        }
         let places = Places {
             template: &self.template_root(guest.template()?),
             guest: &directory,
