@@ -242,10 +242,10 @@ pub struct GuestNetwork {
     /// VLAN of its port on the bridge; untagged when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vlan: Option<VlanId>,
-    /// Name servers; the node's when there are none.
+    /// Name servers; when there are none, the node's on Proxmox VE, and none elsewhere.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nameservers: Vec<Ipv4Addr>,
-    /// Search domain; the node's when absent.
+    /// Search domain; as with the name servers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub searchdomain: Option<DnsDomain>,
 }

@@ -10,6 +10,7 @@
 //! * [`daemon`]: programs that run beside a test
 //! * [`torture`]: `smbtorture`, Samba's own tests of a server
 //! * [`ceph`]: a Ceph cluster of one machine
+//! * [`domain`]: an Active Directory domain controller, and what can go wrong with it
 //! * [`qemu`]: a virtual machine from an image, without the product
 //! * [`native`]: a node that was started by systemd, and [`NativeNode`], the product on it
 //! * [`pve`]: simulated nodes of Proxmox VE, and [`NodeLab`], the product on them
@@ -23,6 +24,7 @@
 
 pub mod ceph;
 pub mod daemon;
+pub mod domain;
 pub mod environment;
 pub mod files;
 pub mod lab;
@@ -37,6 +39,7 @@ pub mod torture;
 
 pub use ceph::{Ceph, CephFs};
 pub use daemon::Daemon;
+pub use domain::{DomainController, Fault, Ticket};
 pub use environment::{Environment, Inside};
 pub use lab::{Gateway, Lab};
 pub use leftovers::Snapshot;

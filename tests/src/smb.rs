@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use smbgw_command::Command;
 
 use crate::Answer;
+use crate::domain::Ticket;
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
@@ -20,6 +21,7 @@ pub struct Client {
     address: String,
     share: String,
     auth: Option<PathBuf>,
+    ticket: Option<Ticket>,
     options: Vec<String>,
 }
 
@@ -42,13 +44,31 @@ impl Client {
             address: address.to_owned(),
             share: share.to_owned(),
             auth: Some(auth),
+            ticket: None,
             options: Vec::new(),
         })
     }
 
+    /// A client that shows a ticket for the server of this name in the domain, and has no other way in.
+    pub fn kerberos(address: &str, name: &str, share: &str, ticket: Ticket) -> Self {
+        Self {
+            address: name.to_owned(),
+            share: share.to_owned(),
+            auth: None,
+            // the name is what the ticket is for; where that is need not be in DNS
+            options: vec![
+                format!("--ip-address={address}"),
+                format!("--use-krb5-ccache={}", ticket.name()),
+                "--use-kerberos=required".to_owned(),
+            ],
+            ticket: Some(ticket),
+        }
+    }
+
     /// A client without a name or password.
     pub fn guest(address: &str, share: &str) -> Self {
-        Self { address: address.to_owned(), share: share.to_owned(), auth: None, options: Vec::new() }
+        let (address, share) = (address.to_owned(), share.to_owned());
+        Self { address, share, auth: None, ticket: None, options: Vec::new() }
     }
 
     /// Adds an option of smbclient, as `--max-protocol=NT1`.
@@ -67,7 +87,10 @@ impl Client {
             Some(auth) => command.arg("-A").arg(auth.display().to_string()),
             None => command.arg("-N"),
         };
-        command
+        match &self.ticket {
+            Some(ticket) => ticket.give(command),
+            None => command,
+        }
     }
 
     /// Runs commands of smbclient, separated by `;`.

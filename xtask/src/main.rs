@@ -17,6 +17,7 @@
 
 mod bench;
 mod demo;
+mod domain;
 mod generate;
 mod node;
 mod packages;

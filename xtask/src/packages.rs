@@ -54,6 +54,16 @@ pub(crate) const CEPH: &[Need] = &[
     ("ceph-fuse", "ceph-fuse"),
     ("rbd", "ceph-common"),
 ];
+/// A domain controller for the lab, and its clients.
+pub(crate) const DOMAIN: &[Need] = &[
+    ("/usr/share/doc/samba-ad-dc/copyright", "samba-ad-dc"),
+    ("samba", "samba-ad-dc"),
+    ("/usr/share/samba/setup/provision", "samba-ad-provision"),
+    ("ldbmodify", "ldb-tools"),
+    ("kinit", "krb5-user"),
+    ("faketime", "faketime"),
+    ("nft", "nftables"),
+];
 /// What single tests need.
 pub(crate) const LAB: &[Need] = &[
     ("kill", "procps"),
@@ -88,7 +98,7 @@ pub(crate) const ORACLES: &[Need] = &[
 
 /// Installs what demo, tests and benchmarks need, all of it.
 pub(crate) fn all() -> Result<i32> {
-    install(&[COMPILER, BUILDER, NODE, CLIENT, LAB, ORACLES, QEMU, VIRTIOFS, CEPH, PVE])?;
+    install(&[COMPILER, BUILDER, NODE, CLIENT, LAB, ORACLES, QEMU, VIRTIOFS, CEPH, DOMAIN, PVE])?;
     Ok(0)
 }
 

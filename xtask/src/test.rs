@@ -13,7 +13,7 @@ use smbgw_command::Interrupt;
 use smbgw_lab::{Environment, Inside, product};
 
 use crate::programs::{self, cargo, source, succeed, target};
-use crate::{node, packages, say, templates};
+use crate::{domain, node, packages, say, templates};
 
 /// Templates that the lab tests.
 const TEMPLATES: &[&str] = &["debian-13", "debian-12"];
@@ -113,6 +113,9 @@ fn lab(thorough: bool, filter: Option<&str>, interrupt: &Interrupt) -> Result<()
     }
     if more.node && thorough {
         node::build()?;
+    }
+    if more.domain && thorough {
+        domain::build()?;
     }
     say::step("lab", "building the tests");
     let tests = test_programs()?;
@@ -220,6 +223,8 @@ struct More {
     nodes: bool,
     /// A node of its own in a machine, and QEMU.
     node: bool,
+    /// A domain controller.
+    domain: bool,
 }
 
 impl More {
@@ -229,6 +234,9 @@ impl More {
         match filter {
             Some("images") => Self { images: true, ..Self::default() },
             Some("quota_node") => Self { node: true, ..Self::default() },
+            Some(name) if name.starts_with("domain") && file(name) => {
+                Self { domain: true, ..Self::default() }
+            }
             Some("ceph") => Self { ceph: true, ..Self::default() },
             Some("vm_rbd" | "quota_ceph") => {
                 Self { images: true, ceph: true, machines: true, ..Self::default() }
@@ -241,7 +249,7 @@ impl More {
                 Self { images: true, machines: true, nodes: true, ..Self::default() }
             }
             Some(name) if file(name) => Self::default(),
-            _ => Self { images: true, ceph: true, machines: true, nodes: true, node: true },
+            _ => Self { images: true, ceph: true, machines: true, nodes: true, node: true, domain: true },
         }
     }
 
@@ -252,6 +260,9 @@ impl More {
         }
         if self.ceph {
             needs.push(packages::CEPH);
+        }
+        if self.domain {
+            needs.push(packages::DOMAIN);
         }
         if self.machines || self.nodes {
             needs.push(packages::VIRTIOFS);

@@ -327,11 +327,11 @@ pub struct NetworkArgs {
     /// VLAN on a bridge that tells VLANs apart
     #[arg(long, value_name = "NUMBER")]
     pub vlan: Option<VlanId>,
-    /// Name server (Proxmox VE); may be given several times [default: the
-    /// node's]
+    /// Name server; may be given several times [default: the node's on Proxmox
+    /// VE, none elsewhere]
     #[arg(long = "nameserver", value_name = "IP")]
     pub nameservers: Vec<Ipv4Addr>,
-    /// Search domain (Proxmox VE) [default: the node's]
+    /// Search domain [default: the node's on Proxmox VE, none elsewhere]
     #[arg(long, value_name = "DOMAIN")]
     pub searchdomain: Option<DnsDomain>,
     /// Where a gateway on the node itself takes connections: an address of

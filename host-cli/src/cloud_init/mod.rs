@@ -53,7 +53,7 @@ impl Seed {
             ("address", address),
             ("gateway", network.gateway.map_or(Value::Null, text)),
             ("nameservers", list(&network.nameservers)),
-            ("search", list(network.searchdomain.as_slice())),
+            ("searchdomain", list(network.searchdomain.as_slice())),
         ]);
         let user_data = format!("{CLOUD_CONFIG}{}", render(USER_DATA, &values)?);
         let vendor_data = format!("{CLOUD_CONFIG}{}", render(VENDOR_DATA, &values)?);
@@ -68,13 +68,13 @@ impl Seed {
     }
 }
 
-/// A list; nothing when it is empty.
-fn list<T: std::fmt::Display>(values: &[T]) -> Value {
-    if values.is_empty() { Value::Null } else { Value::Sequence(values.iter().map(text).collect()) }
-}
-
 fn text(value: impl std::fmt::Display) -> Value {
     Value::String(value.to_string())
+}
+
+/// Nothing when it is empty.
+fn list(items: &[impl std::fmt::Display]) -> Value {
+    if items.is_empty() { Value::Null } else { items.iter().map(text).collect() }
 }
 
 #[cfg(test)]
@@ -100,6 +100,16 @@ mod tests {
         guest.card().address = GuestAddress::Dhcp;
         guest.card().gateway = None;
         insta::assert_snapshot!(Seed::of(&guest).unwrap().network_config);
+    }
+
+    #[test]
+    fn name_servers() {
+        let mut guest = machine();
+        guest.card().nameservers = vec![[10, 86, 0, 250].into()];
+        guest.card().searchdomain = Some("corp.example".parse().unwrap());
+        let text = Seed::of(&guest).unwrap().network_config;
+        let servers = "    dns_nameservers:\n    - 10.86.0.250\n    dns_search:\n    - corp.example\n";
+        assert!(text.ends_with(servers), "{text}");
     }
 
     #[test]

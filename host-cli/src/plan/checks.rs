@@ -23,9 +23,6 @@ pub fn spec(spec: &GatewaySpec, observed: &Observed) -> Result<Vec<String>> {
     if spec.startup.is_some() && !abilities.starts_guests {
         return only_pve("a turn among the guests that start with the node (startup)");
     }
-    if (!spec.network.nameservers.is_empty() || spec.network.searchdomain.is_some()) && !abilities.dns {
-        return only_pve("name servers and a search domain (nameservers, searchdomain)");
-    }
     let mut notes = if spec.mode == Mode::Native { native::notes(spec, observed) } else { Vec::new() };
     for share in &spec.shares {
         if let Some(path) = share.directory() {

@@ -308,13 +308,7 @@ fn each_broken_rule_of_a_change_has_its_code() {
     unfinished.records[0].state = RecordState::Creating;
     let with = |field: &str| TEAM.replace("{name: team, users", &format!("{{name: team, {field}, users"));
     for (yaml, state, observed, code) in [
-        (
-            TEAM.replace("name: team, users", "name: other, users"),
-            RUNNING,
-            false,
-            &observed,
-            "no-such-gateway",
-        ),
+        (TEAM.replace("name: team, users", "name: other, users"), RUNNING, &observed, "no-such-gateway"),
         (with("memory: 1G"), RUNNING, &unfinished, "gateway-unfinished"),
         (with("mode: native"), RUNNING, &observed, "mode-fixed"),
         (with("template: debian-12"), RUNNING, &observed, "template-fixed"),
@@ -422,7 +416,7 @@ fn pve() -> Observed {
     observed.node.default_bridge = Some(BridgeName::parse("vmbr0").unwrap());
     observed.node.vlan_bridges = observed.node.bridges.clone();
     observed.node.id_mechanism = "a mount point with idmap=passthrough";
-    observed.node.abilities = crate::platform::Abilities { storages: true, starts_guests: true, dns: true };
+    observed.node.abilities = crate::platform::Abilities { storages: true, starts_guests: true };
     observed.guest_storage = Some("local-zfs".parse().unwrap());
     observed.caveats = vec!["its shares are bind mounts".to_owned()];
     observed.storage.insert(path("/tank/new"), StorageFacts { filesystem: "zfs".into(), ..ext4(0, 0o755) });
@@ -474,12 +468,7 @@ fn its_start_with_the_node_is_the_platforms() {
 
 #[test]
 fn what_only_proxmox_ve_can_is_refused_elsewhere() {
-    for yaml in [
-        "{name: x, guest-storage: local-zfs}",
-        "{name: x, startup: {order: 1}}",
-        "{name: x, network: {nameservers: [10.0.0.10]}}",
-        "{name: x, network: {searchdomain: example.com}}",
-    ] {
+    for yaml in ["{name: x, guest-storage: local-zfs}", "{name: x, startup: {order: 1}}"] {
         let error = planned(yaml, &node()).unwrap_err();
         assert_eq!((error.code, error.category.exit_code()), ("platform-lacks", 2), "{yaml}");
         assert!(error.hint.is_some());

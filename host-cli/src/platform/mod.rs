@@ -403,8 +403,6 @@ pub struct Abilities {
     pub storages: bool,
     /// It starts guests by itself when the node starts, in an order.
     pub starts_guests: bool,
-    /// It tells guests name servers and a search domain.
-    pub dns: bool,
 }
 
 /// The platform's own network: a bridge that it makes for its gateways.

@@ -153,7 +153,7 @@ impl Platform for Pve {
             id_range: self.has_ids()?.then_some((FIRST_ID, subid::MAP_SIZE)),
             subids: crate::platform::standalone::doctor::subids()?,
             id_mechanism: capabilities.id_mechanism(),
-            abilities: Abilities { storages: true, starts_guests: true, dns: true },
+            abilities: Abilities { storages: true, starts_guests: true },
             native: NativeFacts::default(),
         })
     }

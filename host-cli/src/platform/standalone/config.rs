@@ -131,14 +131,6 @@ pub fn cpu_max(cores: u32) -> String {
     format!("{} 100000", u64::from(cores) * 100_000)
 }
 
-/// Its name servers (resolv.conf(5)); none when none are wanted.
-pub fn resolv_conf(card: &GuestNetwork) -> Option<String> {
-    let search = card.searchdomain.iter().map(|domain| format!("search {domain}\n"));
-    let servers = card.nameservers.iter().map(|server| format!("nameserver {server}\n"));
-    let text: String = search.chain(servers).collect();
-    (!text.is_empty()).then_some(text)
-}
-
 /// The guest's network configuration (interfaces(5)): LXC itself sets a static address.
 pub fn interfaces(address: GuestAddress) -> String {
     let mut text = String::from("auto lo\niface lo inet loopback\n");
@@ -148,10 +140,17 @@ pub fn interfaces(address: GuestAddress) -> String {
     text
 }
 
+/// resolv.conf(5) of a guest. With DHCP and nothing given it is what the network's server says.
+pub fn resolv_conf(network: &GuestNetwork) -> Option<String> {
+    let mut text: String = network.searchdomain.iter().map(|domain| format!("search {domain}\n")).collect();
+    text.extend(network.nameservers.iter().map(|server| format!("nameserver {server}\n")));
+    (!text.is_empty() || network.address != GuestAddress::Dhcp).then_some(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{GuestForm, GuestMount, GuestNetwork};
+    use crate::record::{GuestForm, GuestMount};
     use smbgw_api::{BridgeName, ByteSize, GatewayName, HostPath, ShareName};
 
     const IDS: IdRange = IdRange { base: 100_000, count: 65_536, domain: None };
@@ -210,6 +209,18 @@ mod tests {
         guest.card().vlan = Some("30".parse().unwrap());
         let text = render(&guest, IDS, places(), Abilities::default()).unwrap();
         assert!(text.contains("\nlxc.net.0.veth.vlan.id = 30\n"), "{text}");
+    }
+
+    #[test]
+    fn name_servers() {
+        let mut network = guest().network.unwrap();
+        assert_eq!(resolv_conf(&network).as_deref(), Some(""));
+        network.nameservers = vec![[10, 86, 0, 250].into(), [10, 86, 0, 251].into()];
+        network.searchdomain = Some("corp.example".parse().unwrap());
+        let text = "search corp.example\nnameserver 10.86.0.250\nnameserver 10.86.0.251\n";
+        assert_eq!(resolv_conf(&network).as_deref(), Some(text));
+        let dhcp = GuestNetwork { address: GuestAddress::Dhcp, ..guest().network.unwrap() };
+        assert_eq!(resolv_conf(&dhcp), None);
     }
 
     #[test]

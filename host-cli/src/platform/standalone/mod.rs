@@ -82,7 +82,7 @@ impl Platform for Standalone {
             id_range: doctor::id_range()?.map(|first| (first, subid::MAP_SIZE)),
             subids: doctor::subids()?,
             id_mechanism: "an idmapped mount",
-            abilities: Abilities { dns: true, ..Abilities::default() },
+            abilities: Abilities::default(),
             native: NativeFacts::default(),
         })
     }
