@@ -37,7 +37,9 @@ impl SecretStore {
         let text = match std::fs::metadata(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(reading(error)),
-            Ok(meta) if meta.len() > LARGEST => return Err(reading(std::io::Error::other("it is too large"))),
+            Ok(meta) if meta.len() > LARGEST => {
+                return Err(reading(std::io::Error::other("it is too large")));
+            }
             Ok(_) => std::fs::read(&path).map_err(reading)?,
         };
         // what does not parse is quoted by no error: it is secret
@@ -53,7 +55,10 @@ impl SecretStore {
     /// When they are empty, or cannot be written.
     pub fn put(&self, gateway: &GatewayName, secrets: &KeptSecrets) -> Result<()> {
         if !secrets.dump.contains("SECRETS/MACHINE_PASSWORD/") {
-            return Err(Error::service("ad-secret-missing", "the gateway gave no secret of its computer account"));
+            return Err(Error::service(
+                "ad-secret-missing",
+                "the gateway gave no secret of its computer account",
+            ));
         }
         durable::make_directory(&self.directory, 0o700)?;
         let json = serde_json::to_vec(secrets).map_err(|_| Error::internal("writing kept secrets"))?;

@@ -10,9 +10,10 @@
 //! * [`record`]: what the node remembers of a gateway
 //! * [`cloud_init`]: what a virtual machine is told at boot
 //! * [`link`]: how the host reaches an agent
+//! * [`kept_secrets`]: secrets of computer accounts that outlive their gateways
 //! * [`storage`]: looking at the directories that are shared
 //! * [`quota`]: how much they may hold
-//! * [`password`], [`csv`]: where passwords and users come from
+//! * [`password`], [`joiner`], [`csv`]: where passwords and users come from
 //! * [`output`]: what a person or a program sees
 //! * [`error`]: errors with category, code and hint; exit codes
 
@@ -21,6 +22,8 @@ pub mod cloud_init;
 pub mod csv;
 pub mod durable;
 pub mod error;
+pub mod joiner;
+pub mod kept_secrets;
 pub mod link;
 pub mod operation;
 pub mod output;

@@ -30,16 +30,7 @@ pub fn read(
     if users.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let source: Option<(String, Box<dyn Read>)> = if let Some(path) = &args.password_file {
-        Some((path.display().to_string(), open(path)?))
-    } else if let Some(fd) = args.password_fd {
-        Some((format!("descriptor {fd}"), descriptor(fd)?))
-    } else if let Some(name) = &args.password_credential {
-        let path = credential(name)?;
-        Some((format!("credential {name}"), open(&path)?))
-    } else {
-        None
-    };
+    let source = source(args)?;
     match source {
         Some((source, reader)) => {
             let lines = lines(reader, &source)?;
@@ -65,6 +56,29 @@ pub fn read(
         }
         None => users.iter().map(|user| Ok((user.clone(), prompt(gateway, user)?))).collect(),
     }
+}
+
+/// The first line of a source; none when none is given. Whether it is a password is for the caller to say.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn first_line(args: &PasswordArgs) -> Result<Option<SecretString>> {
+    let Some((source, reader)) = source(args)? else { return Ok(None) };
+    Ok(Some(lines(reader, &source)?.into_iter().next().unwrap_or_default().into()))
+}
+
+/// The source that is given, with its name.
+fn source(args: &PasswordArgs) -> Result<Option<(String, Box<dyn Read>)>> {
+    Ok(if let Some(path) = &args.password_file {
+        Some((path.display().to_string(), open(path)?))
+    } else if let Some(fd) = args.password_fd {
+        Some((format!("descriptor {fd}"), descriptor(fd)?))
+    } else if let Some(name) = &args.password_credential {
+        let path = credential(name)?;
+        Some((format!("credential {name}"), open(&path)?))
+    } else {
+        None
+    })
 }
 
 /// Lines `GATEWAY/USER:PASSWORD` of a file, for `apply`.

@@ -181,6 +181,21 @@ pub struct IdRange {
     pub base: u32,
     /// How many.
     pub count: u32,
+    /// Ids of a domain, beside them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<DomainRange>,
+}
+
+/// Ids of a domain's accounts in a container's map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DomainRange {
+    /// First id in the container.
+    pub inside: u32,
+    /// First id on the node.
+    pub outside: u32,
+    /// How many.
+    pub count: u32,
 }
 
 /// What a guest is, with all that only this kind has.

@@ -1,11 +1,171 @@
-//! `ad`
+//! `ad`: the domain of a gateway.
 
 use std::process::ExitCode;
 
-use super::args::AdVerb;
-use crate::operation::Context;
-use crate::{Error, Result};
+use smbgw_api::GatewayName;
+use smbgw_api::v1::domain::{DiagnoseRequest, DomainState, Membership, Verdict};
 
-pub(super) fn run(_: &Context, _: AdVerb) -> Result<ExitCode> {
-    Err(Error::internal("not built yet"))
+use super::args::{AdVerb, JoinerArgs, PrecreatedArgs};
+use super::edit::Edit;
+use crate::joiner;
+use crate::operation::{Context, Secrets};
+use crate::output::view::{CheckRow, DomainChecks, DomainFinding, DomainStatus};
+use crate::plan::change::DomainWish;
+use crate::step::credential;
+use crate::{Error, Result, record};
+
+pub(super) fn run(context: &Context, verb: AdVerb) -> Result<ExitCode> {
+    match verb {
+        AdVerb::Join { gateway, domain, joiner, precreated, dry } => {
+            let wanted = domain.domain();
+            let known = domain_of(context, &gateway)?.map(|domain| domain.realm);
+            let realm = wanted.as_ref().map(|domain| domain.realm.clone()).or(known).ok_or_else(|| {
+                Error::usage("no-domain", "it is not said which domain to join")
+                    .hint("name it: --ad-domain CORP.EXAMPLE")
+            })?;
+            let who = if dry.dry_run {
+                None
+            } else {
+                joiner::for_join(context, &gateway, &realm, &joiner, &precreated)?
+            };
+            let context = context.with_joiner(who);
+            let edit = Edit { domain: DomainWish::Join, ..Edit::of("ad join", &gateway, dry.dry_run) };
+            edit.apply(&context, |spec| {
+                if let Some(wanted) = wanted {
+                    spec.domain = Some(wanted);
+                }
+                Ok(())
+            })
+        }
+        AdVerb::Leave { gateway, joiner, keep_account, dry } => {
+            if domain_of(context, &gateway)?.is_none() {
+                return Err(Error::usage("ad-not-joined", format!("gateway {gateway} is in no domain")));
+            }
+            let who = if keep_account || dry.dry_run { None } else { Some(joiner::account(&joiner)?) };
+            let context = context.with_joiner(who);
+            let domain = if keep_account { DomainWish::KeepAccount } else { DomainWish::AsSaid };
+            let edit = Edit { domain, ..Edit::of("ad leave", &gateway, dry.dry_run) };
+            edit.apply(&context, |spec| {
+                spec.domain = None;
+                spec.shares.iter_mut().for_each(|share| share.allow.clear());
+                Ok(())
+            })
+        }
+        AdVerb::Status(args) => {
+            known(context, &args.name)?;
+            let state = context.world(Secrets::new()).agent(&args.name)?.domain()?;
+            context.output.data(&view(&args.name, state));
+            Ok(ExitCode::SUCCESS)
+        }
+        AdVerb::Test(args) => test(context, &args.name),
+        AdVerb::Diagnose { gateway, joiner } => diagnose(context, &gateway, &joiner),
+    }
+}
+
+fn known(context: &Context, name: &GatewayName) -> Result<()> {
+    context.platform.record(name)?.map(drop).ok_or_else(|| record::missing(name))
+}
+
+fn domain_of(context: &Context, name: &GatewayName) -> Result<Option<smbgw_api::Domain>> {
+    Ok(context.platform.record(name)?.ok_or_else(|| record::missing(name))?.spec.domain)
+}
+
+/// The domain's own word on it. What it accepts is kept.
+fn test(context: &Context, name: &GatewayName) -> Result<ExitCode> {
+    known(context, name)?;
+    let agent = context.world(Secrets::new()).agent(name)?;
+    let state = agent.test_domain()?;
+    let healthy = state.membership == Membership::Joined && state.findings.is_empty();
+    if healthy {
+        context.kept_secrets().put(name, &agent.domain_secrets()?)?;
+    }
+    context.output.data(&view(name, state));
+    Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::from(crate::Category::Service.exit_code()) })
+}
+
+fn diagnose(context: &Context, name: &GatewayName, joiner: &JoinerArgs) -> Result<ExitCode> {
+    known(context, name)?;
+    let account = if joiner.password.is_given() { Some(joiner::account(joiner)?) } else { None };
+    let request = DiagnoseRequest { credential: account.as_ref().and_then(credential) };
+    let diagnosis = context.world(Secrets::new()).agent(name)?.diagnose(&request)?;
+    let failed = diagnosis.checks.iter().any(|check| check.verdict == Verdict::Failed);
+    context.output.data(&DomainChecks {
+        gateway: name.to_string(),
+        took_ms: diagnosis.took_ms,
+        checks: diagnosis
+            .checks
+            .into_iter()
+            .map(|check| CheckRow {
+                name: clean(&check.name),
+                verdict: match check.verdict {
+                    Verdict::Ok => "ok",
+                    Verdict::Warning => "warning",
+                    Verdict::Failed => "failed",
+                    Verdict::Skipped => "skipped",
+                    Verdict::Unknown => "unknown",
+                }
+                .to_owned(),
+                message: clean(&check.message),
+                code: check.fault.map(|fault| fault.code().to_owned()),
+                fix: check.fault.map(|fault| fault.fix().to_owned()),
+            })
+            .collect(),
+    });
+    Ok(if failed { ExitCode::from(crate::Category::Service.exit_code()) } else { ExitCode::SUCCESS })
+}
+
+fn view(name: &GatewayName, state: DomainState) -> DomainStatus {
+    let text = |value: Option<String>| value.as_deref().map(clean);
+    DomainStatus {
+        gateway: name.to_string(),
+        membership: match state.membership {
+            Membership::None => "none",
+            Membership::Interrupted => "interrupted",
+            Membership::Joined => "joined",
+        }
+        .to_owned(),
+        healthy: state.membership == Membership::Joined && state.findings.is_empty(),
+        realm: text(state.realm),
+        workgroup: text(state.workgroup),
+        account: text(state.account),
+        dn: text(state.dn),
+        domain_sid: state.domain_sid.map(|sid| sid.to_string()),
+        ids: text(state.ids),
+        controller: text(state.controller),
+        online: state.online,
+        principals: state.principals.iter().map(|(name, sid)| format!("{name} = {sid}")).collect(),
+        findings: state
+            .findings
+            .into_iter()
+            .map(|finding| DomainFinding {
+                code: finding.fault.code().to_owned(),
+                message: clean(&finding.message),
+                fix: finding.fault.fix().to_owned(),
+            })
+            .collect(),
+    }
+}
+
+fn clean(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(400).collect()
+}
+
+/// Who joins in a `create`; nobody when there is no domain.
+pub(super) fn joiner_of_create(
+    context: &Context,
+    spec: &smbgw_api::GatewaySpec,
+    joiner: &JoinerArgs,
+    precreated: &PrecreatedArgs,
+) -> Result<Context> {
+    match &spec.domain {
+        Some(domain) => {
+            let who = joiner::for_join(context, &spec.name, &domain.realm, joiner, precreated)?;
+            Ok(context.with_joiner(who))
+        }
+        None if joiner.password.is_given() || joiner.user.is_some() => {
+            Err(Error::usage("no-domain", "it is not said which domain to join")
+                .hint("name it: --ad-domain CORP.EXAMPLE"))
+        }
+        None => Ok(context.clone()),
+    }
 }

@@ -13,7 +13,7 @@ use super::args::ApplyArgs;
 use crate::operation::{self, Context, Secrets};
 use crate::output::view::{ResultRow, Results};
 use crate::plan::{self, Observed, Plan};
-use crate::{Category, Error, Result, password};
+use crate::{Category, Error, Result, joiner, password};
 
 /// Largest manifest that is read.
 const MAX_MANIFEST: u64 = 8 << 20;
@@ -22,6 +22,8 @@ const TRIES: usize = 20;
 
 pub(super) fn run(context: &Context, args: &ApplyArgs) -> Result<ExitCode> {
     let manifest = read(&args.file)?;
+    let who = if args.joiner.password.is_given() { Some(joiner::account(&args.joiner)?) } else { None };
+    let context = &context.with_joiner(who);
     let secrets = match &args.passwords_file {
         Some(path) => password::read_many(path)?,
         None => Secrets::new(),
@@ -134,7 +136,16 @@ fn plan(context: &Context, entry: &ManifestEntry, secrets: &Secrets) -> Result<(
         (Intent::Removed, Some(_)) => {
             let observed = Observed::look(platform, None)?;
             platform.review_removal(name)?;
-            Ok((plan::delete::plan(name, platform.guest_state(name)?, &observed, entropy)?, "deleted"))
+            Ok((
+                plan::delete::plan(
+                    name,
+                    platform.guest_state(name)?,
+                    context.joiner.is_none(),
+                    &observed,
+                    entropy,
+                )?,
+                "deleted",
+            ))
         }
         (Intent::Present, record) => {
             let mut spec = entry.spec.clone();
@@ -164,7 +175,13 @@ fn plan(context: &Context, entry: &ManifestEntry, secrets: &Secrets) -> Result<(
             let state = platform.guest_state(name)?;
             let plan = plan::change::plan(
                 &|what| platform.by_hand(what),
-                plan::change::Wish { verb: "apply", spec, with_password: &with_password, force: false },
+                plan::change::Wish {
+                    verb: "apply",
+                    spec,
+                    with_password: &with_password,
+                    force: false,
+                    domain: plan::change::DomainWish::AsSaid,
+                },
                 state,
                 &observed,
                 entropy,

@@ -34,6 +34,7 @@ pub(super) fn run(context: &Context, args: CreateArgs) -> Result<ExitCode> {
         .into_iter()
         .map(|(user, secret)| ((spec.name.clone(), user), secret))
         .collect();
+    let context = &super::ad::joiner_of_create(context, &spec, &args.joiner, &args.precreated)?;
     let notes = plan.notes.clone();
     let report = operation::run(context, plan, secrets)?;
     let address = address(context, &spec)?;

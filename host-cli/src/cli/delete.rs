@@ -4,11 +4,12 @@ use std::process::ExitCode;
 
 use super::args::DeleteArgs;
 use super::show_plan;
-use crate::Result;
 use crate::operation::{self, Context, Secrets};
 use crate::output::view::Changed;
 use crate::plan::{self, Observed};
 use crate::quota::history::History;
+use crate::step::Step;
+use crate::{Result, joiner};
 
 pub(super) fn run(context: &Context, args: &DeleteArgs) -> Result<ExitCode> {
     let platform = &*context.platform;
@@ -17,10 +18,22 @@ pub(super) fn run(context: &Context, args: &DeleteArgs) -> Result<ExitCode> {
     let observed = Observed::look(platform, None)?;
     platform.review_removal(&args.name)?;
     let running = platform.guest_state(&args.name)?;
-    let plan = plan::delete::plan(&args.name, running, &observed, context.entropy()?)?;
+    let plan = plan::delete::plan(&args.name, running, args.keep_account, &observed, context.entropy()?)?;
     if args.dry.dry_run {
         return Ok(show_plan(context, &plan));
     }
+    let joined = plan.steps.iter().any(|step| matches!(step, Step::LeaveDomain(_)));
+    let who = if joined {
+        let hint =
+            "give the password of an account that may (--ad-user, --ad-password-file), or say --keep-account";
+        Some(
+            joiner::account(&args.joiner)
+                .map_err(|error| if error.code == "no-ad-password" { error.hint(hint) } else { error })?,
+        )
+    } else {
+        None
+    };
+    let context = &context.with_joiner(who);
     let notes = plan.notes.clone();
     let report = operation::run(context, plan, Secrets::new())?;
     if let Err(error) = History::remove(&context.paths.usage(), &args.name) {

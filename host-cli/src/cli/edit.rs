@@ -21,6 +21,15 @@ pub(super) struct Edit<'a> {
     pub(super) dry_run: bool,
     /// As in [`plan::change::Wish`].
     pub(super) force: bool,
+    /// As in [`plan::change::Wish`].
+    pub(super) domain: plan::change::DomainWish,
+}
+
+impl<'a> Edit<'a> {
+    /// An edit as most are.
+    pub(super) fn of(verb: &'static str, gateway: &'a GatewayName, dry_run: bool) -> Self {
+        Self { verb, gateway, dry_run, force: false, domain: plan::change::DomainWish::AsSaid }
+    }
 }
 
 /// What an edit asks for beside the new spec.
@@ -89,7 +98,7 @@ impl Edit<'_> {
         let (with_password, force) = (&asked.with_password, self.force);
         let mut plan = plan::change::plan(
             &|what| platform.by_hand(what),
-            plan::change::Wish { verb: self.verb, spec, with_password, force },
+            plan::change::Wish { verb: self.verb, spec, with_password, force, domain: self.domain },
             running,
             &observed,
             context.entropy()?,

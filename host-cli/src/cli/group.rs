@@ -15,7 +15,7 @@ pub(super) fn run(context: &Context, verb: GroupVerb) -> Result<ExitCode> {
     match verb {
         GroupVerb::List(args) => list(context, &args.name),
         GroupVerb::Add { gateway, group, gid, members, dry } => {
-            let edit = Edit { verb: "group add", gateway: &gateway, dry_run: dry.dry_run, force: false };
+            let edit = Edit::of("group add", &gateway, dry.dry_run);
             edit.apply(context, |spec| {
                 if spec.groups.iter().any(|other| other.name == group) {
                     let error = Error::resource(
@@ -30,7 +30,7 @@ pub(super) fn run(context: &Context, verb: GroupVerb) -> Result<ExitCode> {
             })
         }
         GroupVerb::Set { gateway, group, members, remove, dry } => {
-            let edit = Edit { verb: "group set", gateway: &gateway, dry_run: dry.dry_run, force: false };
+            let edit = Edit::of("group set", &gateway, dry.dry_run);
             edit.apply(context, |spec| {
                 known(spec, &members)?;
                 let index = find(spec, &group)?;
@@ -56,7 +56,7 @@ pub(super) fn run(context: &Context, verb: GroupVerb) -> Result<ExitCode> {
             })
         }
         GroupVerb::Remove { gateway, group, force, dry } => {
-            let edit = Edit { verb: "group remove", gateway: &gateway, dry_run: dry.dry_run, force: false };
+            let edit = Edit::of("group remove", &gateway, dry.dry_run);
             edit.apply(context, |spec| {
                 let index = find(spec, &group)?;
                 let principal = Principal::Group(group);

@@ -29,7 +29,7 @@ pub(super) fn run(
     let people = csv::parse(&read(file)?)?;
     let mut actions = BTreeMap::new();
     let mut made: BTreeMap<UserName, SecretString> = BTreeMap::new();
-    let edit = Edit { verb: "user import", gateway, dry_run: dry.dry_run, force: false };
+    let edit = Edit { force: false, ..Edit::of("user import", gateway, dry.dry_run) };
     let done = edit.perform(
         context,
         |spec| {

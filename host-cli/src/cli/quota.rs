@@ -19,7 +19,7 @@ pub(super) fn run(context: &Context, verb: QuotaVerb) -> Result<ExitCode> {
     match verb {
         QuotaVerb::Show { gateway } => show(context, gateway.as_ref()),
         QuotaVerb::Set { gateway, size, share, quota_mode, force, dry } => {
-            let edit = Edit { verb: "quota set", gateway: &gateway, dry_run: dry.dry_run, force };
+            let edit = Edit { force, ..Edit::of("quota set", &gateway, dry.dry_run) };
             edit.apply(context, |spec| {
                 let name = spec.name.clone();
                 let share = chosen(&name, &mut spec.shares, share.as_ref())?;

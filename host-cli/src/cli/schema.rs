@@ -18,7 +18,7 @@ pub(super) fn schemas() -> BTreeMap<&'static str, Schema> {
         ("status", schema_for!(Success<view::Status>)),
         ("show", schema_for!(Success<GatewaySpec>)),
         (
-            "create, set, delete, share, user, group, quota set, template install, ops recover ID",
+            "create, set, delete, share, user, group, quota set, ad join, ad leave, template install, ops recover ID",
             schema_for!(Success<view::Changed>),
         ),
         ("--dry-run", schema_for!(Success<view::DryPlan>)),
@@ -28,6 +28,8 @@ pub(super) fn schemas() -> BTreeMap<&'static str, Schema> {
         ),
         ("share list", schema_for!(Success<view::ShareList>)),
         ("quota show", schema_for!(Success<view::QuotaList>)),
+        ("ad status, ad test", schema_for!(Success<view::DomainStatus>)),
+        ("ad diagnose", schema_for!(Success<view::DomainChecks>)),
         ("user list", schema_for!(Success<view::UserList>)),
         ("user import, user add --generate, user passwd --generate", schema_for!(Success<view::NewUsers>)),
         ("group list", schema_for!(Success<view::GroupList>)),

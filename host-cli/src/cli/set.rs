@@ -32,7 +32,7 @@ pub(super) fn run(context: &Context, args: SetArgs) -> Result<ExitCode> {
         return Err(Error::usage("nothing-to-set", "nothing is said that should be set")
             .hint("see `pve-smbgateway set --help`"));
     }
-    let edit = Edit { verb: "set", gateway: &args.name, dry_run: args.dry.dry_run, force: false };
+    let edit = Edit::of("set", &args.name, args.dry.dry_run);
     edit.apply(context, |spec| {
         spec.memory = args.memory.or(spec.memory);
         spec.cores = args.cores.or(spec.cores);

@@ -28,7 +28,7 @@ pub(super) fn run(context: &Context, verb: ShareVerb) -> Result<ExitCode> {
             };
             let quota = options.quota();
             let handling = options.handling.new_share()?;
-            let edit = Edit { verb: "share add", gateway: &gateway, dry_run: dry.dry_run, force: false };
+            let edit = Edit::of("share add", &gateway, dry.dry_run);
             edit.apply(context, |spec| {
                 if spec.shares.iter().any(|other| other.name.same(&share)) {
                     let error = Error::resource(
@@ -70,7 +70,7 @@ pub(super) fn run(context: &Context, verb: ShareVerb) -> Result<ExitCode> {
             no_raw_options,
             dry,
         } => {
-            let edit = Edit { verb: "share set", gateway: &gateway, dry_run: dry.dry_run, force: false };
+            let edit = Edit::of("share set", &gateway, dry.dry_run);
             edit.apply(context, |spec| {
                 let index = find(spec, &share)?;
                 let share = &mut spec.shares[index];
@@ -93,7 +93,7 @@ pub(super) fn run(context: &Context, verb: ShareVerb) -> Result<ExitCode> {
             })
         }
         ShareVerb::Remove { gateway, share, dry } => {
-            let edit = Edit { verb: "share remove", gateway: &gateway, dry_run: dry.dry_run, force: false };
+            let edit = Edit::of("share remove", &gateway, dry.dry_run);
             edit.apply(context, |spec| {
                 let index = find(spec, &share)?;
                 spec.shares.remove(index);

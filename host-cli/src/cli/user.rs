@@ -16,7 +16,7 @@ pub(super) fn run(context: &Context, verb: UserVerb) -> Result<ExitCode> {
     match verb {
         UserVerb::List(args) => list(context, &args.name),
         UserVerb::Add { gateway, user, uid, groups, password, generate, dry } => {
-            let edit = Edit { verb: "user add", gateway: &gateway, dry_run: dry.dry_run, force: false };
+            let edit = Edit::of("user add", &gateway, dry.dry_run);
             let change = |spec: &mut GatewaySpec| {
                 if spec.users.iter().any(|other| other.name == user) {
                     let error = Error::resource(
@@ -35,7 +35,7 @@ pub(super) fn run(context: &Context, verb: UserVerb) -> Result<ExitCode> {
             edit.run(context, change, &users, || secrets(&password, &gateway, &user))
         }
         UserVerb::Remove { gateway, user, force, dry } => {
-            let edit = Edit { verb: "user remove", gateway: &gateway, dry_run: dry.dry_run, force: false };
+            let edit = Edit::of("user remove", &gateway, dry.dry_run);
             edit.apply(context, |spec| {
                 let index = find(spec, &user)?;
                 let principal = Principal::User(user.clone());
@@ -63,7 +63,7 @@ pub(super) fn run(context: &Context, verb: UserVerb) -> Result<ExitCode> {
             import::run(context, &gateway, &file, create_groups, dry)
         }
         UserVerb::Passwd { gateway, user, password, generate, dry } => {
-            let edit = Edit { verb: "user passwd", gateway: &gateway, dry_run: dry.dry_run, force: false };
+            let edit = Edit::of("user passwd", &gateway, dry.dry_run);
             let change = |spec: &mut GatewaySpec| find(spec, &user).map(drop);
             if generate {
                 return generated(context, edit, "changed", &user, change);

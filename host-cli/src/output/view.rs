@@ -2,6 +2,7 @@
 
 mod accounts;
 mod change;
+mod domain;
 mod gateway;
 mod node;
 mod operation;
@@ -10,6 +11,7 @@ mod template;
 
 pub use accounts::{GroupList, GroupRow, NewUser, NewUsers};
 pub use change::{Changed, DryPlan, DryStep, ResultRow, Results};
+pub use domain::{CheckRow, DomainChecks, DomainFinding, DomainStatus};
 pub use gateway::{GatewayList, GatewayRow, ShareList, ShareStatus, Status, UserList, UserStatus};
 pub use node::Diagnosis;
 pub use operation::{OperationList, OperationRow, OperationView, StepRow};

@@ -26,6 +26,20 @@ pub struct Wish<'a> {
     pub with_password: &'a BTreeSet<UserName>,
     /// A quota may be smaller than what is there, and replace one that somebody else has set.
     pub force: bool,
+    /// What of its domain changes.
+    pub domain: DomainWish,
+}
+
+/// What of a gateway's domain changes beside its spec.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DomainWish {
+    /// What the spec says.
+    #[default]
+    AsSaid,
+    /// Join, also when it is in the domain already by its spec.
+    Join,
+    /// When it leaves, the computer account stays in the domain.
+    KeepAccount,
 }
 
 /// Plans the change; no steps when nothing differs. `running` is how its guest is.
@@ -53,7 +67,7 @@ pub fn plan(
         notes: Vec::new(),
         details: Vec::new(),
     };
-    if spec == old.spec && with_password.is_empty() {
+    if spec == old.spec && with_password.is_empty() && wish.domain != DomainWish::Join {
         return Ok(plan);
     }
     if spec.mode != old.spec.mode {
@@ -66,6 +80,7 @@ pub fn plan(
     }
     plan.notes = checks::spec(&spec, observed)?;
     let map = idmap::plan(&spec, observed)?;
+    let membership = super::domain::change(old, &spec, wish.domain)?;
     let name = spec.name.clone();
     let guest = GuestPlan {
         name: name.clone(),
@@ -123,7 +138,8 @@ pub fn plan(
         plan.notes.push("it takes effect when the gateway is started".to_owned());
         return Ok(plan);
     }
-    if !is_running && (was != wanted || remount || !with_password.is_empty()) {
+    let domain = !membership.is_empty();
+    if !is_running && (was != wanted || remount || domain || !with_password.is_empty()) {
         return Err(Error::resource("gateway-stopped", format!("gateway {name} does not run"))
             .hint(format!("start it first: pve-smbgateway start {name}")));
     }
@@ -148,11 +164,12 @@ pub fn plan(
     } else if limits {
         steps.push(LimitGuest { new: new.guest.clone(), old: old.guest.clone() }.into());
     }
-    if was != wanted || remount || !with_password.is_empty() {
+    if was != wanted || remount || domain || !with_password.is_empty() {
         // it may have been started a moment ago, here or by somebody else
         let awaited = if remount { AwaitAgent::to_configure(&new.guest) } else { AwaitAgent::of(&new.guest) };
         steps.push(AwaitAgent { booted: !remount, ..awaited }.into());
     }
+    steps.extend(membership.before);
     if was != wanted || remount {
         steps.push(
             Configure {
@@ -169,6 +186,7 @@ pub fn plan(
             SetPasswords { gateway: name.clone(), users: with_password.iter().cloned().collect() }.into(),
         );
     }
+    steps.extend(membership.after);
     steps.extend(new_proofs(old, &new, observed, entropy));
     if is_running {
         steps.push(Ready { gateway: name.clone() }.into());

@@ -12,8 +12,8 @@ use crate::record::{
     RECORD_VERSION, Record, RecordState,
 };
 use crate::step::{
-    AwaitAgent, ClaimDisk, Configure, CreateGuest, EnsureNetwork, Grant, MakeLink, MakePlace, Probe, Prove,
-    SetPasswords, Start, Step, WriteRecord,
+    AwaitAgent, ClaimDisk, Configure, CreateGuest, EnsureNetwork, Grant, JoinDomain, KeepSecrets, MakeLink,
+    MakePlace, Probe, Prove, SetPasswords, Start, Step, WriteRecord,
 };
 use crate::storage::{Named, access};
 use crate::{Error, Result};
@@ -74,6 +74,7 @@ pub fn plan(
     let mut steps: Vec<Step> = vec![
         WriteRecord { new: creating.clone(), old: None, by_hand: by_hand(ByHand::Record(&name)) }.into(),
     ];
+    steps.extend(map.widen.map(Step::from));
     steps.extend(EnsureNetwork::of(&guest).map(Step::from));
     steps.extend(places(&creating.spec, observed, entropy));
     if !guest.is_machine() {
@@ -95,6 +96,10 @@ pub fn plan(
         steps.push(
             SetPasswords { gateway: name.clone(), users: with_password.iter().cloned().collect() }.into(),
         );
+    }
+    if let Some(domain) = &creating.spec.domain {
+        steps.push(JoinDomain { gateway: name.clone(), realm: domain.realm.clone() }.into());
+        steps.push(KeepSecrets { gateway: name.clone() }.into());
     }
     steps.extend(proofs(&creating.spec, observed, entropy));
     let active = Record { state: RecordState::Active, ..creating.clone() };

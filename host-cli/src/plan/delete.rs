@@ -7,19 +7,40 @@ use super::{Entropy, Observed, Plan};
 use crate::Result;
 use crate::platform::GuestState;
 use crate::record::Record;
-use crate::step::{Purge, ReleaseDisk, RemoveRecord, Retire, Step, Stop};
+use crate::step::{ForgetSecrets, LeaveDomain, Purge, ReleaseDisk, RemoveRecord, Retire, Step, Stop};
 
-/// Plans a deletion. Until its last step all can be taken back.
+/// Plans a deletion; with `keep_account` its computer account stays in its domain. Until its last step all can be taken back.
 ///
 /// # Errors
 /// Code `no-such-gateway`.
-pub fn plan(name: &GatewayName, running: GuestState, observed: &Observed, entropy: Entropy) -> Result<Plan> {
+pub fn plan(
+    name: &GatewayName,
+    running: GuestState,
+    keep_account: bool,
+    observed: &Observed,
+    entropy: Entropy,
+) -> Result<Plan> {
     let record = observed.record(name)?;
     let ticket = format!("{name}-{}", entropy.ticket());
-    let mut steps: Vec<Step> = vec![
-        Stop { guest: record.guest.clone(), ran: matches!(running, GuestState::Running { .. }) }.into(),
+    let mut steps: Vec<Step> = Vec::new();
+    let is_running = matches!(running, GuestState::Running { .. });
+    let mut stays = Vec::new();
+    if let Some(domain) = &record.spec.domain {
+        let realm = domain.realm.clone();
+        if keep_account || !is_running {
+            stays.push(format!(
+                "the computer account {}$ stays in {realm}: a gateway of the same name takes it over",
+                name.as_str().to_ascii_uppercase()
+            ));
+        } else {
+            steps.push(LeaveDomain { gateway: name.clone(), realm, keep_account }.into());
+            steps.push(ForgetSecrets { gateway: name.clone() }.into());
+        }
+    }
+    steps.extend([
+        Stop { guest: record.guest.clone(), ran: is_running }.into(),
         Retire { gateway: name.clone(), ticket: ticket.clone() }.into(),
-    ];
+    ]);
     if record.spec.disk.is_some() {
         steps.push(ReleaseDisk { guest: record.guest.clone() }.into());
     }
@@ -32,6 +53,7 @@ pub fn plan(name: &GatewayName, running: GuestState, observed: &Observed, entrop
     steps.push(Purge { gateway: name.clone(), ticket, network: record.guest.network.clone() }.into());
     let data = record.spec.shares.iter().filter_map(Share::directory).map(ToString::to_string);
     let disk = record.spec.disk.iter().map(|disk| disk.source.to_string());
-    let notes = data.chain(disk).map(|place| format!("the data in {place} stays as it is")).collect();
+    let notes = data.chain(disk).map(|place| format!("the data in {place} stays as it is"));
+    let notes = notes.chain(stays).collect();
     Ok(Plan { verb: "delete", target: name.to_string(), steps, notes, details: Vec::new() })
 }

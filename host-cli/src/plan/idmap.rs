@@ -1,9 +1,11 @@
 //! The id-map plan: who owns files, inside the gateway and on the node, and by which mechanism.
 
-use smbgw_api::{GatewaySpec, Group, Mode, User};
+use smbgw_api::domain::ids::BUILTIN_IDS;
+use smbgw_api::{Domain, GatewaySpec, Group, Mode, User};
 
 use super::Observed;
-use crate::record::IdRange;
+use crate::record::{DomainRange, IdRange};
+use crate::step::WidenIds;
 use crate::{Error, Result};
 
 /// An id-map plan. On the mounts of shares, ids inside equal ids on the node.
@@ -11,6 +13,8 @@ use crate::{Error, Result};
 pub struct IdMapPlan {
     /// Host ids of the container; others have no map.
     pub range: Option<IdRange>,
+    /// Gives root the host ids that it lacks for a domain.
+    pub widen: Option<WidenIds>,
     /// In words, for `--dry-run`.
     pub explanation: Vec<String>,
 }
@@ -25,7 +29,10 @@ pub fn plan(spec: &GatewaySpec, observed: &Observed) -> Result<IdMapPlan> {
         let mut explanation = vec![format!("ids {place} are ids on the node")];
         explanation.extend(spec.users.iter().filter_map(|user| Some(owner(user, user.uid?))));
         explanation.extend(spec.groups.iter().filter_map(|group| Some(shared(group, group.gid?))));
-        return Ok(IdMapPlan { range: None, explanation });
+        if let Some(domain) = &spec.domain {
+            explanation.push(format!("users and groups of {} have ids {}", domain.realm, domain.ids));
+        }
+        return Ok(IdMapPlan { range: None, widen: None, explanation });
     }
     let (base, count) = observed.node.id_range.ok_or_else(|| {
         Error::infrastructure("no-id-range", "root has no range of host ids for containers on this node")
@@ -61,7 +68,37 @@ pub fn plan(spec: &GatewaySpec, observed: &Observed) -> Result<IdMapPlan> {
         }
         explanation.push(shared(group, gid));
     }
-    Ok(IdMapPlan { range: Some(IdRange { base, count }), explanation })
+    let mut widen = None;
+    let mut of_domain = None;
+    if let Some(domain) = &spec.domain {
+        let (range, step) = self::domain(domain, base, observed)?;
+        explanation.push(format!(
+            "ids {}-{} of the domain {} and Samba's own are host ids {}-{} in the container; on shares, ids inside and on the node are equal",
+            range.inside,
+            range.inside + (range.count - 1),
+            domain.realm,
+            range.outside,
+            range.outside + (range.count - 1),
+        ));
+        widen = step;
+        of_domain = Some(range);
+    }
+    Ok(IdMapPlan { range: Some(IdRange { base, count, domain: of_domain }), widen, explanation })
+}
+
+/// The part of the map that a domain needs: its ids, and those that Samba gives to what is in no domain.
+fn domain(domain: &Domain, base: u32, observed: &Observed) -> Result<(DomainRange, Option<WidenIds>)> {
+    let inside = BUILTIN_IDS.0;
+    let count = domain.ids.last() - inside + 1;
+    let (outside, is_there) = observed.node.subids.for_domain(base, count).ok_or_else(|| {
+        Error::infrastructure(
+            "no-id-range",
+            format!("no {count} host ids in a row are free for the domain's ids"),
+        )
+        .hint("give the domain fewer ids (--ad-id-range), or free some in /etc/subuid and /etc/subgid")
+    })?;
+    let widen = (!is_there).then_some(WidenIds { first: outside, count });
+    Ok((DomainRange { inside, outside, count }, widen))
 }
 
 fn owner(user: &User, uid: u32) -> String {

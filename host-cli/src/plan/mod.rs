@@ -8,12 +8,14 @@
 //! * [`address`]: bridge and address of a new gateway
 //! * [`native`]: what a gateway on the node itself needs
 //! * [`quota`]: limits of shares
+//! * [`domain`]: membership of a domain
 
 pub mod address;
 pub mod change;
 pub mod checks;
 pub mod create;
 pub mod delete;
+mod domain;
 pub mod idmap;
 mod ids;
 mod native;

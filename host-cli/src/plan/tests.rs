@@ -71,6 +71,7 @@ fn node() -> Observed {
             }),
             default_bridge: None,
             id_range: Some((100_000, 65_536)),
+            subids: crate::platform::subid::SubIds::default(),
             id_mechanism: "an idmapped mount",
             abilities: crate::platform::Abilities::default(),
             native: NativeFacts {
@@ -144,7 +145,13 @@ fn with_disk() -> Observed {
 
 fn changed(yaml: &str, state: GuestState, observed: &Observed) -> Result<Plan, Error> {
     let nobody = BTreeSet::new();
-    let wish = change::Wish { verb: "set", spec: spec(yaml), with_password: &nobody, force: false };
+    let wish = change::Wish {
+        verb: "set",
+        spec: spec(yaml),
+        with_password: &nobody,
+        force: false,
+        domain: change::DomainWish::AsSaid,
+    };
     change::plan(&|_| Vec::new(), wish, state, observed, entropy())
 }
 
@@ -178,7 +185,7 @@ fn create_with_a_grant_and_two_shares_in_words() {
 #[test]
 fn delete_in_words() {
     let observed = with_team();
-    let plan = delete::plan(observed.records[0].name(), RUNNING, &observed, entropy()).unwrap();
+    let plan = delete::plan(observed.records[0].name(), RUNNING, false, &observed, entropy()).unwrap();
     insta::assert_snapshot!(in_words(&plan));
 }
 
@@ -224,7 +231,7 @@ fn every_step_survives_the_journal() {
     let plans = [
         planned(TEAM, &node()).unwrap(),
         changed(&yaml, RUNNING, &observed).unwrap(),
-        delete::plan(observed.records[0].name(), RUNNING, &observed, entropy()).unwrap(),
+        delete::plan(observed.records[0].name(), RUNNING, false, &observed, entropy()).unwrap(),
     ];
     for step in plans.iter().flat_map(|plan| &plan.steps) {
         let json = serde_json::to_string(step).unwrap();
@@ -522,7 +529,7 @@ mod quotas {
         let without = changed("{name: team, users: [{name: alice}]}", running, &observed).unwrap();
         assert_eq!(steps(&without), [(None, Some(1 << 30))]);
         let name = GatewayName::parse("team").unwrap();
-        let deleted = delete::plan(&name, running, &observed, entropy()).unwrap();
+        let deleted = delete::plan(&name, running, false, &observed, entropy()).unwrap();
         assert_eq!(steps(&deleted), [(None, Some(1 << 30))]);
     }
 

@@ -386,6 +386,8 @@ pub struct NodeFacts {
     pub default_bridge: Option<BridgeName>,
     /// Host ids that containers may use: first and number.
     pub id_range: Option<(u32, u32)>,
+    /// Ranges of host ids that are given away: /etc/subuid, /etc/subgid.
+    pub subids: subid::SubIds,
     /// How ids are kept the same on the mounts of containers, in words.
     pub id_mechanism: &'static str,
     /// What only some platforms can.

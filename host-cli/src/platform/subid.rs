@@ -53,6 +53,47 @@ pub fn covers(text: &str, first: u32) -> bool {
     })
 }
 
+/// Who has which host ids.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SubIds {
+    /// Lines of `/etc/subuid`.
+    pub uids: Vec<Range>,
+    /// Lines of `/etc/subgid`.
+    pub gids: Vec<Range>,
+}
+
+impl SubIds {
+    /// A range of this size for ids of domains, apart from root's range that begins at `base`: one that root has in both
+    /// files already, else one that nobody has. And whether root has it.
+    pub fn for_domain(&self, base: u32, size: u32) -> Option<(u32, bool)> {
+        let roots = |ranges: &[Range]| -> Vec<Range> {
+            let apart = |r: &&Range| r.first > base || r.first.saturating_add(r.count) <= base;
+            let root = |r: &&Range| (r.owner == "root" || r.owner == "0") && r.count >= size;
+            ranges.iter().filter(root).filter(apart).cloned().collect()
+        };
+        let groups = roots(&self.gids);
+        if let Some(range) = roots(&self.uids).iter().find(|r| groups.iter().any(|g| g.first == r.first)) {
+            return Some((range.first, true));
+        }
+        let overlaps = |first: u64| {
+            let last = first + u64::from(size);
+            self.uids
+                .iter()
+                .chain(&self.gids)
+                .any(|r| first < u64::from(r.first) + u64::from(r.count) && u64::from(r.first) < last)
+        };
+        (0..4000u64)
+            .map(|n| DOMAINS + n * 1_000_000)
+            .find(|first| first + u64::from(size) <= LAST && !overlaps(*first))
+            .map(|first| (first as u32, false))
+    }
+}
+
+/// First host id for ids of domains: past what login.defs(5) gives to people (`SUB_UID_MAX`, 600100000), and below 2^31.
+const DOMAINS: u64 = 700_000_000;
+/// Host ids end here: from 2^31 on they are negative for some programs.
+const LAST: u64 = 1 << 31;
+
 /// First id of a range that nobody has, for root.
 pub fn free(subuid: &str, subgid: &str) -> Option<u32> {
     let taken: Vec<_> = parse(subuid).into_iter().chain(parse(subgid)).collect();

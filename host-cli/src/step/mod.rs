@@ -20,6 +20,7 @@ mod resume;
 mod retire;
 mod run;
 mod template;
+mod widen;
 
 pub use access::{Grant, Revoke};
 pub use agent::{AwaitAgent, Configure, Ready, SetPasswords};
@@ -39,6 +40,7 @@ pub use resume::Resume;
 pub use retire::Retire;
 pub use run::{Start, Stop};
 pub use template::{InstallTemplate, RemoveTemplate};
+pub use widen::WidenIds;
 
 use serde::{Deserialize, Serialize};
 
@@ -116,6 +118,7 @@ steps!(
     WriteRecord,
     RemoveRecord,
     KeepIds,
+    WidenIds,
     EnsureNetwork,
     MakeLink,
     MakePlace,

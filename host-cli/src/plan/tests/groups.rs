@@ -69,7 +69,7 @@ fn ids_of_who_goes_are_remembered() {
     assert_eq!((keep.new.users.len(), keep.new.groups.len(), keep.old), (1, 0, None));
     observed.ids.insert(keep.gateway, keep.new);
     let name = observed.records[0].name().clone();
-    let keep = kept(&delete::plan(&name, RUNNING, &observed, entropy()).unwrap()).unwrap();
+    let keep = kept(&delete::plan(&name, RUNNING, false, &observed, entropy()).unwrap()).unwrap();
     assert_eq!((keep.new.users.len(), keep.new.groups.len()), (3, 2));
     // made anew in another order, and known already when it goes again
     observed.records.clear();
@@ -83,7 +83,7 @@ fn ids_of_who_goes_are_remembered() {
     assert_eq!(uids, [10_002, 10_003, 10_001]);
     observed.records.push(record);
     observed.records[0].spec.users.remove(1);
-    assert_eq!(kept(&delete::plan(&name, RUNNING, &observed, entropy()).unwrap()), None);
+    assert_eq!(kept(&delete::plan(&name, RUNNING, false, &observed, entropy()).unwrap()), None);
 }
 
 #[test]

@@ -151,6 +151,7 @@ impl Platform for Pve {
             bridges,
             own_network: None,
             id_range: self.has_ids()?.then_some((FIRST_ID, subid::MAP_SIZE)),
+            subids: crate::platform::standalone::doctor::subids()?,
             id_mechanism: capabilities.id_mechanism(),
             abilities: Abilities { storages: true, starts_guests: true },
             native: NativeFacts::default(),

@@ -63,6 +63,10 @@ pub fn render(guest: &GuestPlan, ids: IdRange, places: Places<'_>, abilities: Ab
     line("lxc.uts.name", guest.name.to_string());
     line("lxc.idmap", format!("u 0 {} {}", ids.base, ids.count));
     line("lxc.idmap", format!("g 0 {} {}", ids.base, ids.count));
+    if let Some(domain) = ids.domain {
+        line("lxc.idmap", format!("u {} {} {}", domain.inside, domain.outside, domain.count));
+        line("lxc.idmap", format!("g {} {} {}", domain.inside, domain.outside, domain.count));
+    }
     if places.copied {
         line("lxc.rootfs.path", format!("dir:{}", places.guest.join("rootfs").display()));
     } else {
@@ -149,7 +153,7 @@ mod tests {
     use crate::record::{GuestForm, GuestMount};
     use smbgw_api::{BridgeName, ByteSize, GatewayName, HostPath, ShareName};
 
-    const IDS: IdRange = IdRange { base: 100_000, count: 65_536 };
+    const IDS: IdRange = IdRange { base: 100_000, count: 65_536, domain: None };
 
     fn guest() -> GuestPlan {
         GuestPlan {

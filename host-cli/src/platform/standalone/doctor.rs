@@ -25,6 +25,14 @@ const MACHINE_PROGRAMS: &[(&str, &str)] =
     &[("qemu-system-x86_64", "qemu-system-x86"), ("qemu-img", "qemu-utils"), ("bridge", "iproute2")];
 const SEARCH: &[&str] = &["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
+/// Ranges of host ids that are given away.
+///
+/// # Errors
+/// When the files cannot be read.
+pub fn subids() -> Result<subid::SubIds> {
+    Ok(subid::SubIds { uids: subid::parse(&read(SUBUID)?), gids: subid::parse(&read(SUBGID)?) })
+}
+
 /// First of root's host ids for containers, when it has enough.
 ///
 /// # Errors

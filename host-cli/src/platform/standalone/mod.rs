@@ -80,6 +80,7 @@ impl Platform for Standalone {
             own_network: Some(bridge::own()?),
             default_bridge: None,
             id_range: doctor::id_range()?.map(|first| (first, subid::MAP_SIZE)),
+            subids: doctor::subids()?,
             id_mechanism: "an idmapped mount",
             abilities: Abilities::default(),
             native: NativeFacts::default(),

@@ -12,7 +12,7 @@ use crate::platform::mount_entry;
 use crate::platform::pve::call::pct::{Hardware, Options};
 use crate::platform::pve::call::property::{FORBIDDEN, Property, value};
 use crate::platform::pve::capabilities::ShareMounts;
-use crate::record::{GuestAddress, GuestMount, GuestNetwork, GuestPlan};
+use crate::record::{GuestAddress, GuestForm, GuestMount, GuestNetwork, GuestPlan, IdRange};
 
 /// What is done before each start, on whatever node: it makes the directory of the agent's socket.
 pub const HOOK: &str = "/usr/bin/pve-smbgateway guest-hook";
@@ -130,6 +130,14 @@ pub fn raw_lines(plan: &GuestPlan, mounts: ShareMounts, link: &Path) -> Vec<(Str
         entry(format!("{source} {LINK_DIRECTORY} none bind,create=dir,nosuid,nodev,noexec 0 0")),
     ];
     let raw = plan.mounts.iter().filter(|mount| mounts == ShareMounts::Raw || !fits(mount));
+    // with lines of its own, Proxmox VE leaves its default map out
+    if let GuestForm::Container(IdRange { base, count, domain: Some(domain) }) = plan.form {
+        for kind in ['u', 'g'] {
+            lines.push(("lxc.idmap".to_owned(), format!("{kind} 0 {base} {count}")));
+            let (inside, outside, count) = (domain.inside, domain.outside, domain.count);
+            lines.push(("lxc.idmap".to_owned(), format!("{kind} {inside} {outside} {count}")));
+        }
+    }
     lines.extend(raw.map(|mount| {
         let source = mount_entry::escape(mount.source.as_str());
         let target = mount_entry::escape(target(&mount.share).as_str());
@@ -147,6 +155,8 @@ fn target(share: &ShareName) -> String {
 pub fn is_our_line(key: &str, value: &str) -> bool {
     match key {
         "lxc.hook.pre-start" => value == HOOK,
+        // a gateway has none but ours
+        "lxc.idmap" => true,
         "lxc.mount.entry" => value
             .split_whitespace()
             .nth(1)
@@ -159,7 +169,6 @@ pub fn is_our_line(key: &str, value: &str) -> bool {
 pub(crate) mod tests {
     use super::*;
     use crate::platform::pve::call::{External, pct};
-    use crate::record::{GuestForm, IdRange};
     use smbgw_api::{BridgeName, ByteSize, GatewayName, HostPath};
 
     /// A container with three shares; the last one fits into no property string.
@@ -183,7 +192,7 @@ pub(crate) mod tests {
                 nameservers: vec![[10, 0, 0, 10].into(), [10, 0, 0, 11].into()],
                 searchdomain: Some("ad.example.com".parse().unwrap()),
             }),
-            form: GuestForm::Container(IdRange { base: 100_000, count: 65_536 }),
+            form: GuestForm::Container(IdRange { base: 100_000, count: 65_536, domain: None }),
             mounts: vec![
                 mount("/tank/smb/team", "team"),
                 mount("/tank/my files", "my files"),
