@@ -23,6 +23,11 @@ pub fn spec(spec: &GatewaySpec, observed: &Observed) -> Result<Vec<String>> {
     if spec.startup.is_some() && !abilities.starts_guests {
         return only_pve("a turn among the guests that start with the node (startup)");
     }
+    if spec.mode == Mode::Native && spec.domain.is_some() {
+        // it would need a winbindd and a krb5.conf of its own, beside the node's
+        return Err(Error::usage("domain-native", "a gateway on the node itself cannot join a domain yet")
+            .hint("use mode lxc or vm"));
+    }
     let mut notes = if spec.mode == Mode::Native { native::notes(spec, observed) } else { Vec::new() };
     for share in &spec.shares {
         if let Some(path) = share.directory() {
@@ -36,7 +41,7 @@ pub fn spec(spec: &GatewaySpec, observed: &Observed) -> Result<Vec<String>> {
     if spec.shares.is_empty() {
         notes.push("the gateway has no share yet: add one with `pve-smbgateway share add`".to_owned());
     }
-    if spec.users.is_empty() {
+    if spec.users.is_empty() && spec.domain.is_none() {
         notes.push("the gateway has no user yet, so nobody can log on: `pve-smbgateway user add`".to_owned());
     }
     Ok(notes)

@@ -77,7 +77,7 @@ faults! {
     /// The domain does not accept the gateway's secret.
     SecretInvalid = "ad-secret-invalid", "the account was reset, deleted or rotated elsewhere: join again with `pve-smbgateway ad join`";
     /// The keytab has not the key that the domain uses.
-    KeytabStale = "ad-keytab-stale", "it is written anew within the hour; `pve-smbgateway ad test` does it now";
+    KeytabStale = "ad-keytab-stale", "`pve-smbgateway ad test` writes it anew";
     /// The domain is not the one that was joined.
     SidChanged = "ad-sid-changed", "the domain was built anew: leave it with --keep-account and join again; ids of its users change";
     /// The domain has no user or group of this name.
