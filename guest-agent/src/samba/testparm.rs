@@ -13,6 +13,8 @@ const NORMAL: &[&str] = &[
     "Loaded services file OK.",
     "Weak crypto is ",
     "Server role: ",
+    // `kerberos method` is understood by 4.17 and 4.22 alike; what 4.22 suggests in its place is not
+    "SUGGESTION: You may want to use 'sync machine password to keytab'",
     // the soft limit of open files; smbd's unit has its own
     "rlimit_max: increasing rlimit_max ",
     // smbd makes them when it starts, which may be after us when the gateway has just booted

@@ -14,6 +14,8 @@ use crate::platform::pve::call::property::{FORBIDDEN, Property, value};
 use crate::platform::pve::capabilities::ShareMounts;
 use crate::record::{GuestAddress, GuestForm, GuestMount, GuestNetwork, GuestPlan, IdRange};
 
+/// A line of the container's id map (lxc.container.conf(5)).
+pub const ID_MAP: &str = "lxc.idmap";
 /// What is done before each start, on whatever node: it makes the directory of the agent's socket.
 pub const HOOK: &str = "/usr/bin/pve-smbgateway guest-hook";
 /// Size of a root file system in GiB: a template takes a quarter of one.
@@ -133,9 +135,9 @@ pub fn raw_lines(plan: &GuestPlan, mounts: ShareMounts, link: &Path) -> Vec<(Str
     // with lines of its own, Proxmox VE leaves its default map out
     if let GuestForm::Container(IdRange { base, count, domain: Some(domain) }) = plan.form {
         for kind in ['u', 'g'] {
-            lines.push(("lxc.idmap".to_owned(), format!("{kind} 0 {base} {count}")));
+            lines.push((ID_MAP.to_owned(), format!("{kind} 0 {base} {count}")));
             let (inside, outside, count) = (domain.inside, domain.outside, domain.count);
-            lines.push(("lxc.idmap".to_owned(), format!("{kind} {inside} {outside} {count}")));
+            lines.push((ID_MAP.to_owned(), format!("{kind} {inside} {outside} {count}")));
         }
     }
     lines.extend(raw.map(|mount| {
@@ -155,8 +157,6 @@ fn target(share: &ShareName) -> String {
 pub fn is_our_line(key: &str, value: &str) -> bool {
     match key {
         "lxc.hook.pre-start" => value == HOOK,
-        // a gateway has none but ours
-        "lxc.idmap" => true,
         "lxc.mount.entry" => value
             .split_whitespace()
             .nth(1)
