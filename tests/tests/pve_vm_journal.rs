@@ -20,7 +20,9 @@ fn create_survives_until_it_boots(release: &str) -> Result<()> {
     let lab = NodeLab::enter_vm(release)?;
     let case = create(&lab)?;
     let labels = case.labels()?;
-    case.survives(&labels[..before_boot(&labels)?])?;
+    let labels = &labels[..before_boot(&labels)?];
+    case.survives(labels)?;
+    case.undos_survive(labels)?;
     lab.leave()
 }
 
