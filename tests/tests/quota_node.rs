@@ -167,7 +167,7 @@ impl<'a> Place<'a> {
     fn owner_limit(&self, flag: &str, id: &str) -> Result<u64> {
         let report = match self.kind.name {
             "xfs" => format!("xfs_quota -x -c 'report {flag} -N -n' /srv/xfs"),
-            _ => format!("repquota {flag} -n /srv/ext4 | sed 's/ [+-][+-] / /'"),
+            _ => format!("repquota {flag} -v -n /srv/ext4 | sed 's/ [+-][+-] / /'"),
         };
         let report = self.node.shell(&report)?.ok()?.stdout;
         let line = report.lines().find(|line| line.split_whitespace().next() == Some(&format!("#{id}")));

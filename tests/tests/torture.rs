@@ -144,7 +144,6 @@ const DIFFERENCES: &[(&str, &[Difference])] = &[
             ("smb2.create.nulldacl", Outcome::Passed, Outcome::Failed),
             ("smb2.delete-on-close-perms.CREATE_IF Existing", Outcome::Passed, Outcome::Failed),
             ("smb2.delete-on-close-perms.OVERWRITE_IF Existing", Outcome::Passed, Outcome::Failed),
-            ("smb2.delete-on-close-perms.READONLY", Outcome::Failed, Outcome::Passed),
         ],
     ),
     (

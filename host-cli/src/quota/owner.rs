@@ -265,7 +265,8 @@ fn list(runner: &dyn Runner, realm: &Realm, sample: Owner) -> Result<Vec<(Owner,
             ("xfs_quota", Command::new("xfs_quota").args(["-x", "-c", &ask, mount]))
         }
         Realm::FileSystem { mount, xfs: false } => {
-            ("repquota", Command::new("repquota").args([sample.flag(), "-n", "-O", "csv", mount]))
+            // -v: also who has a limit and no files
+            ("repquota", Command::new("repquota").args([sample.flag(), "-v", "-n", "-O", "csv", mount]))
         }
     };
     let text = run(runner, command)?;
@@ -304,7 +305,7 @@ fn xfs_line(line: &str) -> Option<(u32, Holding)> {
     Some((id, kib(words)?))
 }
 
-/// Lines `#ID,BLOCKSTATUS,FILESTATUS,USED,SOFT,HARD,…` below a heading.
+/// Lines `#ID,BLOCKSTATUS,FILESTATUS,USED,SOFT,HARD,…` below a heading; statistics may follow them.
 fn csv(text: &str, sample: Owner) -> Option<Vec<(u32, Holding)>> {
     let heading = match sample {
         Owner::User(_) => "User,",
@@ -317,7 +318,7 @@ fn csv(text: &str, sample: Owner) -> Option<Vec<(u32, Holding)>> {
         let id = words.next()?.strip_prefix('#')?.parse().ok()?;
         Some((id, kib(words.skip(2))?))
     };
-    lines.filter(|text| !text.is_empty()).map(line).collect()
+    lines.filter(|text| text.starts_with('#')).map(line).collect()
 }
 
 /// Use, soft and hard limit.

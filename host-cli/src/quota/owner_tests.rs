@@ -58,7 +58,7 @@ fn what_is_no_list_is_an_error() {
         (true, "xfs_quota", "10000 5 0 0"),
         (true, "xfs_quota", "#10000 many 0 0"),
         (false, "repquota", "Group,x\n"),
-        (false, "repquota", "User,x\n10000,ok,ok,1,0,0\n"),
+        (false, "repquota", "User,x\n#10000,ok,ok,many,0,0\n"),
     ] {
         let realm = Realm::FileSystem { mount: "/srv".to_owned(), xfs };
         let runner = Recorder::new().answer(tool, text);
