@@ -212,12 +212,12 @@ impl<'a> Place<'a> {
         ensure!(self.owner_limit("-u", &uid)? == 0, "{name}: a limit is left");
         self.smb(&address, "put /root/big big.bin")?.ok()?;
 
-        // what counts for a group is what belongs to it: here by a directory that hands its group on
-        node.shell(&format!("chgrp {gid} {0} && chmod g+s {0}", self.path))?.ok()?;
+        // what counts for a group is what belongs to it; what a client makes belongs to the user's own
+        node.shell(&format!("touch {0}/ours.bin && chown {uid}:{gid} {0}/ours.bin", self.path))?.ok()?;
         node.host("quota set team 30M --group staff")?.ok()?;
         ensure!(self.owner_limit("-g", &gid)? == 30 * MIB, "{name}: the group's limit is not in force");
-        self.refused(&address, "put /root/big second.bin")?;
-        self.smb(&address, "del second.bin; put /root/some third.bin")?.ok()?;
+        self.refused(&address, "put /root/big ours.bin")?;
+        self.smb(&address, "put /root/some ours.bin; put /root/big second.bin")?.ok()?;
         node.shell(&format!("setquota -u {uid} 0 500000 0 0 /srv/{name}"))?.ok()?;
         node.host("quota set team 300M --user alice")?.fails("quota-foreign")?;
         node.shell(&format!("setquota -u {uid} 0 0 0 0 /srv/{name}"))?.ok()?;
