@@ -13,9 +13,28 @@ fn create_survives(release: &str) -> Result<()> {
     lab.leave()
 }
 
+fn undos_of_create_survive(release: &str) -> Result<()> {
+    let lab = NodeLab::enter(release)?;
+    let case = FaultCase::new(&lab, lab.create_arguments("team", "10.10.10.11/24")?, None)?;
+    case.undos_survive(&case.labels()?)?;
+    lab.leave()
+}
+
 #[test]
 fn create_survives_on_9_2() -> Result<()> {
     create_survives("9.2")
+}
+
+#[test]
+#[ignore = "the runner of steps is tried so on plain Debian in every run: cargo xtask test --thorough"]
+fn undos_of_create_survive_on_9_2() -> Result<()> {
+    undos_of_create_survive("9.2")
+}
+
+#[test]
+#[ignore = "the runner of steps is tried so on plain Debian in every run: cargo xtask test --thorough"]
+fn undos_of_create_survive_on_8_4() -> Result<()> {
+    undos_of_create_survive("8.4")
 }
 
 #[test]
@@ -35,6 +54,7 @@ fn changes_survive() -> Result<()> {
     {
         let case = FaultCase::new(&lab, words(&line), Some(gateway.clone()))?;
         case.survives(&case.labels()?)?;
+        case.undos_survive(&case.labels()?)?;
     }
     lab.leave()
 }
@@ -48,6 +68,7 @@ fn delete_survives(release: &str) -> Result<()> {
     // past the last one there is no return
     let (last, others) = labels.split_last().context("no steps")?;
     case.survives(others)?;
+    case.undos_survive(others)?;
     case.goes_on_after(last, &empty)?;
     lab.leave()
 }

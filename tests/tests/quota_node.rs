@@ -1,4 +1,4 @@
-//! Project quotas of a real ext4 and a real xfs, on an emulated node, since the kernel of this machine need not have them: past the
+//! Quotas of shares, users and groups on a real ext4 and a real xfs, on an emulated node, since the kernel of this machine need not have them: past the
 //! limit over SMB, seen by clients, changed, lowered, removed, gone with the gateway; faults at the step; numbers of somebody else.
 
 #![allow(clippy::print_stdout, reason = "a test tells what it does")]
@@ -26,13 +26,13 @@ struct Kind {
 
 const EXT4: Kind = Kind {
     name: "ext4",
-    make: "mkfs.ext4 -q -O project,quota -E quotatype=prjquota /dev/vdc; mount -o prjquota /dev/vdc /srv/ext4",
+    make: "mkfs.ext4 -q -O project,quota -E quotatype=usrquota:grpquota:prjquota /dev/vdc; mount -o usrquota,grpquota,prjquota /dev/vdc /srv/ext4",
     report: "repquota -P -n /srv/ext4 | tr -s ' ' | sed 's/ [+-][+-] / /'",
     other: "setquota -P 77 0 10240 0 0 /srv/ext4",
 };
 const XFS: Kind = Kind {
     name: "xfs",
-    make: "mkfs.xfs -q /dev/vdd; mount -o prjquota /dev/vdd /srv/xfs",
+    make: "mkfs.xfs -q /dev/vdd; mount -o usrquota,grpquota,prjquota /dev/vdd /srv/xfs",
     report: "xfs_quota -x -c 'report -p -N -n' /srv/xfs | tr -s ' '",
     other: "xfs_quota -x -c 'limit -p bhard=10240k 77' /srv/xfs",
 };
@@ -163,6 +163,70 @@ impl<'a> Place<'a> {
         Ok(())
     }
 
+    /// The hard limit of a user (`-u`) or a group (`-g`) in bytes, past the product.
+    fn owner_limit(&self, flag: &str, id: &str) -> Result<u64> {
+        let report = match self.kind.name {
+            "xfs" => format!("xfs_quota -x -c 'report {flag} -N -n' /srv/xfs"),
+            _ => format!("repquota {flag} -v -n /srv/ext4 | sed 's/ [+-][+-] / /'"),
+        };
+        let report = self.node.shell(&report)?.ok()?.stdout;
+        let line = report.lines().find(|line| line.split_whitespace().next() == Some(&format!("#{id}")));
+        let hard = line.and_then(|line| line.split_whitespace().nth(3)).unwrap_or("0");
+        Ok(hard.parse::<u64>().with_context(|| format!("in {report}"))? << 10)
+    }
+
+    /// Quotas of a user and of a group, over SMB.
+    fn users(&self) -> Result<()> {
+        let (node, name) = (self.node, self.kind.name);
+        node.shell(&format!("set -e; rm -r {0}; mkdir {0}", self.path))?.ok()?;
+        node.host(&format!(
+            "create team --path {} --user alice --password-file /root/password --grant",
+            self.path
+        ))?
+        .ok()?;
+        node.host("group add team staff --member alice")?.ok()?;
+        let status = node.host("status team")?.ok()?.data()?;
+        let address = smbgw_lab::lab::find_address(&status).context("no address")?;
+        let spec = node.host("show team")?.ok()?.data()?;
+        let id = |kind: &str, key: &str| spec[kind][0][key].as_u64().with_context(|| format!("{spec}"));
+        let (uid, gid) = (id("users", "uid")?.to_string(), id("groups", "gid")?.to_string());
+
+        for fault in ["fail", "kill-before", "kill-after"] {
+            let fault = format!("{fault}@user-quota:team:alice");
+            ensure!(node.host_with_fault(&fault, "quota set team 30M --user alice")?.code != 0, "{fault}");
+            node.host("ops recover")?.ok().context(fault.clone())?;
+            ensure!(self.owner_limit("-u", &uid)? == 0, "{name}: {fault} has left a limit");
+        }
+        node.host("quota set team 30M --user alice")?.ok()?;
+        ensure!(self.owner_limit("-u", &uid)? == 30 * MIB, "{name}: the limit is not in force");
+        self.refused(&address, "put /root/big big.bin")?;
+        self.smb(&address, "del big.bin; put /root/some some.bin")?.ok()?;
+        let row = node.host("quota show team")?.ok()?.data()?["quotas"][0].clone();
+        println!("{name}: {row}");
+        ensure!(row["principal"] == "alice" && row["enforced_bytes"] == 30 * MIB, "{row}");
+        ensure!(row["used_bytes"].as_u64() >= Some(20 * MIB), "{row}");
+        node.host("quota set team 10M --user alice")?.fails("quota-below-usage")?;
+        node.host("quota set team 10M --user alice --force")?.ok()?;
+        self.refused(&address, "put /root/some more.bin")?;
+        node.host("quota set team none --user alice")?.ok()?;
+        ensure!(self.owner_limit("-u", &uid)? == 0, "{name}: a limit is left");
+        self.smb(&address, "put /root/big big.bin")?.ok()?;
+
+        // what counts for a group is what belongs to it; what a client makes belongs to the user's own
+        node.shell(&format!("touch {0}/ours.bin && chown {uid}:{gid} {0}/ours.bin", self.path))?.ok()?;
+        node.host("quota set team 30M --group staff")?.ok()?;
+        ensure!(self.owner_limit("-g", &gid)? == 30 * MIB, "{name}: the group's limit is not in force");
+        self.refused(&address, "put /root/big ours.bin")?;
+        self.smb(&address, "put /root/some ours.bin; put /root/big second.bin")?.ok()?;
+        node.shell(&format!("setquota -u {uid} 0 500000 0 0 /srv/{name}"))?.ok()?;
+        node.host("quota set team 300M --user alice")?.fails("quota-foreign")?;
+        node.shell(&format!("setquota -u {uid} 0 0 0 0 /srv/{name}"))?.ok()?;
+        node.host("delete team")?.ok()?;
+        ensure!(self.owner_limit("-g", &gid)? == 0, "{name}: delete has left the group's limit");
+        node.shell(&format!("cmp /root/big {}/big.bin", self.path))?.ok()?;
+        Ok(())
+    }
+
     /// A project that somebody has given to the directory keeps its number; a limit of it is not ours to change.
     fn foreign(&self) -> Result<()> {
         let theirs =
@@ -192,6 +256,7 @@ fn ext4_and_xfs_hold_and_clients_see_it() -> Result<()> {
         let place = Place::new(&node, kind)?;
         place.faults()?;
         place.holds()?;
+        place.users()?;
         place.foreign()?;
     }
     node.quit()?;

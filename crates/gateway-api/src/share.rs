@@ -1,5 +1,7 @@
 //! One exported directory.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -58,6 +60,8 @@ pub struct Share {
     pub grant: bool,
     /// How much it may hold.
     pub quota: Option<Quota>,
+    /// How much the files of a user or a group may take up on its file system (on ZFS: in its dataset).
+    pub user_quotas: BTreeMap<Principal, ByteSize>,
     /// What happens to its files.
     pub handling: Handling,
 }
@@ -183,6 +187,10 @@ struct ShareFields {
     /// Whether the file system refuses what goes beyond it, or that is only reported.
     #[serde(default, skip_serializing_if = "QuotaMode::is_enforce")]
     quota_mode: QuotaMode,
+    /// How much the files of a user, as bob, or a group, as "@staff", may take up on the share's file system (on ZFS: in
+    /// its dataset), as 10G.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    user_quotas: BTreeMap<Principal, ByteSize>,
     /// What it is for: default, macos, timemachine, archive or scratch.
     #[serde(default, skip_serializing_if = "is_default")]
     purpose: Purpose,
@@ -244,6 +252,10 @@ impl TryFrom<ShareFields> for Share {
             }
             size => size.map(|size| Quota { size, mode: fields.quota_mode }),
         };
+        if matches!(location, Location::Folder(_)) && !fields.user_quotas.is_empty() {
+            let rule = "a share in a folder has no user-quotas: the node cannot see into the gateway's disk";
+            return Err(Invalid::new("share", fields.name.as_str(), rule));
+        }
         if !fields.raw_options.is_empty() && !fields.allow_raw_options {
             let rule = "has raw-options, which nobody has tested: they need allow-raw-options";
             return Err(Invalid::new("share", fields.name.as_str(), rule));
@@ -260,6 +272,7 @@ impl TryFrom<ShareFields> for Share {
             browseable: fields.browseable,
             grant: fields.grant,
             quota,
+            user_quotas: fields.user_quotas,
             handling: Handling {
                 purpose: fields.purpose,
                 max_size: fields.max_size,
@@ -304,6 +317,7 @@ impl From<Share> for ShareFields {
             grant: share.grant,
             quota: share.quota.map(|quota| quota.size),
             quota_mode: share.quota.map_or(QuotaMode::Enforce, |quota| quota.mode),
+            user_quotas: share.user_quotas,
             purpose: share.handling.purpose,
             max_size: share.handling.max_size,
             grace: share.handling.grace,
@@ -383,6 +397,9 @@ mod tests {
             "{name: x, path: /srv/x, quota: -5G}",
             "{name: x, path: /srv/x, quota-mode: report}",
             "{name: x, folder: x, quota: 5G}",
+            "{name: x, folder: x, user-quotas: {bob: 5G}}",
+            "{name: x, path: /srv/x, user-quotas: {bob: none}}",
+            "{name: x, path: /srv/x, user-quotas: {'@': 1G}}",
         ] {
             assert!(serde_yaml::from_str::<Share>(bad).is_err(), "{bad}");
         }

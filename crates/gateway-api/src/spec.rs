@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Access, ByteSize, Disk, Domain, GatewayName, Group, Invalid, Listen, Location, Network, Purpose, Share,
-    StartOrder, StorageId, TemplateName, UserName,
+    Access, ByteSize, Disk, Domain, GatewayName, Group, Invalid, Listen, Location, Network, Principal,
+    Purpose, Share, StartOrder, StorageId, TemplateName, UserName,
 };
 
 /// Lowest uid of a share user: above Debian's system accounts, inside every container's map.
@@ -305,6 +305,10 @@ impl GatewaySpec {
             let rule = "has access to a share but is not among the gateway's groups";
             return Err(Invalid::new("group", name.as_str(), rule));
         }
+        if let Some(principal) = share.user_quotas.keys().find(|principal| !self.has(principal)) {
+            let rule = "has a quota, but is not among the gateway's users and groups";
+            return Err(Invalid::new("user", &principal.to_string(), rule));
+        }
         Ok(())
     }
 
@@ -358,6 +362,22 @@ impl GatewaySpec {
     /// Gids of a user's groups, but the user's own.
     pub fn gids_of(&self, user: &User) -> Vec<u32> {
         self.groups.iter().filter(|group| group.members.contains(&user.name)).filter_map(|g| g.gid).collect()
+    }
+
+    /// Whether it has such a user or group.
+    pub fn has(&self, principal: &Principal) -> bool {
+        match principal {
+            Principal::User(name) => self.users.iter().any(|user| user.name == *name),
+            Principal::Group(name) => self.groups.iter().any(|group| group.name == *name),
+        }
+    }
+
+    /// Uid or gid, once it has been given.
+    pub fn id_of(&self, principal: &Principal) -> Option<u32> {
+        match principal {
+            Principal::User(name) => self.users.iter().find(|user| user.name == *name)?.uid,
+            Principal::Group(name) => self.groups.iter().find(|group| group.name == *name)?.gid,
+        }
     }
 
     /// Uids and gids that a share's grant names: all users when it is open to all.

@@ -1,6 +1,6 @@
 //! `create`
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::process::ExitCode;
 
@@ -102,6 +102,7 @@ fn spec(args: &CreateArgs) -> Result<GatewaySpec> {
         browseable: true,
         grant: args.share_options.grant,
         quota: args.share_options.quota(),
+        user_quotas: BTreeMap::new(),
         handling,
     };
     let shares = location.map(share).into_iter().collect();

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use smbgw_api::v1::{ShareUsage, Usage};
-use smbgw_api::{GatewayName, Quota, QuotaMode, Share, ShareName};
+use smbgw_api::{ByteSize, GatewayName, Principal, Quota, QuotaMode, Share, ShareName};
 use smbgw_command::{Command, Runner as _, System};
 
 use super::args::QuotaVerb;
@@ -11,6 +11,7 @@ use super::edit::Edit;
 use crate::operation::{Context, Secrets, audit};
 use crate::output::view::{QuotaList, QuotaRow, ResultRow, Results};
 use crate::platform::GuestState;
+use crate::quota::owner::{self, Kinds, Owner};
 use crate::quota::{self, history::History};
 use crate::record::{Record, RecordState};
 use crate::{Error, Result, record};
@@ -18,11 +19,18 @@ use crate::{Error, Result, record};
 pub(super) fn run(context: &Context, verb: QuotaVerb) -> Result<ExitCode> {
     match verb {
         QuotaVerb::Show { gateway } => show(context, gateway.as_ref()),
-        QuotaVerb::Set { gateway, size, share, quota_mode, force, dry } => {
+        QuotaVerb::Set { gateway, size, share, user, group, quota_mode, force, dry } => {
             let edit = Edit { force, ..Edit::of("quota set", &gateway, dry.dry_run) };
             edit.apply(context, |spec| {
                 let name = spec.name.clone();
                 let share = chosen(&name, &mut spec.shares, share.as_ref())?;
+                if let Some(principal) = user.map(Principal::User).or(group.map(Principal::Group)) {
+                    match size.0 {
+                        Some(size) => share.user_quotas.insert(principal, size),
+                        None => share.user_quotas.remove(&principal),
+                    };
+                    return Ok(());
+                }
                 let mode = quota_mode.or(share.quota.map(|quota| quota.mode)).unwrap_or_default();
                 share.quota = size.0.map(|size| Quota { size, mode });
                 Ok(())
@@ -129,11 +137,45 @@ fn show(context: &Context, name: Option<&GatewayName>) -> Result<ExitCode> {
                 used_bytes: seen.used,
                 percent: quota::history::percent(seen.used, limit),
                 days_until_full: history.days_until_full(&share.name, seen.used, limit),
+                principal: None,
             });
+        }
+        for share in &record.spec.shares {
+            rows.extend(of_users(&record, share).map_err(|error| {
+                error.doing(format!("looking at the users of share {} of {}", share.name, record.name()))
+            })?);
         }
     }
     context.output.data(&QuotaList { quotas: rows });
     Ok(ExitCode::SUCCESS)
+}
+
+/// Users and groups that have a quota on a share's file system.
+fn of_users(record: &Record, share: &Share) -> Result<Vec<QuotaRow>> {
+    let Some(path) = share.directory().filter(|_| !share.user_quotas.is_empty()) else {
+        return Ok(Vec::new());
+    };
+    let facts = owner::look(&System::new(), path, Kinds::of(share.user_quotas.keys()))?;
+    let row = |(principal, size): (&Principal, &ByteSize)| {
+        let owner = Owner::of(principal, record.spec.id_of(principal)?);
+        let holding = facts.holdings.get(&owner).copied().unwrap_or_default();
+        Some(QuotaRow {
+            gateway: record.name().to_string(),
+            share: share.name.to_string(),
+            principal: Some(principal.to_string()),
+            quota_bytes: size.bytes(),
+            mode: QuotaMode::Enforce.to_string(),
+            enforced_bytes: holding.limit,
+            mechanism: match &facts.realm {
+                Ok(realm) => realm.to_string(),
+                Err(lacking) => lacking.why.clone(),
+            },
+            used_bytes: holding.used,
+            percent: quota::history::percent(holding.used, size.bytes()),
+            days_until_full: None,
+        })
+    };
+    Ok(share.user_quotas.iter().filter_map(row).collect())
 }
 
 /// Looks at all shares with a quota: writes their use down, warns where a level is passed, and tells the gateways, whose clients

@@ -1,5 +1,6 @@
 //! `share`
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use smbgw_api::{GatewaySpec, Location, Share, ShareName};
@@ -49,6 +50,7 @@ pub(super) fn run(context: &Context, verb: ShareVerb) -> Result<ExitCode> {
                     browseable: !hidden,
                     grant: options.grant,
                     quota,
+                    user_quotas: BTreeMap::new(),
                     handling,
                 });
                 Ok(())

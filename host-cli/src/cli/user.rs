@@ -125,6 +125,7 @@ pub(super) fn shares_naming(spec: &GatewaySpec, principal: &Principal) -> Vec<St
 pub(super) fn forget(spec: &mut GatewaySpec, principal: &Principal) {
     for share in &mut spec.shares {
         share.readers.retain(|reader| reader != principal);
+        share.user_quotas.remove(principal);
         match principal {
             Principal::User(name) => share.users.retain(|user| user != name),
             Principal::Group(name) => share.groups.retain(|group| group != name),

@@ -110,7 +110,8 @@ pub fn plan(
         plan.notes.extend(observed.caveats.iter().cloned());
     }
     plan.details = map.explanation;
-    let quotas = super::quota::set(Some(&old.spec), &spec, observed, wish.force)?;
+    let mut quotas = super::quota::set(Some(&old.spec), &spec, observed, wish.force)?;
+    quotas.extend(super::user_quota::set(Some(&old.spec), &spec, observed, wish.force)?);
     let kept = super::ids::keep(old, Some(&spec), observed);
     let new = Record { spec, guest, ..old.clone() };
     let (was, wanted) = (DesiredState::from(&old.spec), DesiredState::from(&new.spec));
@@ -193,6 +194,7 @@ pub fn plan(
     }
     steps.extend(revocations(old, &new));
     steps.extend(super::quota::lifted(&old.spec, &new.spec, observed));
+    steps.extend(super::user_quota::lifted(&old.spec, &new.spec, observed));
     if moved && old.spec.disk.is_some() {
         steps.push(ReleaseDisk { guest: old.guest.clone() }.into());
     }

@@ -85,6 +85,7 @@ pub fn plan(
     }
     steps.push(CreateGuest { guest: guest.clone(), by_hand: by_hand(ByHand::Guest(&name)) }.into());
     steps.extend(super::quota::set(None, &creating.spec, observed, false)?);
+    steps.extend(super::user_quota::set(None, &creating.spec, observed, false)?);
     steps.extend(grants(&creating.spec, observed)?);
     steps.push(Start { by_hand: by_hand(ByHand::Running(&guest)), guest: guest.clone() }.into());
     let awaited = AwaitAgent::to_configure(&guest);

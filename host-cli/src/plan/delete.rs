@@ -47,6 +47,7 @@ pub fn plan(
     let mut without = record.spec.clone();
     without.shares.clear();
     steps.extend(super::quota::lifted(&record.spec, &without, observed));
+    steps.extend(super::user_quota::lifted(&record.spec, &without, observed));
     steps.extend(revocations(record, &Record { spec: without, ..record.clone() }));
     steps.extend(super::ids::keep(record, None, observed).map(Step::from));
     steps.push(RemoveRecord { old: record.clone() }.into());

@@ -4,6 +4,7 @@
 //! * [`create`], [`change`], [`delete`]: the plans
 //! * [`checks`]: what must hold before anything changes
 //! * [`idmap`]: who owns files, inside and outside
+//! * [`user_quota`]: quotas of users and groups
 //! * [`ids`]: ids of users and groups, and who else has the files
 //! * [`address`]: bridge and address of a new gateway
 //! * [`native`]: what a gateway on the node itself needs
@@ -22,6 +23,7 @@ mod native;
 mod quota;
 #[cfg(test)]
 mod tests;
+mod user_quota;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,6 +33,7 @@ use smbgw_command::System;
 
 use crate::platform::{ByHand, DiskFacts, NodeFacts, Platform, Template};
 use crate::quota::QuotaFacts;
+use crate::quota::owner::{self, Kinds, OwnerFacts};
 use crate::record::Record;
 use crate::step::Step;
 use crate::storage::{self, StorageFacts};
@@ -69,9 +72,11 @@ pub struct Observed {
     pub storage: BTreeMap<HostPath, StorageFacts>,
     /// Limits of directories that have a quota, or are to get one.
     pub quotas: BTreeMap<HostPath, QuotaFacts>,
+    /// Users and groups of file systems where some have quotas, or are to get some.
+    pub owners: BTreeMap<HostPath, OwnerFacts>,
     /// Disks that gateways are to have.
     pub disks: BTreeMap<DiskSource, DiskFacts>,
-    /// Gateways on other nodes of the cluster themselves.
+    /// Gateways of other nodes of the cluster, where that matters: native ones, and those with user quotas.
     pub elsewhere: BTreeSet<GatewayName>,
     /// Directories on storages that are to be made.
     pub absent: BTreeSet<HostPath>,
@@ -126,6 +131,21 @@ impl Observed {
                 Err(error) => return Err(error),
             }
         }
+        let mut owners = BTreeMap::new();
+        let others = records.iter().map(|record| &record.spec).filter(|other| Some(&other.name) != name);
+        let mut asked = BTreeMap::<&HostPath, Kinds>::new();
+        for (path, kinds) in user_quota::concerned(spec.into_iter().chain(old).chain(others)) {
+            *asked.entry(path).or_default() |= kinds;
+        }
+        for (path, kinds) in asked.into_iter().filter(|(path, _)| !absent.contains(*path)) {
+            match owner::look(&System::new(), path, kinds) {
+                Ok(facts) => drop(owners.insert(path.clone(), facts)),
+                Err(error) if !storage.contains_key(path) => {
+                    tracing::debug!(%error, "users and groups of a file system were not looked at");
+                }
+                Err(error) => return Err(error),
+            }
+        }
         let mut caveats = Vec::new();
         let mut guest_storage = None;
         if let Some(spec) = spec {
@@ -135,7 +155,10 @@ impl Observed {
             }
         }
         let mut elsewhere = BTreeSet::new();
-        for record in records.iter().filter(|record| record.guest.is_native()) {
+        let local = |record: &&Record| {
+            record.guest.is_native() || record.spec.shares.iter().any(|share| !share.user_quotas.is_empty())
+        };
+        for record in records.iter().filter(local) {
             if !platform.is_here(record)? {
                 elsewhere.insert(record.name().clone());
             }
@@ -148,6 +171,7 @@ impl Observed {
             templates,
             storage,
             quotas,
+            owners,
             disks,
             elsewhere,
             absent,

@@ -3,11 +3,13 @@
 //! * [`look`]: which mechanism a directory has, its limit, and what it holds
 //! * [`set`]: gives it a limit, or takes it away; can be done twice
 //! * [`zfs`], [`btrfs`], [`project`] (ext4, xfs), [`ceph`]: the mechanisms
+//! * [`owner`]: the same for the files of a user or a group
 //! * [`history`]: usage over time, and when a share will be full
 
 mod btrfs;
 mod ceph;
 pub mod history;
+pub mod owner;
 mod project;
 mod zfs;
 

@@ -36,20 +36,26 @@ struct Mounts {
     filesystems: Vec<Mount>,
 }
 
+/// A mounted file system.
 #[derive(Debug, Deserialize)]
-struct Mount {
-    target: String,
-    source: String,
-    fstype: String,
-    options: String,
+pub(super) struct Mount {
+    pub target: String,
+    pub source: String,
+    pub fstype: String,
+    pub options: String,
 }
 
-pub(super) fn look(runner: &dyn Runner, path: &HostPath) -> Result<QuotaFacts> {
+/// Where the file system of a directory is mounted, and how.
+pub(super) fn mount_of(runner: &dyn Runner, path: &HostPath) -> Result<Mount> {
     let args =
         ["--json", "--first-only", "--output", "TARGET,SOURCE,FSTYPE,OPTIONS", "--target", path.as_str()];
     let text = run(runner, Command::new("findmnt").args(args))?;
     let mounts: Mounts = serde_json::from_str(&text).map_err(|_| nonsense("findmnt", &text))?;
-    let mount = mounts.filesystems.into_iter().next().ok_or_else(|| nonsense("findmnt", &text))?;
+    mounts.filesystems.into_iter().next().ok_or_else(|| nonsense("findmnt", &text))
+}
+
+pub(super) fn look(runner: &dyn Runner, path: &HostPath) -> Result<QuotaFacts> {
+    let mount = mount_of(runner, path)?;
     let xfs = mount.fstype == "xfs";
     if !mount.options.split(',').any(|option| ["prjquota", "pquota"].contains(&option)) {
         let why = format!("{} is mounted without project quotas", mount.target);

@@ -34,7 +34,7 @@ pub use place::MakePlace;
 pub use probe::Probe;
 pub use prove::Prove;
 pub use purge::Purge;
-pub use quota::SetQuota;
+pub use quota::{SetQuota, SetUserQuota};
 pub use records::{RemoveRecord, WriteRecord};
 pub use resume::Resume;
 pub use retire::Retire;
@@ -131,6 +131,7 @@ steps!(
     Grant,
     Revoke,
     SetQuota,
+    SetUserQuota,
     Start,
     Stop,
     Resume,

@@ -84,7 +84,7 @@ impl<'a> FaultCase<'a> {
         Ok(())
     }
 
-    /// Every fault at every of these steps; the last of them fails where undos are tried.
+    /// Every fault at every of these steps, and all of them done and undone twice.
     ///
     /// # Errors
     /// As [`Self::faulted`].
@@ -95,7 +95,15 @@ impl<'a> FaultCase<'a> {
                 self.faulted(&format!("{fault}@{label}"))?;
             }
         }
-        self.faulted(&format!("double,fail@{last}"))?;
+        self.faulted(&format!("double,fail@{last}"))
+    }
+
+    /// The last of these steps fails, and then the undo of each of them.
+    ///
+    /// # Errors
+    /// As [`Self::faulted`].
+    pub fn undos_survive(&self, labels: &[String]) -> Result<()> {
+        let last = labels.last().context("no steps")?;
         for label in labels {
             for fault in ["undo-fail", "undo-kill"] {
                 self.faulted(&format!("fail@{last},{fault}@{label}"))?;

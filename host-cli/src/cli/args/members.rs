@@ -109,20 +109,26 @@ pub enum QuotaVerb {
         /// Name of the gateway; all of this node when absent
         gateway: Option<GatewayName>,
     },
-    /// Set, change or remove the quota of a share
+    /// Set, change or remove the quota of a share, or of a user or a group
     Set {
         /// Name of the gateway
         gateway: GatewayName,
-        /// How much the share may hold, as 500G; none removes the quota
+        /// How much, as 500G; none removes the quota
         #[arg(value_parser = parse_limit)]
         size: Limit,
         /// Share [default: the only one]
         #[arg(long, value_name = "NAME")]
         share: Option<ShareName>,
+        /// Of this user's files on the share's file system, instead of the share
+        #[arg(long, value_name = "USER", conflicts_with_all = ["group", "quota_mode"])]
+        user: Option<UserName>,
+        /// Of the files of this group on the share's file system
+        #[arg(long, value_name = "GROUP", conflicts_with = "quota_mode")]
+        group: Option<GroupName>,
         /// enforce: the file system refuses more; report: only a warning
         #[arg(long, value_name = "MODE", value_parser = super::values::parse_quota_mode)]
         quota_mode: Option<QuotaMode>,
-        /// Also below what the share holds, or in place of a limit of others
+        /// Also below what is there, or in place of a limit of others
         #[arg(long)]
         force: bool,
         #[command(flatten)]

@@ -14,7 +14,10 @@ pub struct QuotaRow {
     pub gateway: String,
     /// Share.
     pub share: String,
-    /// Its quota, in bytes.
+    /// User or group, as @staff, whose files on the share's file system are limited; none when it is the share.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
+    /// The quota, in bytes.
     pub quota_bytes: u64,
     /// `enforce` or `report`.
     pub mode: String,
@@ -47,7 +50,7 @@ impl View for QuotaList {
 
     fn table(&self) -> String {
         table::render(
-            &["GATEWAY", "SHARE", "QUOTA", "USED", "FULL", "DAYS LEFT", "BY"],
+            &["GATEWAY", "SHARE", "OF", "QUOTA", "USED", "FULL", "DAYS LEFT", "BY"],
             self.quotas.iter().map(|row| {
                 let by = if row.mode == "enforce" && !same(row.enforced_bytes, Some(row.quota_bytes)) {
                     format!("NOT IN FORCE: {}", row.mechanism)
@@ -57,6 +60,7 @@ impl View for QuotaList {
                 vec![
                     row.gateway.clone(),
                     row.share.clone(),
+                    row.principal.clone().unwrap_or_else(|| "all".to_owned()),
                     bytes(row.quota_bytes),
                     bytes(row.used_bytes),
                     format!("{:.0} %", row.percent),
