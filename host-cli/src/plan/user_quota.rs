@@ -109,6 +109,10 @@ fn step(claim: &Claim<'_>, new: Option<u64>, old: Option<u64>, realm: Option<&Re
 
 fn conflict(claim: &Claim<'_>, other: &Claim<'_>, realm: &Realm) -> Error {
     let (size, theirs) = (ByteSize::from_bytes(claim.limit), ByteSize::from_bytes(other.limit));
+    let (option, name) = match claim.principal {
+        Principal::User(name) => ("--user", name.as_str()),
+        Principal::Group(name) => ("--group", name.as_str()),
+    };
     Error::usage(
         "quota-conflict",
         format!(
@@ -116,7 +120,10 @@ fn conflict(claim: &Claim<'_>, other: &Claim<'_>, realm: &Realm) -> Error {
             claim.principal, claim.share.name, other.share.name, other.gateway
         ),
     )
-    .hint("a quota of a user or a group holds for a whole file system: give both the same size")
+    .hint(format!(
+        "such a quota holds for all of it: take the other off first, `pve-smbgateway quota set {} none --share {} {option} {name}`, and set it again",
+        other.gateway, other.share.name
+    ))
 }
 
 fn permitted(claim: &Claim<'_>, holding: Holding, facts: &OwnerFacts, ours: bool, force: bool) -> Result<()> {

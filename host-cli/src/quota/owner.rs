@@ -3,12 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use rustix::fs::statvfs;
 use rustix::io::Errno;
 use smbgw_api::{HostPath, Principal};
 use smbgw_command::{Command, Runner};
 
-use super::project::{Mount, mount_of};
+use super::project::{Mount, mount_of, size_of};
 use super::{Lacking, nonsense, run};
 use crate::storage::{filesystem_of, open_directory};
 use crate::{Error, Result};
@@ -175,9 +174,7 @@ pub fn look(runner: &dyn Runner, path: &HostPath, kinds: Kinds) -> Result<OwnerF
             holdings.extend(list(runner, realm, sample)?);
         }
         if let Realm::FileSystem { mount, .. } = realm {
-            let stat =
-                statvfs(&**mount).map_err(|errno| Error::io(format!("looking at {mount}"), errno.into()))?;
-            capacity = Some(stat.f_blocks.saturating_mul(stat.f_frsize));
+            capacity = Some(size_of(mount)?);
         }
     }
     Ok(OwnerFacts { realm, holdings, capacity })
@@ -257,7 +254,9 @@ fn list(runner: &dyn Runner, realm: &Realm, sample: Owner) -> Result<Vec<(Owner,
     let (tool, command) = match realm {
         Realm::Zfs { dataset } => {
             let verb = format!("{}space", sample.kind());
-            let args = [&*verb, "-H", "-n", "-p", "-o", "name,used,quota", dataset];
+            // Windows accounts that ZFS itself knows have no number
+            let kind = format!("posix{}", sample.kind());
+            let args = [&*verb, "-H", "-n", "-p", "-t", &kind, "-o", "name,used,quota", dataset];
             ("zfs userspace", Command::new("zfs").args(args))
         }
         Realm::FileSystem { mount, xfs: true } => {
@@ -294,7 +293,6 @@ fn zfs_line(line: &str) -> Option<(u32, Holding)> {
         digits => digits.parse().ok()?,
     };
     let limit = Some(limit).filter(|limit| *limit > 0);
-    // an owner from a directory service that has no number here has its SID
     Some((id.parse().ok()?, Holding { limit, used: used.parse().ok()? }))
 }
 

@@ -65,3 +65,25 @@ fn what_is_no_list_is_an_error() {
         assert_eq!(list(&runner, &realm, Owner::User(0)).unwrap_err().code, "tool-answer", "{text}");
     }
 }
+
+/// As zfs-userspace(8) describes it; nobody has recorded it.
+#[test]
+fn owners_of_a_dataset() {
+    let realm = Realm::Zfs { dataset: "tank/team".to_owned() };
+    let ask = "zfs userspace -H -n -p -t posixuser -o name,used,quota tank/team";
+    let runner = Recorder::new().answer(ask, "0\t512\tnone\n10000\t2048\t1048576\n");
+    let seen = list(&runner, &realm, Owner::User(0)).unwrap();
+    let alice = Holding { limit: Some(1 << 20), used: 2048 };
+    assert_eq!(seen, [(Owner::User(0), Holding { limit: None, used: 512 }), (Owner::User(10_000), alice)]);
+}
+
+/// `-v` lists them, and may print statistics at the end (repquota(8)).
+#[test]
+fn who_has_a_limit_and_no_files_is_seen() {
+    let realm = Realm::FileSystem { mount: "/srv".to_owned(), xfs: false };
+    let said = "User,BlockStatus,FileStatus,BlockUsed,BlockSoftLimit,BlockHardLimit,BlockGrace,FileUsed\n\
+                #0,ok,ok,24,0,0,,3\n#10000,ok,ok,0,0,30720,,0\n\nStatistics:\n";
+    let runner = Recorder::new().answer("repquota -u -v -n -O csv /srv", said);
+    let seen = list(&runner, &realm, Owner::User(0)).unwrap();
+    assert_eq!(seen.last(), Some(&(Owner::User(10_000), Holding { limit: Some(30 << 20), used: 0 })));
+}

@@ -76,11 +76,15 @@ pub(super) fn look(runner: &dyn Runner, path: &HostPath) -> Result<QuotaFacts> {
         xfs,
         there: carried.is_some(),
     };
-    let stat = statvfs(&*project.mount)
-        .map_err(|errno| Error::io(format!("looking at {}", project.mount), errno.into()))?;
-    let capacity = Some(stat.f_blocks.saturating_mul(stat.f_frsize));
+    let capacity = Some(size_of(&project.mount)?);
     let (limit, used) = if project.there { usage(runner, &project)? } else { (None, 0) };
     Ok(QuotaFacts { mechanism: Ok(Mechanism::Project(project)), limit, used, capacity })
+}
+
+/// Size of a mounted file system in bytes.
+pub(super) fn size_of(mount: &str) -> Result<u64> {
+    let stat = statvfs(mount).map_err(|errno| Error::io(format!("looking at {mount}"), errno.into()))?;
+    Ok(stat.f_blocks.saturating_mul(stat.f_frsize))
 }
 
 /// The project that a directory carries (lsattr(1) -p; it works on xfs as well).
