@@ -8,6 +8,7 @@ use secrecy::SecretString;
 use smbgw_api::v1::domain::{Finding, JoinRequest, JoinWith, Joined, Verdict};
 use smbgw_api::v1::{ApiError, DesiredState};
 use smbgw_api::{Domain, DomainFault, Sid};
+use smbgw_command::{Interrupt, wait_until};
 
 use super::preflight::{self, Preflight};
 use super::record::{self, Phase, Record};
@@ -17,9 +18,8 @@ use crate::agent::Agent;
 use crate::error::{Result, domain, invalid};
 use crate::{apply, state, system};
 
-/// Tries to register the gateway's name, and the pause between them.
-const REGISTRATIONS: u32 = 3;
-const PAUSE: Duration = Duration::from_secs(1);
+/// How long it is tried to register the gateway's name; a try that has begun comes to its own end.
+const REGISTERS: Duration = Duration::from_secs(6);
 
 /// What a join is made with, checked.
 enum With {
@@ -225,12 +225,13 @@ fn register(agent: &Agent, member: &Record) -> Result<()> {
     };
     let addresses: Vec<String> =
         addresses.iter().filter_map(|address| Some(address.split('/').next()?.to_owned())).collect();
-    let mut attempt = 1;
-    loop {
-        match tools::register_dns(agent, &files::own_conf(agent), &name, &addresses) {
-            Err(_) if attempt < REGISTRATIONS => std::thread::sleep(PAUSE * attempt),
-            other => return other,
-        }
-        attempt += 1;
+    let (conf, mut last) = (files::own_conf(agent), None);
+    let registered = wait_until("the domain's DNS to take the name", REGISTERS, &Interrupt::new(), || {
+        tools::register_dns(agent, &conf, &name, &addresses).map_err(|error| last = Some(error)).ok()
+    });
+    match (registered, last) {
+        (Err(_), Some(error)) => Err(error),
+        (Err(error), None) => Err(domain(DomainFault::DnsUpdate, error.to_string())),
+        (Ok(()), _) => Ok(()),
     }
 }

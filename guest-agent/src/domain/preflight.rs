@@ -159,7 +159,7 @@ fn names(flight: &mut Preflight, resolver: &Resolver, wanted: &Domain) -> Vec<(S
     for host in hosts {
         match resolver.addresses(&host) {
             Ok(addresses) => {
-                found.extend(addresses.into_iter().take(1).map(|address| (host.clone(), address)))
+                found.extend(addresses.into_iter().take(1).map(|address| (host.clone(), address)));
             }
             Err(error) => last = Some(error),
         }

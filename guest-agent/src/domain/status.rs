@@ -119,10 +119,10 @@ pub(crate) fn test(agent: &Agent) -> Result<DomainState> {
         }
     }
     // a keytab is mended by writing it anew, which is nothing to the domain
-    if keytab_is_old(agent) {
-        if let Err(error) = tools::write_keytab(agent, &conf) {
-            found(DomainFault::KeytabStale, error.message);
-        }
+    if keytab_is_old(agent)
+        && let Err(error) = tools::write_keytab(agent, &conf)
+    {
+        found(DomainFault::KeytabStale, error.message);
     }
     Ok(state)
 }

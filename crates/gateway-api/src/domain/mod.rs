@@ -1,7 +1,7 @@
 //! Active Directory: which domain a gateway is in, and who of it may do what.
 //!
 //! * [`names`]: [`Realm`], [`Workgroup`], [`OrgUnit`], [`DomainUser`], [`DomainPrincipal`], [`Controller`]
-//! * [`sid`]: [`Sid`]
+//! * [`sid`] has [`Sid`]
 //! * [`ids`]: [`DomainIds`], the ids that the domain's users and groups have
 //! * [`fault`]: [`DomainFault`], what can be wrong between a gateway and a domain
 
