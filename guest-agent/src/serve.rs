@@ -67,8 +67,7 @@ async fn run(socket: &Path, instance: Instance) -> anyhow::Result<()> {
             notify(NotifyState::Ready);
             sid?;
             agent.services.ready()?;
-            apply::recover::recover(agent)?;
-            domain::join::resume(agent)
+            put_right(agent)
         };
         let mut repaired = repair.change(work).await;
         for pause in AGAIN {
@@ -80,7 +79,7 @@ async fn run(socket: &Path, instance: Instance) -> anyhow::Result<()> {
                 // somebody has applied a state meanwhile
                 return;
             }
-            repaired = repair.change(apply::recover::recover).await;
+            repaired = repair.change(put_right).await;
         }
         repair.set_trouble(repaired.err().map(|error| error.to_string()));
     };
@@ -107,6 +106,12 @@ async fn run(socket: &Path, instance: Instance) -> anyhow::Result<()> {
     let removed = std::fs::remove_file(socket);
     served.context("serving")?;
     removed.with_context(|| format!("removing {}", socket.display()))
+}
+
+/// Puts the state on record in force, and a membership that an end cut off.
+fn put_right(agent: &Agent) -> crate::error::Result<()> {
+    apply::recover::recover(agent)?;
+    domain::join::resume(agent)
 }
 
 /// Listens, with a socket that nobody but root can ever open. Removes what an earlier run left, if it is a socket.

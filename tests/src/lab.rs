@@ -294,7 +294,8 @@ impl Lab {
     fn sweep(&self) {
         let _ = self.host(["ops", "recover"]);
         for name in self.gateways().unwrap_or_default() {
-            let _ = self.host(["delete", &name]);
+            // whose domain is gone cannot leave it
+            let _ = self.host(["delete", &name, "--keep-account"]);
         }
     }
 }

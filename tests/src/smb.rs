@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -10,8 +10,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use smbgw_command::Command;
 
-use crate::Answer;
 use crate::domain::Ticket;
+use crate::{Answer, files};
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
@@ -143,6 +143,20 @@ impl Client {
         let answer = self.run(&format!("get \"{remote}\" \"{}\"", local.display()))?.ok()?;
         ensure!(!answer.all().contains("NT_STATUS"), "{answer}");
         Ok(())
+    }
+
+    /// Writes a file, reads it back, and gives the id of its owner on the node.
+    ///
+    /// # Errors
+    /// When the server refuses, or what was read is not what was written.
+    pub fn owner_of_new(&self, gateway: &crate::Gateway, scratch: &Path, file: &str) -> Result<u32> {
+        let (sent, got) = (scratch.join("sent"), scratch.join("got"));
+        files::random_file(&sent, 1)?;
+        let _ = std::fs::remove_file(&got);
+        self.put(&sent, file)?;
+        self.get(file, &got)?;
+        ensure!(files::sha256(&sent)? == files::sha256(&got)?, "what was read is not what was written");
+        Ok(std::fs::metadata(gateway.path.join(file))?.uid())
     }
 
     /// Expects that a command is refused, with this status.

@@ -58,7 +58,7 @@ pub(crate) const CEPH: &[Need] = &[
 pub(crate) const DOMAIN: &[Need] = &[
     ("/usr/share/doc/samba-ad-dc/copyright", "samba-ad-dc"),
     ("samba", "samba-ad-dc"),
-    ("/usr/share/samba/setup/provision", "samba-ad-provision"),
+    ("/usr/share/samba/setup/provision.ldif", "samba-ad-provision"),
     ("ldbmodify", "ldb-tools"),
     ("kinit", "krb5-user"),
     ("faketime", "faketime"),

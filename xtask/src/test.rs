@@ -234,6 +234,10 @@ impl More {
         match filter {
             Some("images") => Self { images: true, ..Self::default() },
             Some("quota_node") => Self { node: true, ..Self::default() },
+            Some("ad_vm") => Self { images: true, machines: true, domain: true, ..Self::default() },
+            Some("pve_ad") => {
+                Self { images: true, machines: true, nodes: true, domain: true, ..Self::default() }
+            }
             Some(name) if (name == "domain" || name.starts_with("ad")) && file(name) => {
                 Self { domain: true, ..Self::default() }
             }

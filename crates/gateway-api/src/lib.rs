@@ -40,8 +40,8 @@ pub mod v1;
 
 pub use disk::{CephUser, Disk, DiskPath, DiskSource, FolderPath, RbdImage};
 pub use domain::{
-    Controller, Domain, DomainFault, DomainIds, DomainPrincipal, DomainUser, IdBackend, OrgUnit, Realm, Sid,
-    Workgroup,
+    Controller, Domain, DomainFault, DomainIds, DomainPrincipal, DomainUser, Fallback, IdBackend, OrgUnit,
+    Realm, Sid, Workgroup,
 };
 pub use group::{Access, Admission, Group, GroupName, Principal};
 pub use ids::IdBook;

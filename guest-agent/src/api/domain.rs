@@ -9,14 +9,16 @@ use axum::extract::State;
 use serde::de::DeserializeOwned;
 use smbgw_api::v1::domain::{
     DiagnoseRequest, Diagnosis, DomainState, JoinRequest, Joined, KeptSecrets, LeaveRequest, Left,
+    ShareAccess,
 };
 
 use super::{Answer, body};
 use crate::agent::Agent;
 use crate::domain::tools::Account;
-use crate::domain::{files, join, leave, preflight, record, secrets, status};
+use crate::domain::{access, files, join, leave, preflight, record, secrets, status};
 use crate::error::{Result, invalid};
 use crate::state;
+use smbgw_api::v1::DesiredState;
 
 /// How the gateway stands with its domain.
 pub(super) async fn show(State(agent): State<Arc<Agent>>) -> Answer<DomainState> {
@@ -26,6 +28,11 @@ pub(super) async fn show(State(agent): State<Arc<Agent>>) -> Answer<DomainState>
 /// Asks the domain, and mends what can be mended.
 pub(super) async fn test(State(agent): State<Arc<Agent>>) -> Answer<DomainState> {
     Ok(Json(agent.change(status::test).await?))
+}
+
+/// Who of the domain may open which share.
+pub(super) async fn access(State(agent): State<Arc<Agent>>) -> Answer<Vec<ShareAccess>> {
+    Ok(Json(agent.read(access::of_shares).await?))
 }
 
 /// Joins.
@@ -47,9 +54,14 @@ pub(super) async fn diagnose(State(agent): State<Arc<Agent>>, request: Body) -> 
         let start = Instant::now();
         let desired =
             state::load(&agent.paths)?.ok_or_else(|| invalid("no configuration was applied yet"))?;
-        let wanted = desired.domain.clone().ok_or_else(|| invalid("the configuration names no domain"))?;
+        let wanted = request
+            .domain
+            .or(desired.domain.clone())
+            .ok_or_else(|| invalid("the gateway is to be in no domain, and none is named"))?;
+        wanted.check().map_err(|error| invalid(error.to_string()))?;
         let known = record::load(&agent.paths)?;
         let account = request.credential.map(Account::try_from).transpose()?;
+        let desired = DesiredState { domain: Some(wanted.clone()), ..desired };
         let flight = preflight::run(agent, &desired, &wanted, known.as_ref(), account.as_ref());
         files::clear_scratch(agent);
         if known.is_none() {

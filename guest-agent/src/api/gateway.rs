@@ -9,7 +9,7 @@ use smbgw_api::v1::{Applied, DesiredState, GatewayState};
 
 use super::{Answer, body};
 use crate::agent::Agent;
-use crate::{apply, samba, state, system};
+use crate::{apply, domain, samba, state, system};
 
 /// What runs now.
 pub(super) async fn show(State(agent): State<Arc<Agent>>) -> Answer<GatewayState> {
@@ -33,5 +33,11 @@ pub(super) async fn show(State(agent): State<Arc<Agent>>) -> Answer<GatewayState
 /// Makes the desired state true.
 pub(super) async fn apply(State(agent): State<Arc<Agent>>, request: Body) -> Answer<Applied> {
     let desired: DesiredState = body::json(request).await?;
-    Ok(Json(agent.change(move |agent| apply::run::apply(agent, &desired)).await?))
+    let work = move |agent: &Agent| {
+        let applied = apply::run::apply(agent, &desired)?;
+        domain::leave::unless_wanted(agent, &desired)?;
+        domain::access::grant_folders(agent, &desired)?;
+        Ok(applied)
+    };
+    Ok(Json(agent.change(work).await?))
 }

@@ -45,6 +45,7 @@ pub(crate) fn router(agent: Arc<Agent>) -> Router {
         .route("/v1/quota", get(quota::show).put(quota::note))
         .route("/v1/disk/grow", post(disk::grow))
         .route("/v1/domain", get(domain::show))
+        .route("/v1/domain/access", get(domain::access))
         .route("/v1/domain/test", post(domain::test))
         .route("/v1/domain/join", post(domain::join))
         .route("/v1/domain/leave", post(domain::leave))

@@ -13,7 +13,7 @@ use smbgw_command::{Interrupt, wait_until};
 use super::preflight::{self, Preflight};
 use super::record::{self, Phase, Record};
 use super::tools::{self, Account, As, Query};
-use super::{files, leave, secrets, status, winbind};
+use super::{access, files, leave, secrets, status, winbind};
 use crate::agent::Agent;
 use crate::error::{Result, domain, invalid};
 use crate::{apply, state, system};
@@ -167,17 +167,24 @@ pub(crate) fn finish(agent: &Agent, desired: &DesiredState) -> Result<()> {
         winbind::enable(agent)?;
         winbind::await_online(agent, workgroup.as_str())?;
     }
-    apply::run::apply(agent, desired).map(drop)
+    apply::run::apply(agent, desired)?;
+    access::grant_folders(agent, desired)
 }
 
 /// When the agent starts: a membership whose takeover by Samba was cut off goes on. A join that was cut off before that waits for
 /// somebody with a password.
 pub(crate) fn resume(agent: &Agent) -> Result<()> {
     let joined = record::load(&agent.paths)?.is_some_and(|record| record.is_joined());
-    let enabled = agent.instance.shared || agent.paths.unit_wanted(&agent.instance.winbind).is_symlink();
+    let unit = &agent.instance.winbind;
+    // on a node nothing but the agent starts it
+    let taken_over = match agent.instance.shared {
+        true => !joined || agent.services.state(unit)? == "active",
+        false => agent.paths.unit_wanted(unit).is_symlink(),
+    };
     match state::load(&agent.paths)? {
-        Some(desired) if joined && !enabled => finish(agent, &desired),
-        _ => Ok(()),
+        Some(desired) if joined && desired.domain.is_some() && !taken_over => finish(agent, &desired),
+        Some(desired) => leave::unless_wanted(agent, &desired),
+        None => Ok(()),
     }
 }
 

@@ -70,6 +70,17 @@ pub(crate) fn forget(agent: &Agent, desired: &DesiredState) -> Result<()> {
     back
 }
 
+/// Forgets a membership, or a join that was cut off, of which the state says nothing any more.
+pub(crate) fn unless_wanted(agent: &Agent, desired: &DesiredState) -> Result<()> {
+    match (&desired.domain, record::load(&agent.paths)?) {
+        (None, Some(member)) => {
+            tracing::warn!(realm = %member.domain.realm, account = member.account, "a membership that is not wanted any more is forgotten");
+            forget(agent, desired)
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Forgets the secret of the machine account; the machine's own SID stays.
 fn forget_keys(agent: &Agent) -> Result<()> {
     let secrets = agent.paths.secrets();

@@ -5,10 +5,12 @@
 //! * [`classify`]: what the tools' texts mean (pure)
 //! * [`preflight`]: what is looked at before anything changes
 //! * [`join`], [`leave`]: the way in and out
+//! * [`access`]: ids of those whom shares admit
 //! * [`principals`]: users and groups of the domain, by SID
 //! * [`status`]: whether the membership is in order
 //! * [`secrets`]: machine secrets that outlive the gateway
 
+pub(crate) mod access;
 pub(crate) mod classify;
 pub(crate) mod dns;
 pub(crate) mod files;

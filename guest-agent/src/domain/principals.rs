@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use smbgw_api::v1::DesiredState;
+use smbgw_api::v1::domain::AccountKind;
 use smbgw_api::{DomainFault, DomainPrincipal, Sid};
 use smbgw_command::{Command, CommandError};
 
-use super::record::{self, Record};
+use super::record::{self, Account, Record};
 use crate::agent::Agent;
 use crate::error::{Result, domain, internal};
 
@@ -25,7 +26,7 @@ pub(crate) fn resolve(agent: &Agent, desired: &DesiredState, lenient: bool) -> R
             continue;
         }
         match look_up(agent, name) {
-            Ok(sid) => drop(membership.principals.insert(name.clone(), sid)),
+            Ok(account) => drop(membership.principals.insert(name.clone(), account)),
             Err(error) if lenient => tracing::warn!(%error, %name, "is left out"),
             Err(error) => return Err(error),
         }
@@ -36,7 +37,7 @@ pub(crate) fn resolve(agent: &Agent, desired: &DesiredState, lenient: bool) -> R
     Ok(Some(membership))
 }
 
-fn look_up(agent: &Agent, name: &DomainPrincipal) -> Result<Sid> {
+fn look_up(agent: &Agent, name: &DomainPrincipal) -> Result<Account> {
     let command = Command::new("wbinfo").args(["--name-to-sid".to_owned(), name.to_string()]).deadline(ASKS);
     match agent.runner.run(&command) {
         Ok(output) => parse(&String::from_utf8_lossy(&output.stdout))
@@ -54,10 +55,14 @@ fn look_up(agent: &Agent, name: &DomainPrincipal) -> Result<Sid> {
 }
 
 /// `S-1-5-21-…-1105 SID_DOM_GROUP (2)`
-fn parse(text: &str) -> Option<Sid> {
+fn parse(text: &str) -> Option<Account> {
     let (sid, kind) = text.trim().split_once(' ')?;
-    let kinds = ["SID_USER", "SID_DOM_GROUP", "SID_ALIAS", "SID_WKN_GROUP"];
-    kinds.iter().any(|known| kind.trim().starts_with(known)).then(|| Sid::parse(sid).ok()).flatten()
+    let kind = match kind.split_whitespace().next()? {
+        "SID_USER" => AccountKind::User,
+        "SID_DOM_GROUP" | "SID_ALIAS" | "SID_WKN_GROUP" => AccountKind::Group,
+        _ => return None,
+    };
+    Some(Account { sid: Sid::parse(sid).ok()?, kind })
 }
 
 #[cfg(test)]
@@ -67,7 +72,9 @@ mod tests {
     #[test]
     fn answers() {
         let sid = "S-1-5-21-19320961-2140676637-1461976856-1105";
-        assert_eq!(parse(&format!("{sid} SID_DOM_GROUP (2)\n")).unwrap().as_str(), sid);
+        let account = |kind| Some(Account { sid: sid.parse().unwrap(), kind });
+        assert_eq!(parse(&format!("{sid} SID_DOM_GROUP (2)\n")), account(AccountKind::Group));
+        assert_eq!(parse(&format!("{sid} SID_USER (1)\n")), account(AccountKind::User));
         assert_eq!(parse(&format!("{sid} SID_COMPUTER (9)\n")), None);
         assert_eq!(parse("failed"), None);
     }

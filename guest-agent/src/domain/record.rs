@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use smbgw_api::v1::domain::AccountKind;
 use smbgw_api::{Domain, DomainPrincipal, Sid};
 
 use crate::error::{Doing, Result, internal};
@@ -18,6 +19,15 @@ pub(crate) enum Phase {
     Joining,
     /// The domain accepts us.
     Joined,
+}
+
+/// A user or a group of the domain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Account {
+    /// Its SID.
+    pub(crate) sid: Sid,
+    /// What it is.
+    pub(crate) kind: AccountKind,
 }
 
 /// A membership.
@@ -35,9 +45,9 @@ pub(crate) struct Record {
     /// The domain's SID.
     #[serde(default)]
     pub(crate) domain_sid: Option<Sid>,
-    /// SIDs of users and groups that shares name. A name that was given to another later does not take the access along.
+    /// Users and groups that shares name, by SID. A name that was given to another later does not take the access along.
     #[serde(default)]
-    pub(crate) principals: BTreeMap<DomainPrincipal, Sid>,
+    pub(crate) principals: BTreeMap<DomainPrincipal, Account>,
 }
 
 impl Record {

@@ -33,7 +33,11 @@ pub(crate) fn state(agent: &Agent) -> Result<DomainState> {
         controller: None,
         online: false,
         findings: Vec::new(),
-        principals: record.iter().flat_map(|record| record.principals.clone()).collect(),
+        principals: record
+            .iter()
+            .flat_map(|record| &record.principals)
+            .map(|(name, account)| (name.clone(), account.sid.clone()))
+            .collect(),
     };
     match &record {
         None if wanted.is_some() => state.findings.push(Finding {

@@ -7,7 +7,7 @@ use super::member::Member;
 use super::sid;
 
 /// RID of the group that every user of a domain is in, "Domain Users" in any language ([MS-DTYP] 2.4.2.4).
-const DOMAIN_USERS: u32 = 513;
+pub(crate) const DOMAIN_USERS: u32 = 513;
 
 /// A name in `valid users` or `read list`.
 #[derive(Debug, Clone, PartialEq, Eq)]

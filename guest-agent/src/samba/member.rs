@@ -25,7 +25,15 @@ impl Member {
     pub(crate) fn of(desired: &DesiredState, membership: Option<&Record>) -> Option<Self> {
         let record = membership.filter(|record| record.is_joined())?;
         let domain = desired.domain.clone().filter(|domain| domain.realm == record.domain.realm)?;
-        Some(Self { domain, sid: record.domain_sid.clone()?, principals: record.principals.clone() })
+        Some(Self {
+            domain,
+            sid: record.domain_sid.clone()?,
+            principals: record
+                .principals
+                .iter()
+                .map(|(name, account)| (name.clone(), account.sid.clone()))
+                .collect(),
+        })
     }
 
     pub(super) fn render(&self, out: &mut String) {

@@ -1,9 +1,11 @@
 //! `ad`: the domain of a gateway.
 
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
-use smbgw_api::GatewayName;
 use smbgw_api::v1::domain::{DiagnoseRequest, DomainState, Membership, Verdict};
+use smbgw_api::{Domain, GatewayName};
+use smbgw_command::{WaitError, wait_until};
 
 use super::args::{AdVerb, JoinerArgs, PrecreatedArgs};
 use super::edit::Edit;
@@ -11,12 +13,12 @@ use crate::joiner;
 use crate::operation::{Context, Secrets};
 use crate::output::view::{CheckRow, DomainChecks, DomainFinding, DomainStatus};
 use crate::plan::change::DomainWish;
-use crate::step::credential;
+use crate::step::{PASSING, credential};
 use crate::{Error, Result, record};
 
 pub(super) fn run(context: &Context, verb: AdVerb) -> Result<ExitCode> {
     match verb {
-        AdVerb::Join { gateway, domain, joiner, precreated, dry } => {
+        AdVerb::Join { gateway, domain, joiner, precreated, wait, dry } => {
             let wanted = domain.domain();
             let known = domain_of(context, &gateway)?.map(|domain| domain.realm);
             let realm = wanted.as_ref().map(|domain| domain.realm.clone()).or(known).ok_or_else(|| {
@@ -29,13 +31,19 @@ pub(super) fn run(context: &Context, verb: AdVerb) -> Result<ExitCode> {
                 joiner::for_join(context, &gateway, &realm, &joiner, &precreated)?
             };
             let context = context.with_joiner(who);
-            let edit = Edit { domain: DomainWish::Join, ..Edit::of("ad join", &gateway, dry.dry_run) };
-            edit.apply(&context, |spec| {
-                if let Some(wanted) = wanted {
-                    spec.domain = Some(wanted);
-                }
-                Ok(())
-            })
+            let attempt = || {
+                let edit = Edit { domain: DomainWish::Join, ..Edit::of("ad join", &gateway, dry.dry_run) };
+                edit.apply(&context, |spec| {
+                    if let Some(wanted) = wanted.clone() {
+                        spec.domain = Some(wanted);
+                    }
+                    Ok(())
+                })
+            };
+            match wait {
+                Some(time) if !dry.dry_run => patiently(&context, time, attempt),
+                _ => attempt(),
+            }
         }
         AdVerb::Leave { gateway, joiner, keep_account, dry } => {
             if domain_of(context, &gateway)?.is_none() {
@@ -58,7 +66,7 @@ pub(super) fn run(context: &Context, verb: AdVerb) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         AdVerb::Test(args) => test(context, &args.name),
-        AdVerb::Diagnose { gateway, joiner } => diagnose(context, &gateway, &joiner),
+        AdVerb::Diagnose { gateway, domain, joiner } => diagnose(context, &gateway, domain.domain(), &joiner),
     }
 }
 
@@ -83,10 +91,44 @@ fn test(context: &Context, name: &GatewayName) -> Result<ExitCode> {
     Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::from(crate::Category::Service.exit_code()) })
 }
 
-fn diagnose(context: &Context, name: &GatewayName, joiner: &JoinerArgs) -> Result<ExitCode> {
+/// Pauses between two tries, in seconds; the last is kept to.
+const PAUSES: [u64; 6] = [5, 10, 20, 40, 80, 160];
+
+/// Tries until it succeeds, fails for a reason that does not pass by itself, or the time is over.
+fn patiently(
+    context: &Context,
+    time: Duration,
+    mut attempt: impl FnMut() -> Result<ExitCode>,
+) -> Result<ExitCode> {
+    let start = Instant::now();
+    let mut pauses = PAUSES.iter().copied().chain(std::iter::repeat(PAUSES[PAUSES.len() - 1]));
+    loop {
+        let error = match attempt() {
+            Err(error) if PASSING.contains(&error.code) => error,
+            other => return other,
+        };
+        let pause = Duration::from_secs(pauses.next().unwrap_or_default());
+        if start.elapsed() + pause > time {
+            return Err(error);
+        }
+        tracing::warn!("{error}; trying again in {} s", pause.as_secs());
+        if let Err(WaitError::Interrupted { .. }) =
+            wait_until("the next try", pause, &context.interrupt, || None::<()>)
+        {
+            return Err(error);
+        }
+    }
+}
+
+fn diagnose(
+    context: &Context,
+    name: &GatewayName,
+    domain: Option<Domain>,
+    joiner: &JoinerArgs,
+) -> Result<ExitCode> {
     known(context, name)?;
     let account = if joiner.password.is_given() { Some(joiner::account(joiner)?) } else { None };
-    let request = DiagnoseRequest { credential: account.as_ref().and_then(credential) };
+    let request = DiagnoseRequest { domain, credential: account.as_ref().and_then(credential) };
     let diagnosis = context.world(Secrets::new()).agent(name)?.diagnose(&request)?;
     let failed = diagnosis.checks.iter().any(|check| check.verdict == Verdict::Failed);
     context.output.data(&DomainChecks {

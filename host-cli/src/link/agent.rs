@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use smbgw_api::v1::domain::{
     DiagnoseRequest, Diagnosis, DomainState, JoinRequest, Joined, KeptSecrets, LeaveRequest, Left,
+    ShareAccess,
 };
 use smbgw_api::v1::{
     ApiError, Applied, DesiredState, DiskState, ErrorKind, GatewayState, Health, Metrics, NewPassword,
@@ -126,6 +127,14 @@ impl Agent {
     /// As [`Agent::health`].
     pub fn domain(&self) -> Result<DomainState> {
         self.call("GET", "/v1/domain", None::<&()>, ASK * 4)
+    }
+
+    /// Who of the domain may open which share.
+    ///
+    /// # Errors
+    /// As [`Agent::health`].
+    pub fn domain_access(&self) -> Result<Vec<ShareAccess>> {
+        self.call("GET", "/v1/domain/access", None::<&()>, ASK * 6)
     }
 
     /// Asks the domain, and mends what can be mended.

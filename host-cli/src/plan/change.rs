@@ -80,7 +80,7 @@ pub fn plan(
     }
     plan.notes = checks::spec(&spec, observed)?;
     let map = idmap::plan(&spec, observed)?;
-    let membership = super::domain::change(old, &spec, wish.domain)?;
+    let membership = super::domain::change(old, &spec, wish.domain, observed)?;
     let name = spec.name.clone();
     let guest = GuestPlan {
         name: name.clone(),

@@ -23,11 +23,6 @@ pub fn spec(spec: &GatewaySpec, observed: &Observed) -> Result<Vec<String>> {
     if spec.startup.is_some() && !abilities.starts_guests {
         return only_pve("a turn among the guests that start with the node (startup)");
     }
-    if spec.mode == Mode::Native && spec.domain.is_some() {
-        // it would need a winbindd and a krb5.conf of its own, beside the node's
-        return Err(Error::usage("domain-native", "a gateway on the node itself cannot join a domain yet")
-            .hint("use mode lxc or vm"));
-    }
     let mut notes = if spec.mode == Mode::Native { native::notes(spec, observed) } else { Vec::new() };
     for share in &spec.shares {
         if let Some(path) = share.directory() {

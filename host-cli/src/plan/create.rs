@@ -12,8 +12,8 @@ use crate::record::{
     RECORD_VERSION, Record, RecordState,
 };
 use crate::step::{
-    AwaitAgent, ClaimDisk, Configure, CreateGuest, EnsureNetwork, Grant, JoinDomain, KeepSecrets, MakeLink,
-    MakePlace, Probe, Prove, SetPasswords, Start, Step, WriteRecord,
+    AwaitAgent, ClaimDisk, Configure, CreateGuest, EnsureNetwork, Grant, MakeLink, MakePlace, Probe, Prove,
+    SetPasswords, Start, Step, WriteRecord,
 };
 use crate::storage::{Named, access};
 use crate::{Error, Result};
@@ -99,8 +99,8 @@ pub fn plan(
         );
     }
     if let Some(domain) = &creating.spec.domain {
-        steps.push(JoinDomain { gateway: name.clone(), realm: domain.realm.clone() }.into());
-        steps.push(KeepSecrets { gateway: name.clone() }.into());
+        steps.extend(super::domain::join(&creating.spec, domain.fallback));
+        steps.extend(super::domain::grants(None, &creating.spec, observed, domain.fallback)?);
     }
     steps.extend(proofs(&creating.spec, observed, entropy));
     let active = Record { state: RecordState::Active, ..creating.clone() };

@@ -25,6 +25,11 @@ pub fn plan(
     let mut steps: Vec<Step> = Vec::new();
     let is_running = matches!(running, GuestState::Running { .. });
     let mut stays = Vec::new();
+    let mut without = record.spec.clone();
+    without.shares.clear();
+    if is_running {
+        steps.extend(super::domain::revocations(&record.spec, &without));
+    }
     if let Some(domain) = &record.spec.domain {
         let realm = domain.realm.clone();
         if keep_account || !is_running {
@@ -44,8 +49,6 @@ pub fn plan(
     if record.spec.disk.is_some() {
         steps.push(ReleaseDisk { guest: record.guest.clone() }.into());
     }
-    let mut without = record.spec.clone();
-    without.shares.clear();
     steps.extend(super::quota::lifted(&record.spec, &without, observed));
     steps.extend(super::user_quota::lifted(&record.spec, &without, observed));
     steps.extend(revocations(record, &Record { spec: without, ..record.clone() }));

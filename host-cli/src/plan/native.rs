@@ -9,7 +9,7 @@ use crate::{Error, Result};
 /// Works out the service of a spec.
 ///
 /// # Errors
-/// Codes `no-systemd`, `samba-missing`, `agent-missing`, `address-missing`, `port-taken`, `path-unsuitable`.
+/// Codes `no-systemd`, `samba-missing`, `winbind-missing`, `agent-missing`, `address-missing`, `port-taken`, `path-unsuitable`.
 pub(super) fn service(spec: &GatewaySpec, observed: &Observed) -> Result<NativeService> {
     let facts = &observed.node.native;
     let listen = spec.listen.unwrap_or_default();
@@ -17,13 +17,22 @@ pub(super) fn service(spec: &GatewaySpec, observed: &Observed) -> Result<NativeS
         return Err(Error::infrastructure("no-systemd", "this node was not started by systemd")
             .hint("a gateway on the node itself is two services of systemd; use mode lxc or vm here"));
     }
+    let list = |files: &[std::path::PathBuf]| {
+        files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")
+    };
     if !facts.missing.is_empty() {
-        let missing: Vec<_> = facts.missing.iter().map(|file| format!("{}", file.display())).collect();
         return Err(Error::infrastructure(
             "samba-missing",
-            format!("Samba is not installed on this node: {} is missing", missing.join(", ")),
+            format!("Samba is not installed on this node: {} is missing", list(&facts.missing)),
         )
         .hint("apt-get install samba (on Debian 12 also samba-vfs-modules); unless the node has shares of its own: systemctl disable --now smbd nmbd"));
+    }
+    if spec.domain.is_some() && !facts.missing_for_domain.is_empty() {
+        return Err(Error::infrastructure(
+            "winbind-missing",
+            format!("what a member of a domain needs is not installed on this node: {}", list(&facts.missing_for_domain)),
+        )
+        .hint("apt-get install winbind libnss-winbind krb5-user tdb-tools; unless the node is in a domain itself: systemctl disable --now winbind"));
     }
     let agent = facts.agent.clone().ok_or_else(|| {
         Error::infrastructure("agent-missing", "the agent's program is not on this node")

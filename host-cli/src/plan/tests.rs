@@ -77,6 +77,7 @@ fn node() -> Observed {
             native: NativeFacts {
                 systemd: true,
                 missing: Vec::new(),
+                missing_for_domain: Vec::new(),
                 agent: Some("/usr/lib/pve-smbgateway/smbgw-agent".into()),
                 addresses: ["127.0.0.1", "10.0.0.5"].map(|ip| ip.parse().unwrap()).to_vec(),
                 listeners: Vec::new(),
@@ -364,9 +365,15 @@ fn where_a_gateway_on_the_node_cannot_be() {
     };
     let at = |listen: &str| format!("{{name: team, mode: native, listen: \"{listen}\"}}");
     let all = "{name: team, mode: native}".to_owned();
+    let member = "{name: team, mode: native, domain: {realm: CORP.EXAMPLE}}".to_owned();
     for (observed, yaml, code) in [
         (native(&|facts| facts.systemd = false), &all, "no-systemd"),
         (native(&|facts| facts.missing = vec!["/usr/sbin/smbd".into()]), &all, "samba-missing"),
+        (
+            native(&|facts| facts.missing_for_domain = vec!["/usr/sbin/winbindd".into()]),
+            &member,
+            "winbind-missing",
+        ),
         (native(&|facts| facts.agent = None), &all, "agent-missing"),
         (node(), &at("10.0.0.6"), "address-missing"),
         (listens(&["0.0.0.0:445"]), &all, "port-taken"),

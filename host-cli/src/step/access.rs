@@ -103,7 +103,7 @@ fn named<'a>(uids: &'a [u32], gids: &'a [u32]) -> impl Iterator<Item = Named> + 
 }
 
 /// Changes the access ACL and the default ACL of a directory.
-fn change(path: &HostPath, change: impl Fn(Acl) -> Acl) -> Result<()> {
+pub(super) fn change(path: &HostPath, change: impl Fn(Acl) -> Acl) -> Result<()> {
     let directory = open_directory(path)?;
     let io = |errno: Errno| Error::io(format!("changing the ACL of {path}"), errno.into());
     let mode = fstat(&directory).map_err(io)?.st_mode;

@@ -3,7 +3,7 @@
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use smbgw_api::v1::domain::{Credential, JoinRequest, JoinWith, LeaveRequest, Membership};
-use smbgw_api::{GatewayName, Realm};
+use smbgw_api::{Fallback, GatewayName, Realm};
 
 use super::Action;
 use crate::world::{Joiner, World};
@@ -16,7 +16,13 @@ pub struct JoinDomain {
     pub gateway: GatewayName,
     /// Domain.
     pub realm: Realm,
+    /// What happens when the domain cannot be reached.
+    #[serde(default, skip_serializing_if = "Fallback::is_fail")]
+    pub fallback: Fallback,
 }
+
+/// Errors that may be gone later, without anybody's doing on this side.
+pub const PASSING: &[&str] = &["ad-dns", "ad-unreachable", "ad-port-blocked", "ad-timeout"];
 
 impl Action for JoinDomain {
     const NAME: &'static str = "join";
@@ -30,7 +36,16 @@ impl Action for JoinDomain {
             Some(joiner) => with(joiner),
             None => kept(world, &self.gateway, &self.realm)?,
         };
-        let joined = world.agent(&self.gateway)?.join(&JoinRequest { with })?;
+        let joined = match world.agent(&self.gateway)?.join(&JoinRequest { with }) {
+            Err(error) if self.fallback == Fallback::Local && PASSING.contains(&error.code) => {
+                tracing::warn!(
+                    "{error}: the gateway serves its local users until `pve-smbgateway ad join {} --wait` has joined it",
+                    self.gateway
+                );
+                return Ok(());
+            }
+            other => other?,
+        };
         for warning in joined.warnings {
             tracing::warn!("{}: {}", clean(&warning.message), warning.fault.fix());
         }
@@ -106,7 +121,8 @@ impl Action for LeaveDomain {
         if agent.domain()?.membership == Membership::Joined {
             return Ok(());
         }
-        JoinDomain { gateway: self.gateway.clone(), realm: self.realm.clone() }.perform(world)
+        let (gateway, realm) = (self.gateway.clone(), self.realm.clone());
+        JoinDomain { gateway, realm, fallback: Fallback::Fail }.perform(world)
     }
 
     fn by_hand(&self) -> Vec<String> {
@@ -119,6 +135,9 @@ impl Action for LeaveDomain {
 pub struct KeepSecrets {
     /// Gateway.
     pub gateway: GatewayName,
+    /// That the gateway is no member yet is no error.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub may_wait: bool,
 }
 
 impl Action for KeepSecrets {
@@ -129,7 +148,11 @@ impl Action for KeepSecrets {
     }
 
     fn perform(&self, world: &World) -> Result<()> {
-        let secrets = world.agent(&self.gateway)?.domain_secrets()?;
+        let agent = world.agent(&self.gateway)?;
+        if self.may_wait && agent.domain()?.membership != Membership::Joined {
+            return Ok(());
+        }
+        let secrets = agent.domain_secrets()?;
         world.kept_secrets.put(&self.gateway, &secrets)
     }
 

@@ -6,6 +6,7 @@ mod access;
 mod agent;
 mod disk;
 mod domain;
+mod domain_access;
 mod guest;
 mod ids;
 mod link;
@@ -25,7 +26,8 @@ mod widen;
 pub use access::{Grant, Revoke};
 pub use agent::{AwaitAgent, Configure, Ready, SetPasswords};
 pub use disk::{ClaimDisk, GrowDisk, ReleaseDisk};
-pub use domain::{ForgetSecrets, JoinDomain, KeepSecrets, LeaveDomain, credential};
+pub use domain::{ForgetSecrets, JoinDomain, KeepSecrets, LeaveDomain, PASSING, credential};
+pub use domain_access::{GrantDomain, RevokeDomain};
 pub use guest::{ConfigureGuest, CreateGuest, LimitGuest};
 pub use ids::KeepIds;
 pub use link::MakeLink;
@@ -130,6 +132,8 @@ steps!(
     GrowDisk,
     Grant,
     Revoke,
+    GrantDomain,
+    RevokeDomain,
     SetQuota,
     SetUserQuota,
     Start,

@@ -21,7 +21,7 @@ const NO_ID: u32 = u32::MAX;
 const RWX: u16 = 7;
 
 /// Who has an entry of an own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Named {
     /// A user, by uid.
     User(u32),
@@ -127,6 +127,16 @@ impl Acl {
     /// Whether it says no more than mode bits do.
     pub fn is_minimal(&self) -> bool {
         self.entries.iter().all(|e| matches!(e.tag, USER_OBJ | GROUP_OBJ | OTHER))
+    }
+
+    /// All who have an entry of their own.
+    pub fn all_named(&self) -> Vec<Named> {
+        let named = |e: &Entry| match e.tag {
+            USER => Some(Named::User(e.id)),
+            GROUP => Some(Named::Group(e.id)),
+            _ => None,
+        };
+        self.entries.iter().filter_map(named).collect()
     }
 
     /// Whether this one has an entry.

@@ -36,7 +36,18 @@ impl DomainLab {
     /// # Errors
     /// As [`Lab::enter`] and [`DomainController::start`].
     pub fn enter(template: &str) -> Result<Self> {
-        let lab = Lab::enter(template)?;
+        Self::of(Lab::enter(template)?)
+    }
+
+    /// The same for gateways in virtual machines.
+    ///
+    /// # Errors
+    /// As [`Lab::enter_vm`] and [`DomainController::start`].
+    pub fn enter_vm(template: &str) -> Result<Self> {
+        Self::of(Lab::enter_vm(template)?)
+    }
+
+    fn of(lab: Lab) -> Result<Self> {
         let domain = DomainController::start(lab.directory())?;
         let before = lab.snapshot()?;
         Ok(Self { lab, domain, before })
@@ -106,8 +117,16 @@ impl DomainLab {
     /// # Errors
     /// When it cannot be started or does not end in time.
     pub fn host(&self, args: &[String]) -> Result<Answer> {
+        self.host_within(VERB, args)
+    }
+
+    /// The same, within another deadline.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not end in time.
+    pub fn host_within(&self, deadline: Duration, args: &[String]) -> Result<Answer> {
         let command = self.lab.product.host().args(["--output", "json"]);
-        Answer::of(&command.args(args.iter().map(String::as_str)).deadline(VERB))
+        Answer::of(&command.args(args.iter().map(String::as_str)).deadline(deadline))
     }
 
     /// Deletes a gateway, which leaves the domain.

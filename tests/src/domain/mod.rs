@@ -307,6 +307,17 @@ impl DomainController {
         Answer::of(&self.command(["ldbmodify", "-H", SAM, "--relax"]).stdin(ldif))?.ok().map(drop)
     }
 
+    /// The id that gateways give to a user: the first of a domain's accounts and the RID (crates/gateway-api/src/domain/ids.rs).
+    ///
+    /// # Errors
+    /// When there is no such user.
+    pub fn id_of(&self, user: &str) -> Result<u32> {
+        let found = self.search(&format!("(sAMAccountName={user})"), &["objectSid"])?;
+        let sid = found.first().and_then(|record| value(record, "objectSid"));
+        let rid = sid.and_then(|sid| sid.rsplit('-').next()).with_context(|| format!("no SID of {user}"))?;
+        Ok(100_000 + rid.parse::<u32>()?)
+    }
+
     /// The computer account of this name, if there is one.
     ///
     /// # Errors

@@ -19,6 +19,25 @@ pub use self::sid::Sid;
 
 use crate::Invalid;
 
+/// What a creation does when the domain cannot be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Fallback {
+    /// It fails, and takes all back.
+    #[default]
+    Fail,
+    /// The gateway serves its local users, and joins later.
+    Local,
+}
+
+impl Fallback {
+    /// Whether it is the default.
+    pub fn is_fail(&self) -> bool {
+        *self == Self::Fail
+    }
+}
+
 /// The domain that a gateway is a member of. Who joins it, and with which password, is no part of this.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -41,6 +60,9 @@ pub struct Domain {
     /// Ids of the domain's users and groups, as 100000-1099999.
     #[serde(default, skip_serializing_if = "DomainIds::is_default")]
     pub ids: DomainIds,
+    /// What a creation does when the domain cannot be reached: fail, or local.
+    #[serde(default, skip_serializing_if = "Fallback::is_fail")]
+    pub fallback: Fallback,
 }
 
 impl Domain {
@@ -53,6 +75,7 @@ impl Domain {
             controller: None,
             id_backend: IdBackend::default(),
             ids: DomainIds::default(),
+            fallback: Fallback::default(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DomainFault, DomainPrincipal, DomainUser, Sid};
+use crate::{Domain, DomainFault, DomainPrincipal, DomainUser, ShareName, Sid};
 
 /// Who joins or leaves.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,10 +45,43 @@ pub struct LeaveRequest {
     pub credential: Option<Credential>,
 }
 
+/// What an account of the domain is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccountKind {
+    /// A user.
+    User,
+    /// A group.
+    Group,
+}
+
+/// A user or a group of the domain that may open a share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DomainAccount {
+    /// Name, as the share has it.
+    pub name: String,
+    /// What it is.
+    pub kind: AccountKind,
+    /// Its id on files; none when the domain gives it none (idmap_ad(8)).
+    pub id: Option<u32>,
+}
+
+/// Who of the domain may open a share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareAccess {
+    /// Share.
+    pub share: ShareName,
+    /// Accounts.
+    pub accounts: Vec<DomainAccount>,
+}
+
 /// Looks at all that a join needs, and changes nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DiagnoseRequest {
+    /// Which domain; that of the configuration when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<Domain>,
     /// Who would join; without, what needs an account is not looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential: Option<Credential>,

@@ -1,10 +1,12 @@
 //! `ad`, and what other verbs say of a domain.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use smbgw_api::{
-    Controller, Domain, DomainIds, DomainUser, GatewayName, IdBackend, Invalid, OrgUnit, Realm, Workgroup,
+    Controller, Domain, DomainIds, DomainUser, Fallback, GatewayName, IdBackend, Invalid, OrgUnit, Realm,
+    Workgroup,
 };
 
 use super::{DryRun, GatewayArg};
@@ -32,6 +34,10 @@ pub struct DomainArgs {
     /// Ids of the domain's users and groups [default: 100000-1099999]
     #[arg(long = "ad-id-range", value_name = "FIRST-LAST", requires = "realm")]
     pub ids: Option<DomainIds>,
+    /// What `create` does when the domain cannot be reached: fail, or serve
+    /// local users and join later [default: fail]
+    #[arg(long = "ad-fallback", value_name = "fail|local", requires = "realm", value_parser = parse_fallback)]
+    pub fallback: Option<Fallback>,
 }
 
 impl DomainArgs {
@@ -44,6 +50,7 @@ impl DomainArgs {
             controller: self.controller.clone(),
             id_backend: self.id_backend.unwrap_or_default(),
             ids: self.ids.unwrap_or_default(),
+            fallback: self.fallback.unwrap_or_default(),
             ..Domain::of(realm)
         })
     }
@@ -117,6 +124,10 @@ pub enum AdVerb {
         #[command(flatten)]
         /// Or with what else.
         precreated: PrecreatedArgs,
+        /// While the domain cannot be reached, try again, for so long
+        /// [default: 24h]
+        #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "24h", value_parser = parse_time)]
+        wait: Option<Duration>,
         #[command(flatten)]
         /// Only plan.
         dry: DryRun,
@@ -144,9 +155,34 @@ pub enum AdVerb {
         /// Name of the gateway
         gateway: GatewayName,
         #[command(flatten)]
+        /// Which domain; the gateway's own when absent.
+        domain: Box<DomainArgs>,
+        #[command(flatten)]
         /// Who would join; without a password, what needs one is left out.
         joiner: JoinerArgs,
     },
+}
+
+fn parse_fallback(text: &str) -> Result<Fallback, Invalid> {
+    match text {
+        "fail" => Ok(Fallback::Fail),
+        "local" => Ok(Fallback::Local),
+        _ => Err(Invalid {
+            what: "fallback",
+            value: text.chars().take(40).collect(),
+            rule: "fail or local".to_owned(),
+        }),
+    }
+}
+
+fn parse_time(text: &str) -> Result<Duration, Invalid> {
+    let bad = || Invalid {
+        what: "time",
+        value: text.chars().take(40).collect(),
+        rule: "must be like 30m or 24h".to_owned(),
+    };
+    let time: jiff::SignedDuration = text.parse().map_err(|_| bad())?;
+    Duration::try_from(time).map_err(|_| bad())
 }
 
 fn parse_backend(text: &str) -> Result<IdBackend, Invalid> {

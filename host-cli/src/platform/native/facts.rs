@@ -16,6 +16,14 @@ const SAMBA: &[&str] = &[
     "/usr/lib/x86_64-linux-gnu/samba/vfs/acl_xattr.so",
     "/usr/lib/x86_64-linux-gnu/samba/vfs/streams_xattr.so",
 ];
+/// What one in a domain needs besides (packages winbind, libnss-winbind, krb5-user, tdb-tools).
+const DOMAIN: &[&str] = &[
+    "/usr/sbin/winbindd",
+    "/usr/bin/wbinfo",
+    "/usr/lib/x86_64-linux-gnu/libnss_winbind.so.2",
+    "/usr/bin/kinit",
+    "/usr/bin/tdbtool",
+];
 /// Where the package has the agent's program.
 const AGENT: &str = "/usr/lib/pve-smbgateway/smbgw-agent";
 /// State of a listening socket in `/proc/net/tcp` (proc(5), include/net/tcp_states.h).
@@ -28,6 +36,8 @@ pub struct NativeFacts {
     pub systemd: bool,
     /// Files of Samba that are not there.
     pub missing: Vec<PathBuf>,
+    /// Files that one in a domain needs, and that are not there.
+    pub missing_for_domain: Vec<PathBuf>,
     /// The agent's program.
     pub agent: Option<PathBuf>,
     /// Its addresses.
@@ -51,10 +61,11 @@ impl NativeFacts {
 /// # Errors
 /// When `/proc` or the node's addresses cannot be read.
 pub fn read() -> Result<NativeFacts> {
-    let missing = SAMBA.iter().map(PathBuf::from).filter(|file| !file.exists()).collect();
+    let missing = |files: &[&str]| files.iter().map(PathBuf::from).filter(|file| !file.exists()).collect();
     Ok(NativeFacts {
         systemd: Path::new("/run/systemd/system").is_dir(),
-        missing,
+        missing: missing(SAMBA),
+        missing_for_domain: missing(DOMAIN),
         agent: agent(),
         addresses: addresses()?,
         listeners: listeners()?,

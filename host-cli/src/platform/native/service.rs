@@ -38,11 +38,11 @@ const ACCOUNTS: &[(&str, u32, &str)] = &[
     (
         "nsswitch.conf",
         0o644,
-        "passwd: files\ngroup: files\nshadow: files\ngshadow: files\nhosts: files dns\n",
+        "passwd: files winbind\ngroup: files winbind\nshadow: files\ngshadow: files\nhosts: files dns\n",
     ),
 ];
 /// Files of the node that are seen in its `/etc`; each needs a place to be mounted at.
-const SEEN: &[&str] = &["hosts", "krb5.conf", "ld.so.cache", "localtime", "login.defs", "resolv.conf"];
+const SEEN: &[&str] = &["hosts", "ld.so.cache", "localtime", "login.defs", "resolv.conf"];
 
 /// Gateways on the node.
 pub(super) struct Services {
@@ -137,7 +137,7 @@ impl Services {
     }
 
     pub(super) fn start(&self, name: &GatewayName) -> Result<()> {
-        self.systemctl(&["reset-failed", &units::agent(name), &units::smbd(name)]).or_else(unless_unknown)?;
+        self.reset(name)?;
         self.systemctl(&["start", &units::agent(name)]).map_err(|error| {
             Error::infrastructure("start-failed", format!("the services of gateway {name} did not start"))
                 .hint(format!("journalctl -u {} -u {} says why", units::agent(name), units::smbd(name)))
@@ -145,11 +145,11 @@ impl Services {
         })
     }
 
-    /// Both at once; the agent must not start smbd again.
+    /// All at once; the agent must not start smbd again.
     pub(super) fn stop(&self, name: &GatewayName) -> Result<()> {
         // a unit that was never written, or is gone, is as good as stopped
-        let units = [units::agent(name), units::smbd(name), units::slice(name)];
-        self.systemctl(&["stop", &units[0], &units[1], &units[2]]).or_else(unless_unknown)
+        let units = units::all(name);
+        self.of_units("stop", &units)
     }
 
     pub(super) fn state(&self, name: &GatewayName) -> Result<GuestState> {
@@ -173,7 +173,7 @@ impl Services {
         self.stop(name)?;
         let kept = self.home(name).join("units");
         durable::make_directory(&kept, 0o755)?;
-        for unit in [units::agent(name), units::smbd(name), units::slice(name)] {
+        for unit in units::all(name) {
             copy(&Path::new(UNITS).join(&unit), &kept.join(&unit))?;
         }
         let wanted = Path::new(WANTED).join(units::agent(name));
@@ -191,7 +191,7 @@ impl Services {
         if !kept.exists() {
             return Ok(());
         }
-        for unit in [units::agent(name), units::smbd(name), units::slice(name)] {
+        for unit in units::all(name) {
             copy(&kept.join(&unit), &Path::new(UNITS).join(&unit))?;
         }
         let wanted = Path::new(WANTED).join(units::agent(name));
@@ -209,12 +209,11 @@ impl Services {
     }
 
     pub(super) fn stop_by_hand(&self, name: &GatewayName) -> Vec<String> {
-        vec![format!("systemctl stop {} {}", units::agent(name), units::smbd(name))]
+        vec![format!("systemctl stop {}", units::services(name).join(" "))]
     }
 
     pub(super) fn remove_by_hand(&self, name: &GatewayName) -> Vec<String> {
-        let files =
-            [units::agent(name), units::smbd(name), units::slice(name)].map(|unit| format!("{UNITS}/{unit}"));
+        let files = units::all(name).map(|unit| format!("{UNITS}/{unit}"));
         let mut commands = self.stop_by_hand(name);
         commands.push(format!("rm -f {} {WANTED}/{}", files.join(" "), units::agent(name)));
         commands.push("systemctl daemon-reload".to_owned());
@@ -224,12 +223,24 @@ impl Services {
 
     fn remove_units(&self, name: &GatewayName) -> Result<()> {
         durable::remove_file(&Path::new(WANTED).join(units::agent(name)))?;
-        for unit in [units::agent(name), units::smbd(name), units::slice(name)] {
+        for unit in units::all(name) {
             durable::remove_file(&Path::new(UNITS).join(unit))?;
         }
         self.systemctl(&["daemon-reload"])?;
         // one that had failed would be shown until the node restarts
-        self.systemctl(&["reset-failed", &units::agent(name), &units::smbd(name)]).or_else(unless_unknown)
+        self.reset(name)
+    }
+
+    fn reset(&self, name: &GatewayName) -> Result<()> {
+        // one after the other: those after one that systemd does not know are left out
+        units::services(name)
+            .iter()
+            .try_for_each(|unit| self.of_units("reset-failed", std::slice::from_ref(unit)))
+    }
+
+    fn of_units(&self, verb: &str, units: &[String]) -> Result<()> {
+        let args: Vec<&str> = [verb].into_iter().chain(units.iter().map(String::as_str)).collect();
+        self.systemctl(&args).or_else(unless_unknown)
     }
 
     fn remove_runtime(&self, name: &GatewayName) -> Result<()> {

@@ -1,5 +1,5 @@
-//! The units of a gateway on the node (systemd.exec(5), systemd.resource-control(5)): the agent, smbd, and the slice that both
-//! are in.
+//! The units of a gateway on the node (systemd.exec(5), systemd.resource-control(5)): the agent, smbd, winbindd for one in a domain,
+//! and the slice that they are in.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -18,9 +18,24 @@ pub(super) fn smbd(name: &GatewayName) -> String {
     format!("smbgw-{name}-smbd.service")
 }
 
-/// Slice of both. A `-` in its name would make it a part of another slice (systemd.slice(5)).
+/// Unit of winbindd; the agent starts it when the gateway is in a domain (guest-agent/src/cli.rs names it alike).
+fn winbind(name: &GatewayName) -> String {
+    format!("smbgw-{name}-winbind.service")
+}
+
+/// Slice of all. A `-` in its name would make it a part of another slice (systemd.slice(5)).
 pub(super) fn slice(name: &GatewayName) -> String {
     format!("smbgw_{}.slice", name.as_str().replace('-', "_"))
+}
+
+/// Its services.
+pub(super) fn services(name: &GatewayName) -> [String; 3] {
+    [agent(name), smbd(name), winbind(name)]
+}
+
+/// All its units.
+pub(super) fn all(name: &GatewayName) -> [String; 4] {
+    [agent(name), smbd(name), winbind(name), slice(name)]
 }
 
 /// Where the gateway's own files are on the node.
@@ -35,11 +50,12 @@ pub(super) struct Places<'a> {
 pub(super) type Unit = (String, String);
 
 /// Renders all units.
-pub(super) fn render(guest: &GuestPlan, service: &NativeService, places: &Places<'_>) -> [Unit; 3] {
+pub(super) fn render(guest: &GuestPlan, service: &NativeService, places: &Places<'_>) -> [Unit; 4] {
     let name = &guest.name;
     [
         (agent(name), agent_unit(guest, service, places)),
         (smbd(name), smbd_unit(guest, service, places)),
+        (winbind(name), winbind_unit(guest, service, places)),
         (slice(name), slice_unit(guest)),
     ]
 }
@@ -72,6 +88,12 @@ fn agent_unit(guest: &GuestPlan, service: &NativeService, places: &Places<'_>) -
     bind(&mut text, "BindPaths", places.link, &places.link.display().to_string());
     bind(&mut text, "BindPaths", &places.home.join("etc"), "/etc");
     bind(&mut text, "BindPaths", &places.home.join("agent"), "/var/lib/smbgw");
+    bind(
+        &mut text,
+        "BindPaths",
+        &Path::new("/run/smbgw").join(name.as_str()).join("domain"),
+        "/run/smbgw-domain",
+    );
     let _ = writeln!(text, "BindReadOnlyPaths=/run/dbus\nRestrictSUIDSGID=yes");
     text.push_str("\n[Install]\nWantedBy=multi-user.target\n");
     text
@@ -88,13 +110,27 @@ fn smbd_unit(guest: &GuestPlan, service: &NativeService, places: &Places<'_>) ->
     text.push_str(
         "\n[Service]\nType=notify\nExecStart=/usr/sbin/smbd --foreground --no-process-group\n\
          ExecReload=/bin/kill -HUP $MAINPID\nLimitNOFILE=16384\n# audited operations may be many\nLogRateLimitIntervalSec=30s\nLogRateLimitBurst=1000\nRestart=on-failure\nRestartSec=1s\nTimeoutStopSec=30s\n\
-         # the Samba that the node may have has a winbindd, which knows other users\n\
-         Environment=_NO_WINBINDD=1\n\
          CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID CAP_KILL CAP_LEASE \
          CAP_NET_BIND_SERVICE CAP_SETGID CAP_SETUID CAP_SYS_RESOURCE\n",
     );
     world(&mut text, guest, service, places);
     bind(&mut text, "BindReadOnlyPaths", &places.home.join("etc"), "/etc");
+    text
+}
+
+fn winbind_unit(guest: &GuestPlan, service: &NativeService, places: &Places<'_>) -> String {
+    let name = &guest.name;
+    let mut text = format!(
+        "{HEADER}[Unit]\nDescription=Domain membership of SMB gateway {name}\nDocumentation=man:winbindd(8) man:pve-smbgateway(1)\n\
+         # the agent starts it, in a domain only\nAfter={}\n\n\
+         [Service]\nType=notify\nExecStart=/usr/sbin/winbindd --foreground --no-process-group\n\
+         ExecReload=/bin/kill -HUP $MAINPID\nRestart=on-failure\nRestartSec=1s\nTimeoutStopSec=30s\n\
+         CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_KILL CAP_SETGID CAP_SETUID\n",
+        agent(name)
+    );
+    world(&mut text, guest, service, places);
+    // it renews the password of the machine, and with it the keytab
+    bind(&mut text, "BindPaths", &places.home.join("etc"), "/etc");
     text
 }
 
@@ -122,13 +158,13 @@ fn sources(text: &mut String, guest: &GuestPlan) {
     }
 }
 
-/// What both see of the node: programs and libraries, and of all else their own.
+/// What they see of the node: programs and libraries, and of all else their own.
 fn world(text: &mut String, guest: &GuestPlan, service: &NativeService, places: &Places<'_>) {
     let name = &guest.name;
     let _ = write!(
         text,
         "Slice={}\n\
-         RuntimeDirectory=smbgw/{name}/samba smbgw/{name}/sizes\nRuntimeDirectoryMode=0755\nRuntimeDirectoryPreserve=yes\n\
+         RuntimeDirectory=smbgw/{name}/samba smbgw/{name}/sizes smbgw/{name}/domain\nRuntimeDirectoryMode=0755\nRuntimeDirectoryPreserve=yes\n\
          NoNewPrivileges=yes\nPrivateTmp=yes\nPrivateDevices=yes\n\
          ProtectClock=yes\nProtectControlGroups=yes\nProtectHostname=yes\nProtectKernelLogs=yes\nProtectKernelModules=yes\n\
          ProtectKernelTunables=yes\nRestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK\nRestrictNamespaces=yes\n\
@@ -153,7 +189,7 @@ fn world(text: &mut String, guest: &GuestPlan, service: &NativeService, places: 
         bind(text, "BindPaths", Path::new(mount.source.as_str()), &mount.share.guest_path());
     }
     text.push_str(
-        "BindReadOnlyPaths=/run/systemd -/etc/hosts -/etc/krb5.conf -/etc/ld.so.cache -/etc/localtime -/etc/login.defs \
+        "BindReadOnlyPaths=/run/systemd -/etc/hosts -/etc/ld.so.cache -/etc/localtime -/etc/login.defs \
          -/etc/resolv.conf\n",
     );
 }
