@@ -297,6 +297,7 @@ impl Lab {
             // whose domain is gone cannot leave it
             let _ = self.host(["delete", &name, "--keep-account"]);
         }
+        let _ = std::fs::remove_dir_all("/var/lib/pve-smbgateway/secrets");
     }
 }
 

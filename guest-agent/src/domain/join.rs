@@ -164,7 +164,7 @@ pub(crate) fn finish(agent: &Agent, desired: &DesiredState) -> Result<()> {
     apply::run::mend(agent, desired)?;
     let workgroup = member.domain.workgroup();
     if !tools::is_online(agent, workgroup.as_str()).unwrap_or(false) {
-        winbind::enable(agent)?;
+        winbind::enable(agent, member.domain.id_backend)?;
         winbind::await_online(agent, workgroup.as_str())?;
     }
     apply::run::apply(agent, desired)?;

@@ -1,17 +1,23 @@
 //! Whether the membership is in order. [`state`] asks nobody who may be silent; [`test`] asks the domain.
 
-use std::time::SystemTime;
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
 
 use smbgw_api::DomainFault;
 use smbgw_api::v1::domain::{DomainState, Finding, Membership};
 
 use super::record::{self, Phase, Record};
 use super::tools::{self, As, Query};
-use super::{files, winbind};
+use super::{files, ports, winbind};
 use crate::agent::Agent;
 use crate::error::Result;
 use crate::state as applied;
 use smbgw_command::Command;
+
+/// For a question to winbindd.
+const ASKS: Duration = Duration::from_secs(3);
+/// A controller that is there answers at this port.
+const LDAP: &[(u16, &str)] = &[(389, "LDAP")];
 
 /// How it is, at once.
 pub(crate) fn state(agent: &Agent) -> Result<DomainState> {
@@ -73,18 +79,29 @@ fn look(agent: &Agent, record: &Record, state: &mut DomainState) {
     match tools::is_online(agent, record.domain.workgroup().as_str()) {
         Ok(true) => {
             state.online = true;
-            let command = Command::new("wbinfo")
-                .args(["--getdcname", record.domain.workgroup().as_str()])
-                .deadline(std::time::Duration::from_secs(3));
-            let controller = agent.runner.run(&command).ok();
-            state.controller = controller.map(|output| {
-                let text = String::from_utf8_lossy(&output.stdout);
-                text.trim().trim_start_matches('\\').chars().take(200).collect()
-            });
+            let Some((name, address)) = controller(agent, record) else { return };
+            // winbindd notices late that nobody answers any more
+            let closed = ports::closed(address, LDAP);
+            if !closed.is_empty() {
+                state.online = false;
+                let text = format!("the domain controller {name} ({address}) does not answer");
+                state.findings.push(Finding { fault: DomainFault::Unreachable, message: text });
+            }
+            state.controller = Some(name);
         }
         Ok(false) => found(DomainFault::Unreachable, "winbindd has no connection to the domain".to_owned()),
         Err(error) => found(DomainFault::Winbind, error.message),
     }
+}
+
+/// The controller that winbindd uses: `dc1.lab.test (10.86.0.250)`.
+fn controller(agent: &Agent, record: &Record) -> Option<(String, IpAddr)> {
+    let command =
+        Command::new("wbinfo").args(["--dc-info", record.domain.workgroup().as_str()]).deadline(ASKS);
+    let output = agent.runner.run(&command).ok()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let (name, address) = text.trim().split_once(" (")?;
+    Some((name.chars().take(200).collect(), address.trim_end_matches(')').parse().ok()?))
 }
 
 /// How it is, by what the domain says; what can be mended is.
@@ -99,7 +116,7 @@ pub(crate) fn test(agent: &Agent) -> Result<DomainState> {
     }
     if !state.online {
         // it may have missed that the domain is back
-        if winbind::enable(agent)
+        if winbind::enable(agent, record.domain.id_backend)
             .and_then(|()| winbind::await_online(agent, record.domain.workgroup().as_str()))
             .is_ok()
         {

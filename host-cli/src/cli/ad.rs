@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use smbgw_api::v1::domain::{DiagnoseRequest, DomainState, Membership, Verdict};
-use smbgw_api::{Domain, GatewayName};
+use smbgw_api::{Domain, DomainFault, GatewayName};
 use smbgw_command::{WaitError, wait_until};
 
 use super::args::{AdVerb, JoinerArgs, PrecreatedArgs};
@@ -32,6 +32,9 @@ pub(super) fn run(context: &Context, verb: AdVerb) -> Result<ExitCode> {
             };
             let context = context.with_joiner(who);
             let attempt = || {
+                if !dry.dry_run {
+                    preflight(&context, &gateway, wanted.clone())?;
+                }
                 let edit = Edit { domain: DomainWish::Join, ..Edit::of("ad join", &gateway, dry.dry_run) };
                 edit.apply(&context, |spec| {
                     if let Some(wanted) = wanted.clone() {
@@ -89,6 +92,19 @@ fn test(context: &Context, name: &GatewayName) -> Result<ExitCode> {
     }
     context.output.data(&view(name, state));
     Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::from(crate::Category::Service.exit_code()) })
+}
+
+/// Looks at all that the join needs before the gateway is touched: it may have to be restarted.
+fn preflight(context: &Context, name: &GatewayName, domain: Option<Domain>) -> Result<()> {
+    let world = context.world(Secrets::new());
+    let request = DiagnoseRequest { domain, credential: world.joiner().and_then(credential) };
+    let checks = world.agent(name)?.diagnose(&request)?.checks;
+    let Some(failed) = checks.into_iter().find(|check| check.verdict == Verdict::Failed) else {
+        return Ok(());
+    };
+    let fault = failed.fault.unwrap_or(DomainFault::Other);
+    Err(Error::service(fault.code(), format!("gateway {name} cannot join: {}", clean(&failed.message)))
+        .hint(fault.fix()))
 }
 
 /// Pauses between two tries, in seconds; the last is kept to.

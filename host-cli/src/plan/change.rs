@@ -8,7 +8,7 @@ use smbgw_api::{GatewaySpec, UserName};
 use super::create::{cores, form, grants, memory, mounts, network, places, proofs};
 use super::{Entropy, HandWork, Observed, Plan, checks, idmap};
 use crate::platform::{ByHand, GuestState};
-use crate::record::{GuestForm, GuestPlan, Record, RecordState};
+use crate::record::{GuestForm, GuestPlan, IdRange, Record, RecordState};
 use crate::step::{
     AwaitAgent, ClaimDisk, Configure, ConfigureGuest, EnsureNetwork, LimitGuest, Ready, ReleaseDisk, Revoke,
     SetPasswords, Start, Step, Stop, WriteRecord,
@@ -89,8 +89,11 @@ pub fn plan(
         cores: cores(&spec),
         network: network(&spec, observed, Some(old))?,
         form: match old.guest.form {
-            // a map cannot change under a root file system that has its ids
-            GuestForm::Container(ids) => GuestForm::Container(ids),
+            // a map cannot change under a root file system that has its ids; ids that nobody had can be added
+            GuestForm::Container(ids) => {
+                let of_domain = map.range.and_then(|range| range.domain);
+                GuestForm::Container(IdRange { domain: ids.domain.or(of_domain), ..ids })
+            }
             GuestForm::Machine { .. } | GuestForm::Native(_) => form(&spec, None, observed)?,
         },
         mounts: mounts(&spec),
@@ -156,6 +159,9 @@ pub fn plan(
         let bridge = |guest: &GuestPlan| guest.network.as_ref().map(|card| card.bridge.clone());
         if bridge(&new.guest) != bridge(&old.guest) {
             steps.extend(EnsureNetwork::of(&new.guest).map(Step::from));
+        }
+        if new.guest.form != old.guest.form {
+            steps.extend(map.widen.map(Step::from));
         }
         steps.push(Stop { guest: old.guest.clone(), ran: true }.into());
         steps.push(ConfigureGuest { new: new.guest.clone(), old: old.guest.clone() }.into());

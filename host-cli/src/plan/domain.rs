@@ -4,7 +4,7 @@ use smbgw_api::{Domain, Fallback, GatewaySpec, HostPath, Share};
 
 use super::Observed;
 use super::change::DomainWish;
-use crate::record::{GuestForm, Record};
+use crate::record::{GuestForm, IdRange, Record};
 use crate::step::{ForgetSecrets, GrantDomain, JoinDomain, KeepSecrets, LeaveDomain, RevokeDomain, Step};
 use crate::storage::Named;
 use crate::{Error, Result};
@@ -151,13 +151,12 @@ fn fits(old: &Record, was: Option<&Domain>, now: &Domain) -> Result<()> {
         return Err(Error::usage("domain-fixed", message)
             .hint(format!("leave it first: pve-smbgateway ad leave {}", old.name())));
     }
-    let GuestForm::Container(ids) = old.guest.form else { return Ok(()) };
-    let has = ids.domain.is_some_and(|range| now.ids.last() < range.inside + range.count);
-    if has {
+    let GuestForm::Container(IdRange { domain: Some(range), .. }) = old.guest.form else { return Ok(()) };
+    if now.ids.last() < range.inside + range.count {
         return Ok(());
     }
-    let message = format!("the container was made without the ids {} of the domain", now.ids);
+    let message = format!("the container has {} ids for a domain, too few for {}", range.count, now.ids);
     Err(Error::usage("ids-fixed", message).hint(
-        "a container's id map cannot change: delete the gateway and create it with --ad-domain; its data, and the ids of its users, stay",
+        "ids that a container has cannot change: delete the gateway and create it with --ad-domain; its data, and the ids of its users, stay",
     ))
 }

@@ -156,8 +156,11 @@ impl Action for KeepSecrets {
         world.kept_secrets.put(&self.gateway, &secrets)
     }
 
-    /// What the domain does not accept any more is of no use, and does no harm.
-    fn undo(&self, _: &World) -> Result<()> {
+    /// With a password at hand the account is deleted next. Without, they are what it can be had back with.
+    fn undo(&self, world: &World) -> Result<()> {
+        if world.joiner().and_then(credential).is_some() {
+            return world.kept_secrets.remove(&self.gateway);
+        }
         Ok(())
     }
 }

@@ -16,9 +16,11 @@ const VERB: Duration = Duration::from_secs(120);
 /// Until a gateway has noticed that the domain is back.
 const NOTICED: Duration = Duration::from_secs(120);
 /// What of a gateway a join changes, and a failed one must not.
-const MEMBERSHIP: &str = "cd / && for file in etc/samba/smb.conf etc/krb5.conf etc/krb5.keytab etc/nsswitch.conf \
-     var/lib/samba/private/secrets.tdb; do [ -e $file ] && sha256sum $file || echo none $file; done; \
-     systemctl is-active winbind; true";
+const MEMBERSHIP: &str = "cd / && cat etc/samba/smb.conf && for file in etc/krb5.conf etc/krb5.keytab etc/nsswitch.conf; \
+     do [ -e $file ] && sha256sum $file || echo none $file; done; \
+     tdbdump var/lib/samba/private/secrets.tdb | sort; systemctl is-active winbind; true";
+/// Where nodes say which host ids root may give to containers (subuid(5)).
+const HOST_IDS: [&str; 2] = ["/etc/subuid", "/etc/subgid"];
 
 /// The lab with a domain in it. What is made in it is gone when it is dropped.
 pub struct DomainLab {
@@ -28,6 +30,7 @@ pub struct DomainLab {
     /// The domain controller.
     pub domain: DomainController,
     before: Snapshot,
+    host_ids: [String; 2],
 }
 
 impl DomainLab {
@@ -50,7 +53,8 @@ impl DomainLab {
     fn of(lab: Lab) -> Result<Self> {
         let domain = DomainController::start(lab.directory())?;
         let before = lab.snapshot()?;
-        Ok(Self { lab, domain, before })
+        let host_ids = HOST_IDS.map(|file| std::fs::read_to_string(file).unwrap_or_default());
+        Ok(Self { lab, domain, before, host_ids })
     }
 
     /// Which domain, and how it is found: arguments of `create`.
@@ -183,6 +187,19 @@ impl DomainLab {
         Ok(client.option("--use-kerberos=off"))
     }
 
+    /// Forgets what the node keeps of accounts that a test has deleted by itself.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn forget_secrets(&self) -> Result<()> {
+        let directory = std::path::Path::new("/var/lib/pve-smbgateway/secrets");
+        if directory.exists() {
+            std::fs::remove_dir_all(directory).context("removing kept secrets")
+        } else {
+            Ok(())
+        }
+    }
+
     /// What of a gateway is its membership.
     ///
     /// # Errors
@@ -218,6 +235,10 @@ impl DomainLab {
     pub fn leave(self) -> Result<()> {
         for name in self.lab.gateways()? {
             self.delete(&name)?;
+        }
+        // host ids for a domain stay for the next gateway in it
+        for (file, text) in HOST_IDS.iter().zip(&self.host_ids) {
+            std::fs::write(file, text)?;
         }
         self.expect_nothing()?;
         self.domain.stop()?;

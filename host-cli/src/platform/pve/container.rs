@@ -57,10 +57,14 @@ impl Pve {
     fn write_raw_lines(&self, plan: &GuestPlan, file: &GuestFile) -> Result<()> {
         let wanted =
             container::raw_lines(plan, self.capabilities()?.share_mounts(), &self.paths.link(&plan.name));
-        // where we write a map, there is none but ours
-        let mapped = wanted.iter().any(|(key, _)| key == container::ID_MAP);
-        let is_ours =
-            |key: &str, value: &str| container::is_our_line(key, value) || mapped && key == container::ID_MAP;
-        file.edit(&self.files, self.paths.container_locks(), |text| guest::with_raw(text, is_ours, &wanted))
+        // where we write a map, or have written one, there is none but ours
+        let wants_map = wanted.iter().any(|(key, _)| key == container::ID_MAP);
+        file.edit(&self.files, self.paths.container_locks(), |text| {
+            let mapped = wants_map || text.lines().any(container::is_our_map);
+            let is_ours = |key: &str, value: &str| {
+                container::is_our_line(key, value) || mapped && key == container::ID_MAP
+            };
+            guest::with_raw(text, is_ours, &wanted)
+        })
     }
 }

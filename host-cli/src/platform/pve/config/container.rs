@@ -165,6 +165,14 @@ pub fn is_our_line(key: &str, value: &str) -> bool {
     }
 }
 
+/// Whether a line of a container's file is the part of a map that we add for a domain.
+pub fn is_our_map(line: &str) -> bool {
+    let ours = format!("u {} ", smbgw_api::domain::ids::BUILTIN_IDS.0);
+    line.strip_prefix(ID_MAP)
+        .and_then(|rest| rest.strip_prefix(':'))
+        .is_some_and(|map| map.trim().starts_with(&ours))
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
