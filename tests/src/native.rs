@@ -26,6 +26,27 @@ const LOOK: &str = "cd / && find etc run/smbgw var/lib/samba/private usr/lib/sys
      systemctl list-units --all --no-legend --no-pager --plain 'smb*' | awk '{print $1, $2, $3, $4}' | sort; \
      cat /proc/mounts; find /var/lib/pve-smbgateway ! -type d ! -path '*/operations*' ! -path '*/ids/*' ! -path '*/locks*' 2>/dev/null; true";
 
+/// Ids that a container has not, and host ids that nobody has.
+const FIRST_MORE: u32 = 65_536;
+const MORE_IDS: u32 = 2_000_000;
+const OUTSIDE: u32 = 800_000_000;
+/// Where nodes say which host ids root may give to containers (subuid(5)).
+const HOST_IDS: [&str; 2] = ["/etc/subuid", "/etc/subgid"];
+
+/// What root might give to containers before.
+#[derive(Debug)]
+pub struct HostIds([(&'static str, String); 2]);
+
+impl HostIds {
+    /// Makes it so again.
+    ///
+    /// # Errors
+    /// When the files cannot be written.
+    pub fn restore(&self) -> Result<()> {
+        self.0.iter().try_for_each(|(file, text)| Ok(std::fs::write(file, text)?))
+    }
+}
+
 /// The node, as long as a test has it.
 pub struct NativeNode {
     /// The lab that it is in.
@@ -50,6 +71,28 @@ impl NativeNode {
         // users of its shares walk through it
         node.script(&format!("chmod o+rx {DATA} && mkdir -p /etc/pve-smbgateway"))?;
         Ok(node)
+    }
+
+    /// Gives the node, which is a container here, ids as any machine has them: those of a domain's accounts lie beyond a container's
+    /// usual ones. Gives what takes that back.
+    ///
+    /// # Errors
+    /// When the node does not start again.
+    pub fn with_all_ids(&self) -> Result<HostIds> {
+        let before = HostIds(HOST_IDS.map(|file| (file, std::fs::read_to_string(file).unwrap_or_default())));
+        for (file, text) in &before.0 {
+            std::fs::write(file, format!("{text}root:{OUTSIDE}:{MORE_IDS}\n"))?;
+        }
+        self.lab.host(["stop", NODE])?.ok()?;
+        let config = format!("/var/lib/pve-smbgateway/guests/{}/config", product::container(NODE));
+        let mut text = std::fs::read_to_string(&config).with_context(|| config.clone())?;
+        for kind in ["u", "g"] {
+            text.push_str(&format!("lxc.idmap = {kind} {FIRST_MORE} {OUTSIDE} {MORE_IDS}\n"));
+        }
+        std::fs::write(&config, text)?;
+        self.lab.host(["start", NODE])?.ok()?;
+        self.lab.wait_serving(&self.own, NODE, "alice")?;
+        Ok(before)
     }
 
     /// Copies a program into the node, by the directory that it shares.

@@ -69,6 +69,7 @@ impl Domain {
 
 fn beside_a_samba(template: &str) -> Result<()> {
     let node = NativeNode::enter(template)?;
+    let ids = node.with_all_ids()?;
     let domain = DomainController::start(node.lab.directory())?;
     let (address, path) = (node.address(200)?, node.data(NAME)?);
     node.script(&format!(
@@ -120,6 +121,7 @@ fn beside_a_samba(template: &str) -> Result<()> {
     ensure!(lab.domain.computers()?.is_empty(), "a deleted gateway is still in the domain");
     lab.node.own_serves()?;
     lab.domain.stop()?;
+    ids.restore()?;
     lab.node.leave()
 }
 

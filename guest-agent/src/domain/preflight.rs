@@ -254,10 +254,11 @@ fn clock(flight: &mut Preflight, agent: &Agent, conf: &str, wanted: &Domain) {
         _ => flight.ok("clock", text),
     }
     let workgroup = wanted.workgroup();
-    if info.workgroup.eq_ignore_ascii_case(workgroup.as_str()) {
+    let theirs = info.workgroup.unwrap_or_default();
+    if theirs.eq_ignore_ascii_case(workgroup.as_str()) {
         flight.ok("workgroup", format!("the domain's NetBIOS name is {workgroup}"));
     } else {
-        let text = format!("the domain's NetBIOS name is {}, not {workgroup}", info.workgroup);
+        let text = format!("the domain's NetBIOS name is {theirs}, not {workgroup}");
         flight.fail("workgroup", DomainFault::Workgroup, text);
     }
 }

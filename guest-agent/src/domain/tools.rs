@@ -15,6 +15,8 @@ use crate::error::{Result, command, domain, internal};
 
 /// For a question to the directory.
 const ASKS: Duration = Duration::from_secs(15);
+/// For a question to a controller about itself.
+const INFORMS: Duration = Duration::from_secs(8);
 /// For a join or a leave: all that it needs has answered before.
 pub(crate) const JOINS: Duration = Duration::from_secs(60);
 
@@ -152,27 +154,33 @@ pub(crate) struct Info {
     /// DNS name of the controller.
     pub(crate) controller: String,
     /// NetBIOS name of the domain.
-    pub(crate) workgroup: String,
+    pub(crate) workgroup: Option<String>,
     /// Its clock less ours, in seconds.
     pub(crate) offset_s: i64,
 }
 
 /// Asks the controller that Samba finds.
 pub(crate) fn info(agent: &Agent, conf: &str, controller: Option<&str>) -> Result<Info> {
-    let mut command = net(conf).args(["ads", "info", "--json"]).deadline(Duration::from_secs(8));
-    if let Some(controller) = controller {
-        command = command.args(["-S", controller]);
+    let ask = |words: &[&str]| {
+        let at = controller.iter().flat_map(|controller| ["-S", controller]);
+        let command = net(conf).args(words.iter().copied().chain(at)).deadline(INFORMS);
+        let output = agent.runner.run(&command).map_err(|error| {
+            let mut error = failed("asking the domain controller about itself", &error, classify::fault);
+            if error.fault == Some(DomainFault::Other) {
+                error = domain(DomainFault::Unreachable, error.message);
+            }
+            error
+        })?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let incomplete =
+        || domain(DomainFault::Unreachable, "the domain controller's answer about itself is not complete");
+    let info = parse_info(&ask(&["ads", "info", "--json"])?).ok_or_else(incomplete)?;
+    if info.workgroup.is_some() {
+        return Ok(info);
     }
-    let output = agent.runner.run(&command).map_err(|error| {
-        let mut error = failed("asking the domain controller about itself", &error, classify::fault);
-        if error.fault == Some(DomainFault::Other) {
-            error = domain(DomainFault::Unreachable, error.message);
-        }
-        error
-    })?;
-    parse_info(&String::from_utf8_lossy(&output.stdout)).ok_or_else(|| {
-        domain(DomainFault::Unreachable, "the domain controller's answer about itself is not complete")
-    })
+    let workgroup = parse_workgroup(&ask(&["ads", "workgroup"])?).ok_or_else(incomplete)?;
+    Ok(Info { workgroup: Some(workgroup), ..info })
 }
 
 fn parse_info(text: &str) -> Option<Info> {
@@ -183,9 +191,15 @@ fn parse_info(text: &str) -> Option<Info> {
     }
     Some(Info {
         controller: json["LDAP server name"].as_str()?.to_owned(),
-        workgroup: json["Workgroup"].as_str()?.to_owned(),
+        // 4.17 does not say it here
+        workgroup: json["Workgroup"].as_str().map(str::to_owned),
         offset_s: json["Server time offset"].as_i64()?,
     })
+}
+
+/// `Workgroup: LAB`
+fn parse_workgroup(text: &str) -> Option<String> {
+    text.lines().find_map(|line| line.strip_prefix("Workgroup: ")).map(|name| name.trim().to_owned())
 }
 
 /// Joins with a user's password.
@@ -329,9 +343,13 @@ mod tests {
         let text = r#"{"LDAP server": "10.99.0.10", "LDAP server name": "dc1.lab.test", "Workgroup": "LAB", "Realm": "LAB.TEST", "Bind Path": "dc=LAB,dc=TEST", "LDAP port": 389, "Server time": 1795696908, "KDC server": "10.99.0.10", "Server time offset": -7, "Last machine account password change": 0}"#;
         let info = parse_info(text).unwrap();
         assert_eq!(
-            (info.controller.as_str(), info.workgroup.as_str(), info.offset_s),
-            ("dc1.lab.test", "LAB", -7)
+            (info.controller.as_str(), info.workgroup.as_deref(), info.offset_s),
+            ("dc1.lab.test", Some("LAB"), -7)
         );
+        // 4.17.12
+        let old = text.replace(r#""Workgroup": "LAB", "#, "");
+        assert_eq!(parse_info(&old).unwrap().workgroup, None);
+        assert_eq!(parse_workgroup("Workgroup: LAB\n").as_deref(), Some("LAB"));
         assert_eq!(parse_info(&text.replace("1795696908", "0")), None);
         let found =
             parse_search("Got 1 replies\n\ndistinguishedName: CN=GW1,OU=Gateways,DC=lab,DC=test\n").unwrap();

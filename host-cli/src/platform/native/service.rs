@@ -87,6 +87,7 @@ impl Services {
             ("bin", 0o755),
             ("cache", 0o755),
             ("etc", 0o755),
+            ("etc/alternatives", 0o755),
             ("etc/samba", 0o755),
             ("lib", 0o755),
             ("lib/private", 0o700),

@@ -189,7 +189,7 @@ fn world(text: &mut String, guest: &GuestPlan, service: &NativeService, places: 
         bind(text, "BindPaths", Path::new(mount.source.as_str()), &mount.share.guest_path());
     }
     text.push_str(
-        "BindReadOnlyPaths=/run/systemd -/etc/hosts -/etc/ld.so.cache -/etc/localtime -/etc/login.defs \
+        "BindReadOnlyPaths=/run/systemd -/etc/alternatives -/etc/hosts -/etc/ld.so.cache -/etc/localtime -/etc/login.defs \
          -/etc/resolv.conf\n",
     );
 }
