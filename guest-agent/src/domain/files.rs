@@ -11,11 +11,12 @@ use crate::error::{Doing, Result};
 use crate::files;
 use crate::samba::config::Config;
 
+const HEADER: &str = "# Written by smbgw-agent. What is changed here by hand is overwritten.\n";
+
 /// krb5.conf: who is where is asked of DNS. Encryption types are the library's; names are taken as they are given.
 pub(crate) fn krb5(realm: &Realm) -> String {
     format!(
-        "# Written by smbgw-agent. What is changed here by hand is overwritten.\n\
-         [libdefaults]\n\
+        "{HEADER}[libdefaults]\n\
          \tdefault_realm = {realm}\n\
          \tdns_lookup_realm = false\n\
          \tdns_lookup_kdc = true\n\
@@ -78,6 +79,13 @@ pub(crate) fn remove_keys(agent: &Agent) -> Result<()> {
     }
     clear_scratch(agent);
     Ok(())
+}
+
+/// The same, where a krb5.conf is one of ours.
+pub(crate) fn remove_ours(agent: &Agent) -> Result<()> {
+    let path = agent.paths.krb5_conf();
+    let text = files::read_optional(&path).doing(|| format!("reading {}", path.display()))?;
+    if text.is_some_and(|text| text.starts_with(HEADER)) { remove_keys(agent) } else { Ok(()) }
 }
 
 /// Forgets what a request needed.

@@ -19,7 +19,7 @@ use crate::error::{Result, domain, invalid};
 use crate::{apply, state, system};
 
 /// How long it is tried to register the gateway's name; a try that has begun comes to its own end.
-const REGISTERS: Duration = Duration::from_secs(6);
+const REGISTERS: Duration = Duration::from_secs(3);
 
 /// What a join is made with, checked.
 enum With {

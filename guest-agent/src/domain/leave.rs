@@ -6,7 +6,7 @@ use smbgw_command::Command;
 
 use super::record::{self, Record};
 use super::tools::{self, Account, As, Query};
-use super::{files, winbind};
+use super::{files, preflight, winbind};
 use crate::agent::Agent;
 use crate::error::{Doing, Result, invalid};
 use crate::{apply, state};
@@ -66,7 +66,7 @@ pub(crate) fn forget(agent: &Agent, desired: &DesiredState) -> Result<()> {
     record::remove(&agent.paths)?;
     let back = apply::run::mend(agent, desired).map(drop);
     winbind::disable(agent)?;
-    forget_keys(agent)?;
+    forget_keys(agent, desired)?;
     back
 }
 
@@ -77,15 +77,17 @@ pub(crate) fn unless_wanted(agent: &Agent, desired: &DesiredState) -> Result<()>
             tracing::warn!(realm = %member.domain.realm, account = member.account, "a membership that is not wanted any more is forgotten");
             forget(agent, desired)
         }
+        // looking at a domain was cut off
+        (None, None) => files::remove_ours(agent),
         _ => Ok(()),
     }
 }
 
 /// Forgets the secret of the machine account; the machine's own SID stays.
-fn forget_keys(agent: &Agent) -> Result<()> {
+fn forget_keys(agent: &Agent, desired: &DesiredState) -> Result<()> {
     let secrets = agent.paths.secrets();
     if secrets.exists() {
-        for key in domain_keys(agent)? {
+        for key in domain_keys(agent, &preflight::account_name(desired))? {
             let command =
                 Command::new("tdbtool").args([secrets.display().to_string(), "delete".to_owned(), key]);
             agent.runner.run(&command).doing(|| "forgetting the machine account's secret".to_owned())?;
@@ -96,20 +98,21 @@ fn forget_keys(agent: &Agent) -> Result<()> {
 }
 
 /// Records of secrets.tdb that are about a domain.
-fn domain_keys(agent: &Agent) -> Result<Vec<String>> {
+fn domain_keys(agent: &Agent, own: &str) -> Result<Vec<String>> {
     let command =
         Command::new("tdbtool").args([agent.paths.secrets().display().to_string(), "keys".to_owned()]);
     let output = agent.runner.run(&command).doing(|| "listing the machine's secrets".to_owned())?;
-    Ok(parse_keys(&String::from_utf8_lossy(&output.stdout)))
+    Ok(parse_keys(&String::from_utf8_lossy(&output.stdout), own))
 }
 
 /// `key 28 bytes: SECRETS/MACHINE_PASSWORD/LAB`
-fn parse_keys(text: &str) -> Vec<String> {
+fn parse_keys(text: &str, own: &str) -> Vec<String> {
     text.lines()
         .filter_map(|line| line.split_once(" bytes: ").map(|(_, key)| key.trim()))
         .filter(|key| {
-            key.strip_prefix("SECRETS/")
-                .is_some_and(|rest| !rest.starts_with("SID/") && !rest.starts_with("LOCAL_SCHANNEL"))
+            key.strip_prefix("SECRETS/").is_some_and(|rest| {
+                rest.strip_prefix("SID/") != Some(own) && !rest.starts_with("LOCAL_SCHANNEL")
+            })
         })
         .map(str::to_owned)
         .collect()
@@ -123,8 +126,8 @@ mod tests {
     fn the_machines_own_sid_stays() {
         let text = "key 15 bytes: SECRETS/SID/GW1\nkey 28 bytes: SECRETS/MACHINE_PASSWORD/LAB\nkey 38 bytes: SECRETS/SALTING_PRINCIPAL/DES/LAB.TEST\n";
         assert_eq!(
-            parse_keys(text),
-            ["SECRETS/MACHINE_PASSWORD/LAB", "SECRETS/SALTING_PRINCIPAL/DES/LAB.TEST"]
+            parse_keys(&format!("{text}key 15 bytes: SECRETS/SID/LAB\n"), "GW1"),
+            ["SECRETS/MACHINE_PASSWORD/LAB", "SECRETS/SALTING_PRINCIPAL/DES/LAB.TEST", "SECRETS/SID/LAB"]
         );
     }
 }

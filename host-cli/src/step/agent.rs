@@ -181,6 +181,12 @@ impl Action for Configure {
     fn undo(&self, world: &World) -> Result<()> {
         match &self.old {
             Some(old) => {
+                // it ran, or it would not have been changed: one that ended meanwhile must run to be told
+                if let (GuestState::Stopped, Some(record)) =
+                    (world.platform.guest_state(&self.gateway)?, world.platform.record(&self.gateway)?)
+                {
+                    world.platform.start(&record.guest)?;
+                }
                 // the undo of a stop has just started it
                 let (gateway, patience_s) = (self.gateway.clone(), self.patience_s);
                 let way_only = patience_s >= MACHINE_UP;

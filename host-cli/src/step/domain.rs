@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use smbgw_api::v1::domain::{Credential, JoinRequest, JoinWith, LeaveRequest, Membership};
 use smbgw_api::{Fallback, GatewayName, Realm};
 
-use super::Action;
+use super::{Action, AwaitAgent};
 use crate::world::{Joiner, World};
 use crate::{Error, Result};
 
@@ -20,6 +20,9 @@ pub struct JoinDomain {
     #[serde(default, skip_serializing_if = "Fallback::is_fail")]
     pub fallback: Fallback,
 }
+
+/// Time for an agent to come back, in seconds.
+const COMES_BACK: u64 = 30;
 
 /// Errors that may be gone later, without anybody's doing on this side.
 pub const PASSING: &[&str] = &["ad-dns", "ad-unreachable", "ad-port-blocked", "ad-timeout"];
@@ -54,11 +57,23 @@ impl Action for JoinDomain {
 
     /// With the password at hand the computer account is deleted. Without, as in a recovery, it stays, and that is said.
     fn undo(&self, world: &World) -> Result<()> {
-        // a guest that is gone or stands still has nothing that could be left
         let Ok(agent) = world.agent(&self.gateway) else { return Ok(()) };
-        let state = match agent.domain() {
-            Ok(state) if state.membership != Membership::None => state,
-            _ => return Ok(()),
+        // an agent that was killed is back in a moment; a guest that stands still forgets the join when it is told its old state
+        let (gateway, patience_s) = (self.gateway.clone(), COMES_BACK);
+        let state = AwaitAgent { gateway, patience_s, booted: true, way_only: false }
+            .perform(world)
+            .and_then(|()| agent.domain());
+        let state = match state {
+            Ok(state) if state.membership == Membership::None => return Ok(()),
+            Ok(state) => state,
+            Err(error) => {
+                tracing::warn!(
+                    "{error}: if the computer account of {} was made, it stays in {}; a join with the same name takes it over",
+                    self.gateway,
+                    self.realm
+                );
+                return Ok(());
+            }
         };
         let credential = world.joiner().and_then(credential);
         if credential.is_none() {

@@ -151,6 +151,17 @@ impl DomainLab {
         self.host(&words(&["ad", "status", name]))?.data()
     }
 
+    /// The same, of a gateway whose agent may be on its way.
+    ///
+    /// # Errors
+    /// When it does not come.
+    pub fn status_soon(&self, name: &str) -> Result<Value> {
+        let mut last = None;
+        let answers = || self.status(name).map_err(|error| last = Some(error)).ok();
+        let waited = wait_until(&format!("the agent of {name}"), NOTICED, &Interrupt::new(), answers);
+        waited.map_err(|error| last.unwrap_or_else(|| error.into()))
+    }
+
     /// Waits until `ad status` finds nothing wrong.
     ///
     /// # Errors
