@@ -27,10 +27,6 @@ pub fn for_join(
     args: &JoinerArgs,
     precreated: &PrecreatedArgs,
 ) -> Result<Option<Joiner>> {
-    if let Some(path) = &precreated.one_time {
-        let source = PasswordArgs { password_file: Some(path.clone()), ..PasswordArgs::default() };
-        return Ok(Some(Joiner::OneTime(check(password::first_line(&source)?.unwrap_or_default())?)));
-    }
     if let Some(path) = &precreated.blob {
         return Ok(Some(Joiner::Blob(blob(path)?)));
     }

@@ -70,7 +70,10 @@ impl SecretStore {
     /// # Errors
     /// When the file cannot be removed.
     pub fn remove(&self, gateway: &GatewayName) -> Result<()> {
-        durable::remove_file(&self.path(gateway))
+        durable::remove_file(&self.path(gateway))?;
+        // unless there are those of others
+        let _ = std::fs::remove_dir(&self.directory);
+        Ok(())
     }
 }
 

@@ -37,8 +37,6 @@ pub enum Joiner {
         /// Its password.
         password: SecretString,
     },
-    /// One-time password of a computer account that was made beforehand.
-    OneTime(SecretString),
     /// An offline join.
     Blob(SecretString),
 }

@@ -1,7 +1,11 @@
 //! Gateways in an Active Directory domain: joined to a real one, used with its tickets and its passwords, refused with an error of its own for
 //! each thing that can be wrong, and gone from it when they are deleted.
 
-#![allow(clippy::print_stdout, reason = "a test tells what it does")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a test: it waits, and tells what it does"
+)]
 
 use std::time::Instant;
 
@@ -209,6 +213,61 @@ fn a_gateway_made_anew_is_the_same_computer() -> Result<()> {
     lab.wait_healthy("team")?;
     let third = lab.domain.computer("team")?.context("no computer account")?;
     ensure!(first.sid == third.sid, "another account");
+    lab.leave()
+}
+
+/// A computer account that an administrator made elsewhere (an offline join): no password of a user is needed here.
+#[test]
+fn an_account_that_was_made_beforehand() -> Result<()> {
+    let lab = DomainLab::enter("debian-13")?;
+    let blob = lab.lab.directory().join("blob");
+    files::secret_file(&blob, &lab.domain.offline_join("team")?)?;
+    let made = lab.domain.computer("team")?.context("no computer account")?;
+    let path = lab.lab.data("team")?.display().to_string();
+    let args = ["create", "team", "--path", &path, "--grant", "--allow", "LAB\\Team"];
+    let with = words(&["--ad-ou", GATEWAYS_OU, "--ad-blob-file", &blob.display().to_string()]);
+    lab.host(&[words(&args), lab.of_domain(), with].concat())?.ok()?;
+    println!("{}", lab.wait_healthy("team")?);
+    let gateway = lab.gateway("team")?;
+    lab.by_ticket(&gateway, "alice")?.owner_of_new(&gateway, lab.lab.directory(), "file.bin")?;
+    let joined = lab.domain.computer("team")?.context("no computer account")?;
+    ensure!(made.sid == joined.sid, "another account");
+    lab.leave()
+}
+
+/// With `--ad-fallback local` the gateway serves its local users, and joins when the domain is back.
+#[test]
+fn a_domain_that_is_away_at_the_creation() -> Result<()> {
+    let mut lab = DomainLab::enter("debian-13")?;
+    let password = lab.lab.password_file()?;
+    let local = words(&["--user", "local", "--password-file", &password, "--ad-fallback", "local"]);
+    let args = [lab.create_args("team")?, local].concat();
+    lab.domain.fail(Fault::Silent)?;
+    let created = lab.host(&args)?.ok()?;
+    ensure!(created.all().contains("ad join team --wait"), "nobody is told what to do: {created}");
+    let status = lab.status("team")?;
+    ensure!(
+        holds(&status, "membership", &"none".into()) && holds(&status, "code", &"ad-not-joined".into()),
+        "{status}"
+    );
+    let gateway = lab.gateway("team")?;
+    lab.lab.client(&gateway, "team", "local")?.owner_of_new(&gateway, lab.lab.directory(), "local.bin")?;
+
+    let join = [words(&["ad", "join", "team", "--wait", "2m"]), lab.leaver()?].concat();
+    std::thread::scope(|scope| -> Result<()> {
+        let waiting = scope.spawn(|| lab.lab.host(join.iter().map(String::as_str)));
+        std::thread::sleep(std::time::Duration::from_secs(4));
+        let back = lab.domain.mend_packets();
+        let joined = waiting.join().map_err(|_| anyhow::anyhow!("the join panicked"))?;
+        back?;
+        let joined = joined?.ok()?;
+        ensure!(joined.all().contains("trying again in"), "it did not wait: {joined}");
+        Ok(())
+    })?;
+    lab.wait_healthy("team")?;
+    lab.by_ticket(&gateway, "alice")?.owner_of_new(&gateway, lab.lab.directory(), "file.bin")?;
+    lab.by_ticket(&gateway, "bob")?.refused("ls", "NT_STATUS_ACCESS_DENIED")?;
+    lab.lab.client(&gateway, "team", "local")?.owner_of_new(&gateway, lab.lab.directory(), "local2.bin")?;
     lab.leave()
 }
 

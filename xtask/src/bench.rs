@@ -5,9 +5,11 @@
 //! * [`throughput`]: SMB through a gateway, beside the same smbd without one
 //! * [`machine`]: virtual machines, beside the bare image and a container
 //! * [`crowd`]: many shares and clients of a gateway on the node itself
+//! * [`domain`]: joins, the first file by Kerberos, memory, a domain that is away
 //! * [`proxmox`]: what each verb asks of Proxmox VE
 
 mod crowd;
+mod domain;
 mod gateway;
 mod machine;
 mod proxmox;
@@ -44,6 +46,8 @@ pub(crate) enum Part {
     Machine,
     /// 50 shares and 100 clients of a gateway on the node itself
     Crowd,
+    /// A domain: joins, first access by Kerberos, memory, a domain that is away
+    Domain,
     /// Calls of Proxmox VE by each verb, on simulated nodes
     Proxmox,
 }
@@ -102,6 +106,9 @@ pub(crate) fn run(parts: &[Part], interrupt: &Interrupt) -> Result<i32> {
         vec![packages::COMPILER, packages::BUILDER, packages::NODE, packages::CLIENT, packages::LAB];
     if parts.contains(&Part::Machine) {
         needs.extend([packages::QEMU, packages::VIRTIOFS]);
+    }
+    if parts.contains(&Part::Domain) {
+        needs.push(packages::DOMAIN);
     }
     if parts.contains(&Part::Proxmox) {
         needs.extend([packages::QEMU, packages::VIRTIOFS, packages::PVE]);
@@ -183,6 +190,9 @@ pub(crate) fn inside(template: &Path, out: &Path, parts: &[Part]) -> Result<()> 
     }
     if parts.contains(&Part::Crowd) {
         crowd::run(&mut figures)?;
+    }
+    if parts.contains(&Part::Domain) {
+        domain::run(&mut figures)?;
     }
     if parts.contains(&Part::Proxmox) {
         proxmox::run(&mut figures)?;

@@ -24,7 +24,6 @@ const REGISTERS: Duration = Duration::from_secs(3);
 /// What a join is made with, checked.
 enum With {
     Account(Account),
-    OneTime(SecretString),
     Blob(SecretString),
     Kept(smbgw_api::v1::domain::KeptSecrets),
 }
@@ -35,7 +34,6 @@ impl TryFrom<JoinWith> for With {
     fn try_from(with: JoinWith) -> Result<Self> {
         Ok(match with {
             JoinWith::Credential(credential) => Self::Account(credential.try_into()?),
-            JoinWith::OneTimePassword(text) => Self::OneTime(tools::password(text)?),
             JoinWith::Blob(text) => Self::Blob(secrets::blob(text)?),
             JoinWith::Secrets(kept) => Self::Kept(kept),
         })
@@ -127,7 +125,6 @@ fn enter(
 ) -> Result<()> {
     match with {
         With::Account(account) => tools::join(agent, conf, account, wanted, Some(controller)),
-        With::OneTime(secret) => tools::join_precreated(agent, conf, name, secret, controller),
         With::Blob(blob) => secrets::take_blob(agent, conf, blob),
         With::Kept(kept) => secrets::restore(agent, conf, wanted, name, kept),
     }

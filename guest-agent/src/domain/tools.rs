@@ -229,26 +229,6 @@ pub(crate) fn join(
         .map_err(|error| failed("joining the domain", &error, classify::fault))
 }
 
-/// Joins a computer account that was made beforehand, with its one-time password.
-pub(crate) fn join_precreated(
-    agent: &Agent,
-    conf: &str,
-    machine: &str,
-    secret: &SecretString,
-    controller: &str,
-) -> Result<()> {
-    let user = format!("{machine}$");
-    let command = net(conf)
-        .args(["ads", "join", "-U", &user, "-S", controller, "--no-dns-updates"])
-        .stdin_secret(line(secret))
-        .deadline(JOINS);
-    agent
-        .runner
-        .run(&command)
-        .map(drop)
-        .map_err(|error| failed("joining with the one-time password", &error, classify::fault))
-}
-
 /// Takes a blob over that was made elsewhere (net(8), OFFLINEJOIN).
 pub(crate) fn request_offline_join(agent: &Agent, conf: &str, file: &str) -> Result<()> {
     let command = net(conf)

@@ -95,7 +95,8 @@ fn spec(args: &CreateArgs) -> Result<GatewaySpec> {
         location,
         comment: args.share_options.comment.clone(),
         read_only: args.share_options.read_only,
-        users: Vec::new(),
+        // to name somebody of the domain closes a share to all others, but not to those who are made along with it
+        users: if args.share_options.allow.is_empty() { Vec::new() } else { args.users.clone() },
         groups: Vec::new(),
         allow: args.share_options.allow.clone(),
         readers: args.share_options.readers.clone(),

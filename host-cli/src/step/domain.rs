@@ -209,7 +209,6 @@ fn with(joiner: &Joiner) -> JoinWith {
             user: user.clone(),
             password: password.expose_secret().to_owned(),
         }),
-        Joiner::OneTime(password) => JoinWith::OneTimePassword(password.expose_secret().to_owned()),
         Joiner::Blob(blob) => JoinWith::Blob(blob.expose_secret().to_owned()),
     }
 }

@@ -57,6 +57,14 @@ impl DomainController {
         }
     }
 
+    /// Lets packets through again; the domain may go on as if nothing had been.
+    ///
+    /// # Errors
+    /// When it cannot be done.
+    pub fn mend_packets(&self) -> Result<()> {
+        self.packets("")
+    }
+
     /// Makes all right again.
     ///
     /// # Errors

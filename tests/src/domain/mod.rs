@@ -320,6 +320,21 @@ impl DomainController {
         Ok(100_000 + rid.parse::<u32>()?)
     }
 
+    /// Makes a computer account for an offline join (net(8), OFFLINEJOIN); gives the blob, which is a secret.
+    ///
+    /// # Errors
+    /// When the domain refuses.
+    pub fn offline_join(&self, name: &str) -> Result<String> {
+        let realm = format!("domain={REALM}");
+        let name = format!("machine_name={}", name.to_uppercase());
+        let unit = format!("machine_account_ou={GATEWAYS_OU}");
+        let words = ["net", "offlinejoin", "provision", "-U", JOINER, &realm, &name, &unit, "printblob"];
+        let answer = Answer::of(&self.command(words).stdin(format!("{JOINER_PASSWORD}\n")))?.ok()?;
+        // the prompt for the password has no line of its own
+        let blob = answer.stdout.split_whitespace().max_by_key(|word| word.len());
+        Ok(blob.context("no blob")?.rsplit(':').next().unwrap_or_default().to_owned())
+    }
+
     /// The computer account of this name, if there is one.
     ///
     /// # Errors

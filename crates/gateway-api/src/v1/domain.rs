@@ -20,8 +20,6 @@ pub struct Credential {
 pub enum JoinWith {
     /// An account that may create the computer account.
     Credential(Credential),
-    /// The password that a computer account was made with beforehand.
-    OneTimePassword(String),
     /// What `net offlinejoin provision` or `djoin /provision` wrote, in base64 as they write it.
     Blob(String),
     /// What the gateway of this name had when it was last seen to be in order ([`KeptSecrets`]).
@@ -236,7 +234,6 @@ mod tests {
         };
         for with in [
             JoinWith::Credential(credential.clone()),
-            JoinWith::OneTimePassword("canary".into()),
             JoinWith::Blob("canary".into()),
             JoinWith::Secrets(secrets),
         ] {

@@ -99,10 +99,6 @@ impl JoinerPasswordArgs {
 /// What a computer account that was made beforehand is joined with, instead of a user's password.
 #[derive(Debug, Clone, Default, Args)]
 pub struct PrecreatedArgs {
-    /// Join with the one-time password of a computer account that was made
-    /// beforehand, in the first line of a file
-    #[arg(long = "ad-one-time-password-file", value_name = "FILE", conflicts_with_all = ["user", "ad-password", "blob"])]
-    pub one_time: Option<PathBuf>,
     /// Join with a file that `net offlinejoin provision` or `djoin` wrote
     #[arg(long = "ad-blob-file", value_name = "FILE", conflicts_with_all = ["user", "ad-password"])]
     pub blob: Option<PathBuf>,
