@@ -1,7 +1,8 @@
 //! Who may open a share, as smb.conf(5) takes it.
 
-use smbgw_api::v1::{DesiredShare, DesiredState};
-use smbgw_api::{GroupName, Principal, Sid, UserName};
+use smbgw_api::v1::domain::AccountKind;
+use smbgw_api::v1::{DesiredShare, DesiredState, Storage};
+use smbgw_api::{DomainPrincipal, GroupName, Principal, Sid, UserName};
 
 use super::member::Member;
 use super::sid;
@@ -45,6 +46,23 @@ impl Admitted {
     }
 }
 
+/// The group whose members write to a share, when there is but one, as `force group` takes it: with `+` it becomes the first group of
+/// those who are in it, and of nobody else. virtiofsd makes files with a user's first group alone (and, since Linux 6.3, with the
+/// owning group of the directory), so that an ACL's entry for any other group does not let a user make one (seen with 6.12).
+pub(super) fn only_group(share: &DesiredShare, member: Option<&Member>) -> Option<String> {
+    if !matches!(share.storage, Storage::VirtioFs { .. }) || share.read_only {
+        return None;
+    }
+    let local = share.groups.iter().map(|name| format!("+{}", name.unix_name()));
+    let is_group = |name: &&DomainPrincipal| {
+        let account = member.and_then(|member| member.principals.get(*name));
+        account.is_some_and(|account| account.kind == AccountKind::Group)
+    };
+    let mut all = local.chain(share.allow.iter().filter(is_group).map(|name| format!("+{name}")));
+    let first = all.next()?;
+    all.next().is_none().then_some(first)
+}
+
 /// All who may open a share: a reader must get in, too.
 pub(super) fn to(share: &DesiredShare, desired: &DesiredState, member: Option<&Member>) -> Vec<Admitted> {
     let local = |principal: &Principal| Admitted::of(principal, desired, member);
@@ -56,8 +74,9 @@ pub(super) fn to(share: &DesiredShare, desired: &DesiredState, member: Option<&M
         let users = share.users.iter().cloned().map(Principal::User);
         let groups = share.groups.iter().cloned().map(Principal::Group);
         let named = users.chain(groups).chain(share.readers.iter().cloned());
-        let sids = |name| member.and_then(|member| member.principals.get(name)).cloned();
-        let domain: Vec<_> = share.allow.iter().filter_map(sids).map(Admitted::Sid).collect();
+        let known = |name| member.and_then(|member| member.principals.get(name));
+        let domain: Vec<_> =
+            share.allow.iter().filter_map(known).map(|account| Admitted::Sid(account.sid.clone())).collect();
         named.filter_map(|one| local(&one)).chain(domain).collect()
     };
     let mut seen = Vec::new();

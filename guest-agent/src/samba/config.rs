@@ -55,6 +55,8 @@ pub(crate) struct ShareSection {
     pub(crate) users: Vec<Admitted>,
     /// Who of them may only read.
     pub(crate) readers: Vec<Admitted>,
+    /// What becomes the first group of those who are in it.
+    pub(crate) force_group: Option<String>,
     /// Its quota, which clients see as its size.
     pub(crate) limit: Option<ByteSize>,
     /// What tells them so.
@@ -99,6 +101,7 @@ impl Config {
                 .iter()
                 .filter_map(|one| Admitted::of(one, desired, member.as_ref()))
                 .collect(),
+            force_group: admitted::only_group(share, member.as_ref()),
             limit: share.limit.map(ByteSize::from_bytes),
             dfree: instance.dfree.clone(),
             handling: share.handling.clone(),
@@ -194,6 +197,9 @@ impl ShareSection {
         );
         if !self.readers.is_empty() {
             option(out, "read list", list(&self.readers));
+        }
+        if let Some(group) = &self.force_group {
+            option(out, "force group", group);
         }
 
         if self.limit.is_some() {

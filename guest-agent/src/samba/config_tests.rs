@@ -189,3 +189,22 @@ fn on_a_node_it_keeps_to_its_address() {
     );
     assert!(restart_needed(&default, &here, "team"));
 }
+
+const MEMBER: &str = r#"{"name":"team","security":"standard","domain":{"realm":"LAB.TEST"},
+    "users":[{"name":"bob","uid":10000}],
+    "shares":[
+        {"name":"team","comment":null,"read_only":false,"users":["bob"],"browseable":true,"allow":["LAB\\Team"],
+         "storage":{"virtio_fs":{"tag":"smbgw-1"}}},
+        {"name":"all","comment":null,"read_only":false,"users":[],"browseable":true}]}"#;
+
+#[test]
+fn a_member_of_a_domain() {
+    let record = r#"{"phase":"joined","domain":{"realm":"LAB.TEST"},"account":"TEAM","domain_sid":"S-1-5-21-1-2-3",
+        "principals":{"LAB\\Team":{"sid":"S-1-5-21-1-2-3-1109","kind":"group"}}}"#;
+    let (desired, record) = (desired(MEMBER), serde_json::from_str(record).unwrap());
+    insta::assert_snapshot!(
+        Config::of(&desired, &crate::instance::Instance::default(), Some(&record)).render()
+    );
+    // until it is one, users of the domain stay out
+    insta::assert_snapshot!(rendered(MEMBER));
+}

@@ -7,7 +7,7 @@ use smbgw_api::v1::DesiredState;
 use smbgw_api::{Domain, DomainPrincipal, IdBackend, Sid};
 
 use super::config::option;
-use crate::domain::record::Record;
+use crate::domain::record::{Account, Record};
 
 /// A membership, as far as smb.conf depends on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,8 +16,8 @@ pub(crate) struct Member {
     pub(crate) domain: Domain,
     /// Its SID.
     pub(crate) sid: Sid,
-    /// SIDs of its users and groups that shares name.
-    pub(crate) principals: BTreeMap<DomainPrincipal, Sid>,
+    /// Its users and groups that shares name.
+    pub(crate) principals: BTreeMap<DomainPrincipal, Account>,
 }
 
 impl Member {
@@ -25,15 +25,7 @@ impl Member {
     pub(crate) fn of(desired: &DesiredState, membership: Option<&Record>) -> Option<Self> {
         let record = membership.filter(|record| record.is_joined())?;
         let domain = desired.domain.clone().filter(|domain| domain.realm == record.domain.realm)?;
-        Some(Self {
-            domain,
-            sid: record.domain_sid.clone()?,
-            principals: record
-                .principals
-                .iter()
-                .map(|(name, account)| (name.clone(), account.sid.clone()))
-                .collect(),
-        })
+        Some(Self { domain, sid: record.domain_sid.clone()?, principals: record.principals.clone() })
     }
 
     pub(super) fn render(&self, out: &mut String) {

@@ -6,7 +6,7 @@ use super::Observed;
 use super::change::DomainWish;
 use crate::record::{GuestForm, IdRange, Record};
 use crate::step::{ForgetSecrets, GrantDomain, JoinDomain, KeepSecrets, LeaveDomain, RevokeDomain, Step};
-use crate::storage::Named;
+use crate::storage::{Acl, Named};
 use crate::{Error, Result};
 
 /// Steps around the new configuration.
@@ -84,7 +84,7 @@ pub(super) fn grants(
         if old.is_some_and(|old| granted(old).any(same)) {
             continue;
         }
-        let has = observed.storage(path)?.acl.iter().flat_map(|acl| acl.all_named());
+        let has = observed.storage(path)?.acl.iter().flat_map(Acl::all_named);
         let of_domain = |one: &Named| {
             let (Named::User(id) | Named::Group(id)) = one;
             (domain.ids.first()..=domain.ids.last()).contains(id)
