@@ -1,4 +1,4 @@
-//! Whether the membership is in order. [`state`] asks nobody who may be silent; [`test`] asks the domain.
+//! Whether the membership is in order. [`state`] asks nobody who may be silent; [`test()`] asks the domain.
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
