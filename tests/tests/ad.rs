@@ -69,6 +69,87 @@ fn users_of_the_domain_share_a_directory() -> Result<()> {
     lab.leave()
 }
 
+/// Members of the group read and write with this id, others do not.
+fn serves(lab: &DomainLab, gateway: &Gateway, id: u32) -> Result<()> {
+    for client in [lab.by_ticket(gateway, "alice")?, lab.by_password(gateway, "alice")?] {
+        let owner = client.owner_of_new(gateway, lab.lab.directory(), "file.bin")?;
+        ensure!(owner == id, "a file of alice, who is {id}, belongs to {owner}");
+        client.run("del file.bin")?.ok()?;
+    }
+    lab.by_ticket(gateway, "bob")?.refused("ls", "NT_STATUS_ACCESS_DENIED")?;
+    lab.by_password(gateway, "bob")?.refused("ls", "NT_STATUS_ACCESS_DENIED")
+}
+
+/// The other versions of gateway and controller: each of 4.17 and 4.22 with each.
+fn versions(lab: &DomainLab, template: &str) -> Result<()> {
+    let args = [lab.create_args("team")?, words(&["--template", template])].concat();
+    lab.host(&args)?.ok()?;
+    println!("{}", lab.wait_healthy("team")?);
+    serves(lab, &lab.gateway("team")?, lab.domain.id_of("alice")?)?;
+    lab.host(&words(&["ad", "test", "team"]))?.ok()?;
+    lab.delete("team")
+}
+
+#[test]
+#[ignore = "another version of the same: cargo xtask test --thorough"]
+fn a_gateway_of_debian_12() -> Result<()> {
+    let lab = DomainLab::enter("debian-12")?;
+    versions(&lab, "debian-12")?;
+    lab.leave()
+}
+
+#[test]
+#[ignore = "another version of the same: cargo xtask test --thorough"]
+fn a_controller_of_debian_13() -> Result<()> {
+    let lab = DomainLab::enter_at_debian_13("debian-13")?;
+    versions(&lab, "debian-13")?;
+    lab.leave()
+}
+
+#[test]
+#[ignore = "another version of the same: cargo xtask test --thorough"]
+fn a_gateway_of_debian_12_and_a_controller_of_debian_13() -> Result<()> {
+    let lab = DomainLab::enter_at_debian_13("debian-12")?;
+    versions(&lab, "debian-12")?;
+    lab.leave()
+}
+
+/// Ids that the directory has (RFC 2307), and ids in the order in which domains are met.
+#[test]
+#[ignore = "another way of the same: cargo xtask test --thorough"]
+fn ids_by_other_ways() -> Result<()> {
+    let lab = DomainLab::enter("debian-13")?;
+    for (dn, ids) in [
+        ("CN=alice,CN=Users", &["uidNumber: 300001", "gidNumber: 300513"][..]),
+        ("CN=bob,CN=Users", &["uidNumber: 300002", "gidNumber: 300513"]),
+        ("CN=Domain Users,CN=Users", &["gidNumber: 300513"]),
+        ("CN=Team,CN=Users", &["gidNumber: 300600"]),
+    ] {
+        let mut ldif = format!("dn: {dn},DC=lab,DC=test\nchangetype: modify\n");
+        for id in ids {
+            let name = id.split(':').next().unwrap_or_default();
+            ldif.push_str(&format!("add: {name}\n{id}\n-\n"));
+        }
+        lab.domain.modify(&ldif)?;
+    }
+    let create = |backend: &str| -> Result<Gateway> {
+        let args = [lab.create_args("team")?, words(&["--ad-idmap", backend])].concat();
+        lab.host(&args)?.ok()?;
+        println!("{}", lab.wait_healthy("team")?);
+        lab.gateway("team")
+    };
+    serves(&lab, &create("ad")?, 300_001)?;
+    lab.delete("team")?;
+    // ranges of 100000: the first is Samba's own, the second the domain's
+    let gateway = create("autorid")?;
+    let owner =
+        lab.by_password(&gateway, "alice")?.owner_of_new(&gateway, lab.lab.directory(), "file.bin")?;
+    ensure!((100_000..1_100_000).contains(&owner), "a file of alice belongs to {owner}");
+    lab.by_password(&gateway, "bob")?.refused("ls", "NT_STATUS_ACCESS_DENIED")?;
+    lab.delete("team")?;
+    lab.leave()
+}
+
 /// A gateway that is in no domain yet, for what is refused before anything changes.
 fn local(lab: &DomainLab) -> Result<Gateway> {
     let more = ["--nameserver", &lab.domain.address(), "--searchdomain", "lab.test"];

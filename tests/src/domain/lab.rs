@@ -42,6 +42,16 @@ impl DomainLab {
         Self::of(Lab::enter(template)?)
     }
 
+    /// The same with the domain controller of a Debian 13.
+    ///
+    /// # Errors
+    /// As [`Lab::enter`] and [`DomainController::start_debian_13`].
+    pub fn enter_at_debian_13(template: &str) -> Result<Self> {
+        let lab = Lab::enter(template)?;
+        let domain = DomainController::start_debian_13(lab.directory())?;
+        Self::with(lab, domain)
+    }
+
     /// The same for gateways in virtual machines.
     ///
     /// # Errors
@@ -52,6 +62,10 @@ impl DomainLab {
 
     fn of(lab: Lab) -> Result<Self> {
         let domain = DomainController::start(lab.directory())?;
+        Self::with(lab, domain)
+    }
+
+    fn with(lab: Lab, domain: DomainController) -> Result<Self> {
         let before = lab.snapshot()?;
         let host_ids = HOST_IDS.map(|file| std::fs::read_to_string(file).unwrap_or_default());
         Ok(Self { lab, domain, before, host_ids })
