@@ -216,9 +216,12 @@ fn each_fault_of_the_domain_has_its_own_error() -> Result<()> {
         (Fault::UnknownToDns, "ad-dns"),
         (Fault::Port(53), "ad-dns"),
         (Fault::Silent, "ad-dns"),
+        (Fault::Frozen, "ad-dns"),
         (Fault::Port(88), "ad-port-blocked"),
+        (Fault::Port(135), "ad-port-blocked"),
         (Fault::Port(389), "ad-port-blocked"),
         (Fault::Port(445), "ad-port-blocked"),
+        (Fault::Port(464), "ad-port-blocked"),
         (Fault::PortRefused(445), "ad-port-blocked"),
         (Fault::Clock(20), "ad-clock-skew"),
     ] {
