@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use smbgw_lab::domain::lab::{holds, words};
 use smbgw_lab::domain::{self, Fault, GATEWAYS_OU, JOINER, JOINER_PASSWORD};
 use smbgw_lab::lab::PASSWORD;
-use smbgw_lab::{DomainLab, Gateway, canary, files};
+use smbgw_lab::{Client, DomainLab, Gateway, canary, files};
 
 #[test]
 fn users_of_the_domain_share_a_directory() -> Result<()> {
@@ -242,8 +242,23 @@ fn each_fault_of_the_domain_has_its_own_error() -> Result<()> {
     lab.host(&args)?.ok()?;
     lab.wait_healthy("team")?;
     let leave = [&words(&["ad", "leave", "team"])[..], &lab.leaver()?].concat();
+    // another name, which the domain must know: to join again gives it
+    let args = [&args[..], &words(&["--ad-alias", "files.lab.test"])].concat();
+    lab.host(&args)?.ok()?;
+    lab.wait_healthy("team")?;
+    let computer = lab.domain.computer("team")?.context("no computer account")?;
+    ensure!(
+        computer.services.iter().any(|name| name.eq_ignore_ascii_case("host/files.lab.test")),
+        "{computer:?}"
+    );
+    let gateway = lab.gateway("team")?;
+    Client::kerberos(&gateway.address, "files.lab.test", "team", lab.domain.ticket("alice")?)
+        .run("ls")?
+        .ok()?;
+    ensure!(lab.domain.addresses_of("files")? == 1, "the other name is not in the domain's DNS");
     lab.host(&leave)?.ok()?;
     lab.expect_no_accounts()?;
+    ensure!(lab.domain.addresses_of("files")? == 0, "the other name is still in the domain's DNS");
     ensure!(
         lab.membership("team")? == before,
         "who has left is not what it was: {}",

@@ -40,7 +40,7 @@ pub mod v1;
 
 pub use disk::{CephUser, Disk, DiskPath, DiskSource, FolderPath, RbdImage};
 pub use domain::{
-    Controller, Domain, DomainFault, DomainIds, DomainPrincipal, DomainUser, Fallback, IdBackend, OrgUnit,
+    Domain, DomainFault, DomainIds, DomainPrincipal, DomainUser, Fallback, HostName, IdBackend, OrgUnit,
     Realm, Sid, Workgroup,
 };
 pub use group::{Access, Admission, Group, GroupName, Principal};

@@ -53,7 +53,9 @@ pub(crate) fn join(agent: &Agent, request: JoinRequest) -> Result<Joined> {
             let text = format!("the gateway is a member of {}", record.domain.realm);
             return Err(domain(DomainFault::AlreadyJoined, text));
         }
-        if tools::test_join(agent, &files::own_conf(agent)).is_ok() {
+        // other names are the account's in the domain
+        let named = record.domain.aliases == wanted.aliases;
+        if named && tools::test_join(agent, &files::own_conf(agent)).is_ok() {
             finish(agent, &desired)?;
             let state = status::state(agent)?;
             return Ok(Joined { state, changed: false, warnings: Vec::new() });
@@ -222,7 +224,6 @@ fn exists(agent: &Agent, conf: &str) -> bool {
 
 /// Registers the addresses of the gateway; a domain need not let it.
 fn register(agent: &Agent, member: &Record) -> Result<()> {
-    let name = format!("{}.{}", member.account.to_ascii_lowercase(), member.domain.realm.dns());
     let addresses = match agent.instance.listen.address {
         Some(address) => vec![address.to_string()],
         None => system::addresses()?,
@@ -231,7 +232,8 @@ fn register(agent: &Agent, member: &Record) -> Result<()> {
         addresses.iter().filter_map(|address| Some(address.split('/').next()?.to_owned())).collect();
     let (conf, mut last) = (files::own_conf(agent), None);
     let registered = wait_until("the domain's DNS to take the name", REGISTERS, &Interrupt::new(), || {
-        tools::register_dns(agent, &conf, &name, &addresses).map_err(|error| last = Some(error)).ok()
+        let register = |name: String| tools::register_dns(agent, &conf, &name, &addresses);
+        member.names().try_for_each(register).map_err(|error| last = Some(error)).ok()
     });
     match (registered, last) {
         (Err(_), Some(error)) => Err(error),

@@ -36,9 +36,10 @@ fn delete(agent: &Agent, desired: &DesiredState, member: &Record, account: &Acco
     let desired = DesiredState { domain: Some(member.domain.clone()), ..desired.clone() };
     let conf = files::write_join_conf(agent, &desired, member)?;
     if member.is_joined() {
-        let name = format!("{}.{}", member.account.to_ascii_lowercase(), member.domain.realm.dns());
-        if let Err(error) = tools::unregister_dns(agent, &conf, &name) {
-            tracing::warn!(%error, "the name stays in DNS");
+        for name in member.names() {
+            if let Err(error) = tools::unregister_dns(agent, &conf, &name) {
+                tracing::warn!(%error, name, "the name stays in DNS");
+            }
         }
     }
     let cache = agent.paths.domain_scratch().join("ticket").display().to_string();

@@ -63,6 +63,12 @@ impl Record {
         }
     }
 
+    /// Its names in DNS.
+    pub(crate) fn names(&self) -> impl Iterator<Item = String> {
+        let own = format!("{}.{}", self.account.to_ascii_lowercase(), self.domain.realm.dns());
+        std::iter::once(own).chain(self.domain.aliases.iter().map(ToString::to_string))
+    }
+
     /// Whether it is a whole membership.
     pub(crate) fn is_joined(&self) -> bool {
         self.phase == Phase::Joined

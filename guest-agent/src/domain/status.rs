@@ -55,7 +55,17 @@ pub(crate) fn state(agent: &Agent) -> Result<DomainState> {
             fault: DomainFault::Interrupted,
             message: format!("a join to {} did not come to its end", record.domain.realm),
         }),
-        Some(record) => look(agent, record, &mut state),
+        Some(record) => {
+            let named = wanted.as_ref().is_none_or(|wanted| wanted.aliases == record.domain.aliases);
+            if !named {
+                state.findings.push(Finding {
+                    fault: DomainFault::Names,
+                    message: "the computer account has not the names that the configuration gives it"
+                        .to_owned(),
+                });
+            }
+            look(agent, record, &mut state);
+        }
     }
     Ok(state)
 }

@@ -35,6 +35,10 @@ impl Member {
         option(out, "server role", "member server");
         option(out, "security", "ads");
         option(out, "kerberos method", "secrets and keytab");
+        if !self.domain.aliases.is_empty() {
+            let names: Vec<_> = self.domain.aliases.iter().map(smbgw_api::HostName::as_str).collect();
+            option(out, "additional dns hostnames", names.join(" "));
+        }
 
         match self.domain.id_backend {
             IdBackend::Autorid => {

@@ -86,6 +86,8 @@ faults! {
     Winbind = "ad-winbind", "`journalctl -u winbind` in the gateway says more";
     /// The gateway's own name could not be registered in DNS.
     DnsUpdate = "ad-dns-update", "make an address record for the gateway by hand, or let it update the zone; clients that use the address are not concerned";
+    /// The computer account lacks names.
+    Names = "ad-names", "join again with `pve-smbgateway ad join`: only then the domain takes other names";
     /// Anything else.
     Other = "ad-failed", "`pve-smbgateway ad diagnose` looks at each part of it";
 }

@@ -1,6 +1,6 @@
 //! Active Directory: which domain a gateway is in, and who of it may do what.
 //!
-//! * [`names`]: [`Realm`], [`Workgroup`], [`OrgUnit`], [`DomainUser`], [`DomainPrincipal`], [`Controller`]
+//! * [`names`]: [`Realm`], [`Workgroup`], [`OrgUnit`], [`DomainUser`], [`DomainPrincipal`], [`HostName`]
 //! * [`sid`] has [`Sid`]
 //! * [`ids`]: [`DomainIds`], the ids that the domain's users and groups have
 //! * [`fault`]: [`DomainFault`], what can be wrong between a gateway and a domain
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::fault::DomainFault;
 pub use self::ids::{DomainIds, IdBackend};
-pub use self::names::{Controller, DomainPrincipal, DomainUser, OrgUnit, Realm, Workgroup};
+pub use self::names::{DomainPrincipal, DomainUser, HostName, OrgUnit, Realm, Workgroup};
 pub use self::sid::Sid;
 
 use crate::Invalid;
@@ -53,7 +53,10 @@ pub struct Domain {
     pub ou: Option<OrgUnit>,
     /// Domain controller to join at; found by DNS when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub controller: Option<Controller>,
+    pub controller: Option<HostName>,
+    /// Other names by which clients reach the gateway, as files.corp.example: Kerberos takes them, and they are registered in DNS.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<HostName>,
     /// How ids follow from the domain's accounts: rid, ad or autorid.
     #[serde(default, skip_serializing_if = "IdBackend::is_rid")]
     pub id_backend: IdBackend,
@@ -73,6 +76,7 @@ impl Domain {
             workgroup: None,
             ou: None,
             controller: None,
+            aliases: Vec::new(),
             id_backend: IdBackend::default(),
             ids: DomainIds::default(),
             fallback: Fallback::default(),
@@ -90,6 +94,13 @@ impl Domain {
     /// [`Invalid`] with the rule that is broken.
     pub fn check(&self) -> Result<(), Invalid> {
         self.ids.check(self.id_backend)?;
+        if let Some(alias) = self.aliases.iter().find(|alias| !alias.is_in(&self.realm)) {
+            return Err(Invalid::new(
+                "alias",
+                alias.as_str(),
+                format!("must be a name in {}", self.realm.dns()),
+            ));
+        }
         match &self.ou {
             Some(ou) if !ou.fits(&self.realm) => Err(Invalid::new(
                 "ou",
@@ -131,6 +142,8 @@ mod tests {
     #[test]
     fn fields_must_agree() {
         assert!(domain("{realm: A.B, ou: 'OU=x,DC=c,DC=d'}").check().is_err());
+        assert!(domain("{realm: A.B, aliases: [files.a.c]}").check().is_err());
+        domain("{realm: A.B, aliases: [files.a.b]}").check().unwrap();
         assert!(serde_yaml::from_str::<Domain>("{realm: A.B, password: x}").is_err());
         assert!(serde_yaml::from_str::<Domain>("{realm: A.B, ids: 5000-6000}").is_err());
     }

@@ -84,18 +84,18 @@ impl Workgroup {
     }
 }
 
-/// A domain controller by its DNS name.
+/// A machine by its DNS name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Controller(String);
+pub struct HostName(String);
 
-impl Controller {
+impl HostName {
     /// Checks a name. An address is refused: Kerberos knows servers by name.
     ///
     /// # Errors
     /// [`Invalid`] with the rule that is broken.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let bad = |rule: &str| Err(Invalid::new("domain controller", text, rule));
+        let bad = |rule: &str| Err(Invalid::new("host name", text, rule));
         if text.parse::<std::net::IpAddr>().is_ok() {
             return bad("is an address: Kerberos needs the name");
         }
@@ -108,6 +108,11 @@ impl Controller {
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether it is a name in the DNS domain of a realm.
+    pub fn is_in(&self, realm: &Realm) -> bool {
+        self.0.strip_suffix(&realm.dns()).is_some_and(|rest| rest.ends_with('.'))
     }
 }
 
@@ -282,7 +287,7 @@ macro_rules! display {
         text_newtype!($type);
     )* };
 }
-display!(Realm, Workgroup, Controller, DomainUser);
+display!(Realm, Workgroup, HostName, DomainUser);
 
 #[cfg(test)]
 mod tests {
@@ -322,7 +327,9 @@ mod tests {
         for bad in ["", "LAB\\joiner", "joiner@LAB.TEST", "-U", "a%b"] {
             assert!(DomainUser::parse(bad).is_err(), "{bad}");
         }
-        assert!(Controller::parse("10.0.0.1").is_err() && Controller::parse("DC1.lab.test").is_ok());
+        let host = HostName::parse("DC1.lab.test").unwrap();
+        assert!(host.is_in(&"LAB.TEST".parse().unwrap()) && !host.is_in(&"B.TEST".parse().unwrap()));
+        assert!(HostName::parse("10.0.0.1").is_err() && HostName::parse("dc1").is_err());
     }
 
     proptest! {

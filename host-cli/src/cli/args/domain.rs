@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use smbgw_api::{
-    Controller, Domain, DomainIds, DomainUser, Fallback, GatewayName, IdBackend, Invalid, OrgUnit, Realm,
+    Domain, DomainIds, DomainUser, Fallback, GatewayName, HostName, IdBackend, Invalid, OrgUnit, Realm,
     Workgroup,
 };
 
@@ -26,7 +26,11 @@ pub struct DomainArgs {
     pub ou: Option<OrgUnit>,
     /// Domain controller to join at, by its DNS name [default: found by DNS]
     #[arg(long = "ad-controller", value_name = "NAME", requires = "realm")]
-    pub controller: Option<Controller>,
+    pub controller: Option<HostName>,
+    /// Another name by which clients reach the gateway, as
+    /// files.corp.example; may be given several times
+    #[arg(long = "ad-alias", value_name = "NAME", requires = "realm")]
+    pub aliases: Vec<HostName>,
     /// How ids follow from the domain's accounts: rid, ad or autorid
     /// [default: rid]
     #[arg(long = "ad-idmap", value_name = "BACKEND", requires = "realm", value_parser = parse_backend)]
@@ -48,6 +52,7 @@ impl DomainArgs {
             workgroup: self.workgroup.clone(),
             ou: self.ou.clone(),
             controller: self.controller.clone(),
+            aliases: self.aliases.clone(),
             id_backend: self.id_backend.unwrap_or_default(),
             ids: self.ids.unwrap_or_default(),
             fallback: self.fallback.unwrap_or_default(),
