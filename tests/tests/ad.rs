@@ -216,7 +216,6 @@ fn each_fault_of_the_domain_has_its_own_error() -> Result<()> {
         (Fault::UnknownToDns, "ad-dns"),
         (Fault::Port(53), "ad-dns"),
         (Fault::Silent, "ad-dns"),
-        (Fault::Frozen, "ad-dns"),
         (Fault::Port(88), "ad-port-blocked"),
         (Fault::Port(135), "ad-port-blocked"),
         (Fault::Port(389), "ad-port-blocked"),
@@ -264,6 +263,23 @@ fn each_fault_of_the_domain_has_its_own_error() -> Result<()> {
         "who has left is not what it was: {}",
         lab.membership("team")?
     );
+    lab.lab.host(["delete", "team"])?.ok()?;
+    lab.leave()
+}
+
+/// A controller that takes connections and says nothing.
+#[test]
+#[ignore = "half a minute for one more fault: cargo xtask test --thorough"]
+fn a_frozen_domain_has_its_own_error() -> Result<()> {
+    let mut lab = DomainLab::enter("debian-13")?;
+    local(&lab)?;
+    let before = lab.membership("team")?;
+    let file = lab.domain.joiner_file()?;
+    let joiner = ["--ad-user", JOINER, "--ad-password-file", &file, "--ad-ou", GATEWAYS_OU];
+    lab.domain.fail(Fault::Frozen)?;
+    refused(&lab, &before, &joiner, "ad-dns")?;
+    lab.domain.mend()?;
+    lab.expect_no_accounts()?;
     lab.lab.host(["delete", "team"])?.ok()?;
     lab.leave()
 }
