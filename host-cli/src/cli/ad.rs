@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use smbgw_api::v1::domain::{DiagnoseRequest, DomainState, Membership, Verdict};
-use smbgw_api::{Domain, DomainFault, GatewayName};
+use smbgw_api::{Domain, DomainFault, GatewayName, GatewaySpec};
 use smbgw_command::{WaitError, wait_until};
 
 use super::args::{AdVerb, JoinerArgs, PrecreatedArgs};
@@ -58,8 +58,7 @@ pub(super) fn run(context: &Context, verb: AdVerb) -> Result<ExitCode> {
             let edit = Edit { domain, ..Edit::of("ad leave", &gateway, dry.dry_run) };
             edit.apply(&context, |spec| {
                 spec.domain = None;
-                spec.shares.iter_mut().for_each(|share| share.allow.clear());
-                Ok(())
+                forget_allowed(spec)
             })
         }
         AdVerb::Status(args) => {
@@ -71,6 +70,25 @@ pub(super) fn run(context: &Context, verb: AdVerb) -> Result<ExitCode> {
         AdVerb::Test(args) => test(context, &args.name),
         AdVerb::Diagnose { gateway, domain, joiner } => diagnose(context, &gateway, domain.domain(), &joiner),
     }
+}
+
+/// Takes names of the domain out of shares. One that named nobody else would be open to all local users then.
+fn forget_allowed(spec: &mut GatewaySpec) -> Result<()> {
+    for share in &mut spec.shares {
+        let had = !share.allow.is_empty();
+        share.allow.clear();
+        if had && share.admission().is_open() && !spec.users.is_empty() {
+            let message = format!(
+                "share {} names users and groups of the domain only: without them all local users could open it",
+                share.name
+            );
+            return Err(Error::usage("share-opens", message).hint(format!(
+                "name those who may first: pve-smbgateway share set {} '{}' --user USER",
+                spec.name, share.name
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn known(context: &Context, name: &GatewayName) -> Result<()> {
@@ -225,5 +243,31 @@ pub(super) fn joiner_of_create(
                 .hint("name it: --ad-domain CORP.EXAMPLE"))
         }
         None => Ok(context.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leaving_opens_no_share() {
+        let spec = |users: &str, share: &str| -> GatewaySpec {
+            serde_yaml::from_str(&format!(
+                "{{name: team, domain: {{realm: LAB.TEST}}, users: [{users}], shares: [{{name: a, path: /a, {share}}}]}}"
+            ))
+            .unwrap()
+        };
+        let allowed = "allow: ['LAB\\Team']";
+        let error = forget_allowed(&mut spec("{name: bob}", allowed)).unwrap_err();
+        assert_eq!(error.code, "share-opens");
+        for mut fine in [
+            spec("", allowed),
+            spec("{name: bob}", &format!("{allowed}, users: [bob]")),
+            spec("{name: bob}", "users: []"),
+        ] {
+            forget_allowed(&mut fine).unwrap();
+            assert!(fine.shares[0].allow.is_empty());
+        }
     }
 }
