@@ -482,7 +482,8 @@ pub fn tree(cache: &Path) -> PathBuf {
 fn samba_runs() -> bool {
     let processes = fs::read_to_string(Path::new(CGROUP).join("cgroup.procs")).unwrap_or_default();
     let is_samba = |pid: &str| {
-        fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.starts_with("samba"))
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        ["samba", "smbd", "winbindd", "tfork"].iter().any(|program| name.starts_with(program))
     };
     processes.lines().any(is_samba)
 }
