@@ -15,7 +15,7 @@ const VERB: Duration = Duration::from_secs(590);
 fn joins_and_serves(template: &str) -> Result<()> {
     let lab = DomainLab::enter_vm(template)?;
     let mut args = lab.create_args("team")?;
-    args.extend(words(&["--mode", "vm"]));
+    args.extend(words(&["--mode", "vm", "--template", template]));
     let start = Instant::now();
     lab.host_within(VERB, &args)?.ok()?;
     println!("created and joined after {:.0} s", start.elapsed().as_secs_f64());
