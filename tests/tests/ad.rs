@@ -386,52 +386,27 @@ fn a_domain_that_is_away_at_the_creation() -> Result<()> {
     lab.leave()
 }
 
-/// Fails at each step, and is killed before and after each: then there is neither a gateway nor an account.
+/// A manifest says which domain; who joins is said beside it.
 #[test]
-#[ignore = "minutes: cargo xtask test --thorough"]
-fn a_join_survives_a_kill_at_each_step() -> Result<()> {
+fn a_manifest_with_a_domain() -> Result<()> {
     let lab = DomainLab::enter("debian-13")?;
-    let args = lab.create_args("team")?;
-    let plan = lab.host(&[&args[..], &words(&["--dry-run"])].concat())?.ok()?.data()?;
-    let mut labels = Vec::new();
-    collect_labels(&plan, &mut labels);
-    ensure!(labels.iter().any(|label| label.contains("join")), "no step joins: {}", labels.join(", "));
-    println!("steps: {}", labels.join(", "));
-    for label in &labels {
-        for point in ["fail", "kill-before", "kill-after"] {
-            let fault = format!("{point}@{label}");
-            let answer = lab.lab.host_with_fault(&fault, args.iter().map(String::as_str))?;
-            ensure!(answer.code != 0, "{fault}: {answer}");
-            let recovered = lab.lab.host(["ops", "recover"])?.ok().context(fault.clone())?;
-            if lab.lab.gateways()?.is_empty() {
-                // who was killed has lost the password: then the account stays, and that is said
-                if point != "fail" && lab.domain.computer("team")?.is_some() {
-                    ensure!(
-                        recovered.all().contains("stays in"),
-                        "{fault}: an account is left, and nothing is said: {recovered}"
-                    );
-                    lab.domain.samba_tool(&["computer", "delete", "team"])?;
-                    lab.forget_secrets()?;
-                }
-                lab.expect_nothing().with_context(|| format!("{fault}: {answer}"))?;
-            } else {
-                lab.wait_healthy("team").context(fault)?;
-                lab.delete("team")?;
-            }
-        }
-    }
+    let (path, file) = (lab.lab.data("team")?, lab.lab.directory().join("team.yaml"));
+    let manifest = format!(
+        "gateways:\n- name: team\n  network: {{nameservers: [{}], searchdomain: lab.test}}\n  domain: {{realm: {}, ou: OU=Gateways}}\n  \
+         shares: [{{name: team, path: {}, grant: true, allow: ['LAB\\Team']}}]\n",
+        lab.domain.address(),
+        domain::REALM,
+        path.display()
+    );
+    std::fs::write(&file, manifest)?;
+    let apply = [words(&["apply", "-f", &file.display().to_string()]), lab.leaver()?].concat();
+    lab.host(&apply)?.ok()?;
+    println!("{}", lab.wait_healthy("team")?);
+    let gateway = lab.gateway("team")?;
+    serves(&lab, &gateway, lab.domain.id_of("alice")?)?;
+    let again = lab.host(&apply)?.ok()?;
+    ensure!(again.all().contains("unchanged"), "a second time it changes something: {again}");
     lab.leave()
-}
-
-fn collect_labels(value: &serde_json::Value, found: &mut Vec<String>) {
-    match value {
-        serde_json::Value::Object(fields) => {
-            found.extend(fields.get("label").and_then(|label| label.as_str()).map(str::to_owned));
-            fields.values().for_each(|value| collect_labels(value, found));
-        }
-        serde_json::Value::Array(items) => items.iter().for_each(|item| collect_labels(item, found)),
-        _ => {}
-    }
 }
 
 /// The joiner's password is told to nobody; the domain's own files are not looked at.

@@ -9,9 +9,7 @@ use super::record::Record;
 use crate::agent::Agent;
 use crate::error::{Doing, Result};
 use crate::files;
-use crate::samba::config::Config;
-
-const HEADER: &str = "# Written by smbgw-agent. What is changed here by hand is overwritten.\n";
+use crate::samba::config::{Config, HEADER};
 
 /// krb5.conf: who is where is asked of DNS. Encryption types are the library's; names are taken as they are given.
 pub(crate) fn krb5(realm: &Realm) -> String {

@@ -1,6 +1,6 @@
 //! Joining. Order: all looks come first; then the record that a join began; then the join; then the proof that the domain accepts
 //! us, and where; then the record that we are a member, which is the commit point; then Samba is told. What fails before the end
-//! is taken back with the same password.
+//! is taken back with the same password; who was a member before stays one.
 
 use std::time::Duration;
 
@@ -88,7 +88,11 @@ fn attempt(
     let controller = flight.facts.controller.clone().unwrap_or_default();
     let name = preflight::account_name(desired);
     let begun = Record { domain_sid: flight.facts.domain_sid.clone(), ..Record::begun(wanted, name.clone()) };
-    record::save(&agent.paths, &begun)?;
+    // a member that joins again stays what it is until the domain has accepted it anew
+    let was_member = before.is_some_and(Record::is_joined);
+    if !was_member {
+        record::save(&agent.paths, &begun)?;
+    }
     let conf = files::write_join_conf(agent, desired, &begun)?;
     let joined = enter(agent, &conf, wanted, with, &name, &controller)
         .and_then(|()| prove(agent, &conf, wanted, begun))
@@ -99,6 +103,7 @@ fn attempt(
         });
     let member = match joined {
         Ok(member) => member,
+        Err(error) if was_member => return Err(error),
         Err(error) => return Err(take_back(agent, desired, &conf, account, flight, error)),
     };
     let mut warnings: Vec<Finding> = flight

@@ -14,7 +14,7 @@ use crate::domain::record::Record;
 use crate::instance::Instance;
 
 /// Stands at the top of every file that the agent writes.
-const HEADER: &str = "# Written by smbgw-agent. What is changed here by hand is overwritten.\n";
+pub(crate) const HEADER: &str = "# Written by smbgw-agent. What is changed here by hand is overwritten.\n";
 
 /// A whole smb.conf.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -136,16 +136,10 @@ fn plan(context: &Context, entry: &ManifestEntry, secrets: &Secrets) -> Result<(
         (Intent::Removed, Some(_)) => {
             let observed = Observed::look(platform, None)?;
             platform.review_removal(name)?;
-            Ok((
-                plan::delete::plan(
-                    name,
-                    platform.guest_state(name)?,
-                    context.joiner.is_none(),
-                    &observed,
-                    entropy,
-                )?,
-                "deleted",
-            ))
+            let (running, keep) = (platform.guest_state(name)?, context.joiner.is_none());
+            let plan = plan::delete::plan(name, running, keep, &observed, entropy)?;
+            super::delete::can_leave(context, name, &plan)?;
+            Ok((plan, "deleted"))
         }
         (Intent::Present, record) => {
             let mut spec = entry.spec.clone();

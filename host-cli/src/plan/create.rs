@@ -99,7 +99,7 @@ pub fn plan(
         );
     }
     if let Some(domain) = &creating.spec.domain {
-        steps.extend(super::domain::join(&creating.spec, domain.fallback));
+        steps.extend(super::domain::join(&creating.spec, domain.fallback, false));
         steps.extend(super::domain::grants(None, &creating.spec, observed, domain.fallback)?);
     }
     steps.extend(proofs(&creating.spec, observed, entropy));

@@ -50,7 +50,7 @@ pub(super) fn change(
             let joins = was.is_none() || wish == DomainWish::Join;
             if joins {
                 // a person who asks for a join is told that there is none
-                after.extend(join(spec, Fallback::Fail));
+                after.extend(join(spec, Fallback::Fail, was.is_some()));
             }
             after.extend(grants(if joins { None } else { Some(&old.spec) }, spec, observed, Fallback::Fail)?);
             Ok(Membership { before, after })
@@ -59,13 +59,13 @@ pub(super) fn change(
     }
 }
 
-/// Joins, when there is a domain.
-pub(super) fn join(spec: &GatewaySpec, fallback: Fallback) -> Vec<Step> {
+/// Joins, when there is a domain; `again` when it is a member already by its configuration.
+pub(super) fn join(spec: &GatewaySpec, fallback: Fallback, again: bool) -> Vec<Step> {
     let Some(domain) = &spec.domain else { return Vec::new() };
     let (gateway, realm) = (spec.name.clone(), domain.realm.clone());
     vec![
-        JoinDomain { gateway: gateway.clone(), realm, fallback }.into(),
-        KeepSecrets { gateway, may_wait: fallback == Fallback::Local }.into(),
+        JoinDomain { gateway: gateway.clone(), realm, fallback, again }.into(),
+        KeepSecrets { gateway, may_wait: fallback == Fallback::Local, again }.into(),
     ]
 }
 

@@ -6,6 +6,7 @@ use smbgw_api::v1::domain::{Credential, JoinRequest, JoinWith, LeaveRequest, Mem
 use smbgw_api::{Fallback, GatewayName, Realm};
 
 use super::{Action, AwaitAgent};
+use crate::link::Agent;
 use crate::world::{Joiner, World};
 use crate::{Error, Result};
 
@@ -19,10 +20,16 @@ pub struct JoinDomain {
     /// What happens when the domain cannot be reached.
     #[serde(default, skip_serializing_if = "Fallback::is_fail")]
     pub fallback: Fallback,
+    /// By its configuration it is a member already.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
 }
 
-/// Time for an agent to come back, in seconds.
-const COMES_BACK: u64 = 30;
+impl JoinDomain {
+    fn new(gateway: GatewayName, realm: Realm) -> Self {
+        Self { gateway, realm, fallback: Fallback::Fail, again: false }
+    }
+}
 
 /// Errors that may be gone later, without anybody's doing on this side.
 pub const PASSING: &[&str] = &["ad-dns", "ad-unreachable", "ad-port-blocked", "ad-timeout"];
@@ -55,17 +62,17 @@ impl Action for JoinDomain {
         Ok(())
     }
 
-    /// With the password at hand the computer account is deleted. Without, as in a recovery, it stays, and that is said.
+    /// With the password at hand the computer account is deleted. Without, as in a recovery, it stays, and that is said. Who was a
+    /// member before stays one.
     fn undo(&self, world: &World) -> Result<()> {
-        let Ok(agent) = world.agent(&self.gateway) else { return Ok(()) };
-        // an agent that was killed is back in a moment; a guest that stands still forgets the join when it is told its old state
-        let (gateway, patience_s) = (self.gateway.clone(), COMES_BACK);
-        let state = AwaitAgent { gateway, patience_s, booted: true, way_only: false }
-            .perform(world)
-            .and_then(|()| agent.domain());
-        let state = match state {
-            Ok(state) if state.membership == Membership::None => return Ok(()),
-            Ok(state) => state,
+        if self.again {
+            return Ok(());
+        }
+        let asked = agent_back(world, &self.gateway).and_then(|agent| Ok((agent.domain()?, agent)));
+        let (state, agent) = match asked {
+            Ok((state, _)) if state.membership == Membership::None => return Ok(()),
+            Ok(asked) => asked,
+            // a guest that stands still forgets the join when it is told its old state
             Err(error) => {
                 tracing::warn!(
                     "{error}: if the computer account of {} was made, it stays in {}; a join with the same name takes it over",
@@ -87,7 +94,10 @@ impl Action for JoinDomain {
     }
 
     fn by_hand(&self) -> Vec<String> {
-        vec![format!("pve-smbgateway ad leave {}", self.gateway)]
+        let account = self.gateway.as_str().to_ascii_uppercase();
+        vec![format!(
+            "samba-tool computer delete {account}    # or Remove-ADComputer {account}, in the domain"
+        )]
     }
 }
 
@@ -132,16 +142,28 @@ impl Action for LeaveDomain {
     }
 
     fn undo(&self, world: &World) -> Result<()> {
-        let agent = world.agent(&self.gateway)?;
-        if agent.domain()?.membership == Membership::Joined {
+        // the undo of a stop has just started it
+        if agent_back(world, &self.gateway)?.domain()?.membership == Membership::Joined {
             return Ok(());
         }
-        let (gateway, realm) = (self.gateway.clone(), self.realm.clone());
-        JoinDomain { gateway, realm, fallback: Fallback::Fail }.perform(world)
+        match JoinDomain::new(self.gateway.clone(), self.realm.clone()).perform(world) {
+            // a recovery has no password, and the kept secret is of an account that is gone; all else is as it was, and the person
+            // can join again
+            Err(error) if world.joiner().is_none() && GONE.contains(&error.code) => {
+                tracing::warn!(
+                    "gateway {} has left {} and is in no domain until `pve-smbgateway ad join {}`",
+                    self.gateway,
+                    self.realm,
+                    self.gateway
+                );
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     fn by_hand(&self) -> Vec<String> {
-        vec![format!("pve-smbgateway ad join {}", self.gateway)]
+        vec!["pve-smbgateway ops recover".to_owned(), format!("pve-smbgateway ad join {}", self.gateway)]
     }
 }
 
@@ -153,6 +175,9 @@ pub struct KeepSecrets {
     /// That the gateway is no member yet is no error.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub may_wait: bool,
+    /// By its configuration it is a member already.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
 }
 
 impl Action for KeepSecrets {
@@ -173,7 +198,7 @@ impl Action for KeepSecrets {
 
     /// With a password at hand the account is deleted next. Without, they are what it can be had back with.
     fn undo(&self, world: &World) -> Result<()> {
-        if world.joiner().and_then(credential).is_some() {
+        if !self.again && world.joiner().and_then(credential).is_some() {
             return world.kept_secrets.remove(&self.gateway);
         }
         Ok(())
@@ -224,9 +249,21 @@ pub fn credential(joiner: &Joiner) -> Option<Credential> {
 fn kept(world: &World, gateway: &GatewayName, realm: &Realm) -> Result<JoinWith> {
     let secrets = world.kept_secrets.get(gateway)?.filter(|kept| kept.realm == *realm);
     secrets.map(JoinWith::Secrets).ok_or_else(|| {
-        Error::service("ad-no-password", format!("there is no password to join {realm} with"))
+        Error::service(NO_PASSWORD, format!("there is no password to join {realm} with"))
             .hint("join it with `pve-smbgateway ad join`")
     })
+}
+
+/// There is nothing that a join could be made with.
+const NO_PASSWORD: &str = "ad-no-password";
+/// Errors of a join with what is kept, when the account is gone.
+const GONE: [&str; 3] = [NO_PASSWORD, "ad-secret-invalid", "ad-secret-missing"];
+
+/// The agent of a gateway that may be on its way: it was killed, or its guest was started a moment ago.
+pub(super) fn agent_back(world: &World, gateway: &GatewayName) -> Result<Agent> {
+    let record = world.platform.record(gateway)?.ok_or_else(|| crate::record::missing(gateway))?;
+    AwaitAgent::of(&record.guest).perform(world)?;
+    world.agent(gateway)
 }
 
 /// Text of a gateway, fit for a terminal.

@@ -7,9 +7,11 @@ use smbgw_api::{DomainIds, GatewayName, HostPath, ShareName};
 
 use super::Action;
 use super::access::change;
+use super::domain::agent_back;
+use crate::link::Agent;
 use crate::storage::{Named, access, inspect};
 use crate::world::World;
-use crate::{Error, Result};
+use crate::{Category, Error, Result};
 
 /// Lets all in whom the share admits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,7 +59,7 @@ impl Action for GrantDomain {
     }
 
     fn perform(&self, world: &World) -> Result<()> {
-        let accounts = accounts(world, &self.gateway, &self.share)?;
+        let accounts = accounts(&world.agent(&self.gateway)?, &self.share)?;
         if accounts.is_empty() && self.may_wait {
             return Ok(());
         }
@@ -122,7 +124,18 @@ impl Action for RevokeDomain {
     }
 
     fn perform(&self, world: &World) -> Result<()> {
-        let named = self.named(world)?;
+        let named = match world.agent(&self.gateway).and_then(|agent| self.named(&agent)) {
+            Ok(named) => named,
+            // a gateway that is broken must not stay for that
+            Err(error) if error.category == Category::Infrastructure => {
+                tracing::warn!(
+                    "{error}: entries of the domain's users and groups stay in the ACL of {}",
+                    self.path
+                );
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
         match change(&self.path, |acl| named.iter().fold(acl, |acl, one| acl.without(*one))) {
             // the person has moved the data away: nothing to take back
             Err(error) if error.code == "path-missing" => Ok(()),
@@ -131,15 +144,22 @@ impl Action for RevokeDomain {
     }
 
     fn undo(&self, world: &World) -> Result<()> {
-        let named = self.named(world)?;
+        let named = self.named(&agent_back(world, &self.gateway)?)?;
         change(&self.path, |acl| named.iter().fold(acl, |acl, one| acl.with(*one)))
+    }
+
+    fn by_hand(&self) -> Vec<String> {
+        vec![format!(
+            "setfacl -m g:ID:rwx -m d:g:ID:rwx '{}'    # ids of those who may open share {}",
+            self.path, self.share
+        )]
     }
 }
 
 impl RevokeDomain {
-    fn named(&self, world: &World) -> Result<Vec<Named>> {
+    fn named(&self, agent: &Agent) -> Result<Vec<Named>> {
         let mut all = Vec::new();
-        for account in accounts(world, &self.gateway, &self.share)? {
+        for account in accounts(agent, &self.share)? {
             if !self.except.contains(&account.name) {
                 all.extend(named(&account, self.ids)?);
             }
@@ -148,8 +168,8 @@ impl RevokeDomain {
     }
 }
 
-fn accounts(world: &World, gateway: &GatewayName, share: &ShareName) -> Result<Vec<DomainAccount>> {
-    let shares = world.agent(gateway)?.domain_access()?;
+fn accounts(agent: &Agent, share: &ShareName) -> Result<Vec<DomainAccount>> {
+    let shares = agent.domain_access()?;
     Ok(shares.into_iter().find(|one| one.share == *share).map(|one| one.accounts).unwrap_or_default())
 }
 

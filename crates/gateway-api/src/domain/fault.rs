@@ -83,7 +83,7 @@ faults! {
     /// The domain has no user or group of this name.
     NoSuchPrincipal = "ad-no-such-name", "names of the domain are given as 'DOMAIN\\Name', with its NetBIOS name; `wbinfo -g` in the gateway lists groups";
     /// winbindd does not run.
-    Winbind = "ad-winbind", "`journalctl -u winbind` in the gateway says more";
+    Winbind = "ad-winbind", "`journalctl -u winbind` in the gateway says more (in native mode on the node: `journalctl -u smbgw-NAME-winbind`)";
     /// The gateway's own name could not be registered in DNS.
     DnsUpdate = "ad-dns-update", "make an address record for the gateway by hand, or let it update the zone; clients that use the address are not concerned";
     /// The computer account lacks names.
