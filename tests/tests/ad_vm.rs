@@ -52,3 +52,29 @@ fn joins_and_serves_on_debian_13() -> Result<()> {
 fn joins_and_serves_on_debian_12() -> Result<()> {
     joins_and_serves("debian-12")
 }
+
+/// Folders on a disk of the gateway's own: there the agent lets the domain's group in.
+#[test]
+#[ignore = "minutes of emulation: cargo xtask test --thorough"]
+fn a_disk_of_its_own() -> Result<()> {
+    let lab = DomainLab::enter_vm("debian-13")?;
+    let disk = lab.lab.directory().join("disk.raw");
+    std::fs::File::create(&disk)?.set_len(1 << 30)?;
+    let disk = disk.display().to_string();
+    let args =
+        ["create", "team", "--mode", "vm", "--disk", &disk, "--format", "--grant", "--allow", "LAB\\Team"];
+    lab.host_within(VERB, &[words(&args), lab.of_domain(), lab.joiner()?].concat())?.ok()?;
+    lab.wait_healthy("team")?;
+    let gateway = lab.gateway("team")?;
+    let put = "put /etc/hostname name; mkdir folder; cd folder; put /etc/hostname name; ls";
+    for client in [lab.by_ticket(&gateway, "alice")?, lab.by_password(&gateway, "alice")?] {
+        let answer = client.run(put)?.ok()?;
+        ensure!(!answer.all().contains("NT_STATUS"), "{answer}");
+        client.run("deltree folder; del name")?.ok()?;
+    }
+    lab.by_ticket(&gateway, "bob")?.refused("ls", "NT_STATUS_ACCESS_DENIED")?;
+    let mut args = words(&["delete", "team"]);
+    args.extend(lab.leaver()?);
+    lab.host_within(VERB, &args)?.ok()?;
+    lab.leave()
+}

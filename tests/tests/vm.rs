@@ -185,3 +185,26 @@ fn a_disk_of_its_own() -> Result<()> {
     lab.host(["delete", "team"])?.ok()?;
     lab.leave()
 }
+
+/// A share whose writers are a group: on the node it is in the ACL, its members are not, and virtiofsd knows a user's first group only.
+#[test]
+#[ignore = "minutes of emulation: cargo xtask test --thorough"]
+fn a_group_makes_files() -> Result<()> {
+    let lab = Lab::enter_vm("debian-13")?;
+    let path = lab.data("team")?.display().to_string();
+    let gateway = lab.create_vm("team", &["--path", &path, "--grant", "--group", "staff=alice"])?;
+    lab.host(["share", "set", "team", "team", "--group", "staff", "--grant"])?.ok()?;
+    let acl =
+        lab.tool("getfacl", ["--numeric", "--absolute-names", &gateway.path.display().to_string()])?.ok()?;
+    ensure!(
+        acl.stdout.lines().any(|line| line.starts_with("group:2")) && !acl.stdout.contains("\nuser:1"),
+        "not what is to be tested: {acl}"
+    );
+    lab.wait_serving(&gateway, "team", "alice")?;
+    let client = lab.client(&gateway, "team", "alice")?;
+    client.owner_of_new(&gateway, lab.directory(), "file.bin")?;
+    let kept = client.run("mkdir folder; cd folder; put /etc/hostname name; ls")?.ok()?;
+    ensure!(!kept.all().contains("NT_STATUS"), "{kept}");
+    lab.host(["delete", "team"])?.ok()?;
+    lab.leave()
+}
