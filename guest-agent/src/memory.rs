@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use smbgw_api::v1::ProcessMemory;
+use smbgw_api::v1::ProcessFigures;
 
 use crate::instance::Instance;
 use crate::paths::Paths;
 
 /// All processes that can be read, the largest first; on a node, those of the gateway's slice. Kernel threads and what ends
 /// meanwhile are left out.
-pub(crate) fn read(paths: &Paths, instance: &Instance) -> Vec<ProcessMemory> {
+pub(crate) fn read(paths: &Paths, instance: &Instance) -> Vec<ProcessFigures> {
     let group = |process: &Path| std::fs::read_to_string(process.join("cgroup")).unwrap_or_default();
     let own = group(&paths.proc().join("self"));
     let mut names: BTreeMap<String, (u64, u64)> = BTreeMap::new();
@@ -33,7 +33,7 @@ pub(crate) fn read(paths: &Paths, instance: &Instance) -> Vec<ProcessMemory> {
         entry.0 += 1;
         entry.1 += pss;
     }
-    let process = |(name, (count, pss_bytes))| ProcessMemory { name, count, pss_bytes };
+    let process = |(name, (count, pss_bytes))| ProcessFigures { name, count, pss_bytes, cpu_s: 0.0 };
     let mut processes: Vec<_> = names.into_iter().map(process).collect();
     processes.sort_by_key(|process| std::cmp::Reverse(process.pss_bytes));
     processes

@@ -22,6 +22,7 @@ pub(crate) fn collect(agent: &Agent) -> Result<Metrics> {
             Some(desired) => space(agent, &desired)?,
             None => Vec::new(),
         },
+        ..Metrics::default()
     })
 }
 

@@ -13,7 +13,10 @@
 //! | `PUT /v1/quota` | [`Usage`] | [`Applied`] |
 //! | `POST /v1/disk/grow` | | [`DiskState`] |
 //! | `GET /v1/sessions` | | [`Vec`] of [`Session`] |
+//! | `DELETE /v1/sessions/{id}` | | [`Applied`] |
 //! | `GET /v1/metrics` | | [`Metrics`] |
+//! | `GET /metrics` | | the same for Prometheus; with `?clients` by client and user, too |
+//! | `GET /v1/events` | | server-sent events, each an [`Event`] |
 //! | `GET /v1/domain` | | [`domain::DomainState`] |
 //! | `POST /v1/domain/join` | [`domain::JoinRequest`] | [`domain::Joined`] |
 //! | `POST /v1/domain/leave` | [`domain::LeaveRequest`] | [`domain::Left`] |
@@ -25,6 +28,12 @@
 //! agent may be newer), and refuse them in requests (a typing error must not pass silently).
 
 pub mod domain;
+mod metrics;
+
+pub use metrics::{
+    AgentCost, ClientFigures, DomainFigures, Event, FailedLogons, Metrics, Operations, ProcessFigures,
+    ServiceState, ShareFigures, ShareSpace, Traffic,
+};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -410,47 +419,6 @@ pub struct Session {
     pub encryption: Option<String>,
     /// Shares it has open.
     pub shares: Vec<String>,
-}
-
-/// Figures of a gateway. What a Samba version cannot tell is absent, never estimated.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Metrics {
-    /// Seconds since the gateway started.
-    pub uptime_s: u64,
-    /// SMB sessions.
-    pub sessions: u64,
-    /// Tree connects, by share.
-    pub tree_connects: std::collections::BTreeMap<String, u64>,
-    /// Open files.
-    pub open_files: u64,
-    /// Memory by process.
-    pub processes: Vec<ProcessMemory>,
-    /// Sum of their PSS in bytes.
-    pub pss_bytes: u64,
-    /// Shares' file systems.
-    pub shares: Vec<ShareSpace>,
-}
-
-/// Memory of all processes of one name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProcessMemory {
-    /// Name, as `smbd`.
-    pub name: String,
-    /// How many.
-    pub count: u64,
-    /// Proportional set size in bytes (proc(5), `smaps_rollup`).
-    pub pss_bytes: u64,
-}
-
-/// Room in a share, by statvfs(3).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ShareSpace {
-    /// Share.
-    pub share: String,
-    /// Size of its file system in bytes.
-    pub total_bytes: u64,
-    /// Free for users, in bytes.
-    pub available_bytes: u64,
 }
 
 /// Why a request was refused or failed (RFC 9457 in spirit: a stable kind for programs, a text for people).
