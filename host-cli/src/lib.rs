@@ -11,6 +11,7 @@
 //! * [`cloud_init`]: what a virtual machine is told at boot
 //! * [`link`]: how the host reaches an agent
 //! * [`kept_secrets`]: secrets of computer accounts that outlive their gateways
+//! * [`monitor`]: the service that watches gateways
 //! * [`storage`]: looking at the directories that are shared
 //! * [`quota`]: how much they may hold
 //! * [`password`], [`joiner`], [`csv`]: where passwords and users come from
@@ -25,6 +26,7 @@ pub mod error;
 pub mod joiner;
 pub mod kept_secrets;
 pub mod link;
+pub mod monitor;
 pub mod operation;
 pub mod output;
 pub mod password;

@@ -10,6 +10,7 @@ pub struct Paths {
     state: PathBuf,
     log: PathBuf,
     config: PathBuf,
+    run: PathBuf,
     cluster: PathBuf,
     container_locks: PathBuf,
     machine_sockets: PathBuf,
@@ -21,6 +22,7 @@ impl Default for Paths {
             state: "/var/lib/pve-smbgateway".into(),
             log: "/var/log/pve-smbgateway".into(),
             config: "/etc/pve-smbgateway".into(),
+            run: "/run/pve-smbgateway".into(),
             cluster: "/etc/pve".into(),
             container_locks: "/run/lock/lxc".into(),
             machine_sockets: "/run/qemu-server".into(),
@@ -35,6 +37,7 @@ impl Paths {
             state: root.join("state"),
             log: root.join("log"),
             config: root.join("etc"),
+            run: root.join("run"),
             cluster: root.join("pve"),
             container_locks: root.join("lock"),
             machine_sockets: root.join("qemu-server"),
@@ -114,6 +117,31 @@ impl Paths {
     /// How full shares have been, one file a gateway.
     pub fn usage(&self) -> PathBuf {
         self.state.join("usage")
+    }
+
+    /// History of figures.
+    pub fn figures(&self) -> PathBuf {
+        self.state.join("monitor")
+    }
+
+    /// Socket of the service that watches gateways.
+    pub fn monitor_socket(&self) -> PathBuf {
+        self.run.join("monitor.sock")
+    }
+
+    /// What an administrator says to it.
+    pub fn monitor_settings(&self) -> PathBuf {
+        self.config.join("monitor.yaml")
+    }
+
+    /// What programs show that ask it over TCP.
+    pub fn monitor_token(&self) -> PathBuf {
+        self.config.join("monitor-token")
+    }
+
+    /// A program of the administrator's that is told of alerts.
+    pub fn alert_hook(&self) -> PathBuf {
+        self.config.join("alert-hook")
     }
 
     /// A program of the administrator's that is told when a share is nearly full.

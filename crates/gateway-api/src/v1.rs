@@ -288,6 +288,7 @@ pub struct ShareUsage {
 
 /// Size of a share with a quota, as clients see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ShareSize {
     /// Share.
     pub share: ShareName,
@@ -404,6 +405,7 @@ pub struct DiskState {
 
 /// One SMB session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Session {
     /// Id in Samba's words.
     pub id: String,

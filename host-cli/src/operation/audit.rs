@@ -16,6 +16,10 @@ use crate::{Category, Error, durable};
 const PRIORITY: u8 = 10 * 8 + 5;
 /// Priority of a warning: facility daemon (3), severity warning (4).
 pub const WARNING: u8 = 3 * 8 + 4;
+/// Priority of a message about something that does not work: severity critical (2).
+pub const CRITICAL: u8 = 3 * 8 + 2;
+/// Priority of a message that needs no action: severity informational (6).
+pub const INFO: u8 = 3 * 8 + 6;
 
 /// A line of the trail.
 #[derive(Debug, Clone, Serialize)]

@@ -9,6 +9,7 @@ use super::ShareSize;
 
 /// Figures of a gateway.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Metrics {
     /// Seconds since the gateway started.
     pub uptime_s: u64,
@@ -60,6 +61,7 @@ impl Metrics {
 
 /// Processes of one name.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ProcessFigures {
     /// Name, as `smbd`.
     pub name: String,
@@ -74,6 +76,7 @@ pub struct ProcessFigures {
 
 /// Room in a share, by statvfs(3).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ShareSpace {
     /// Share.
     pub share: String,
@@ -86,6 +89,7 @@ pub struct ShareSpace {
 /// File data that smbd read and wrote, as it counts itself (smb.conf(5), `smbd profiling level`). What it copies within the
 /// server counts, too.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Traffic {
     /// Reads.
     pub read: Operations,
@@ -95,6 +99,7 @@ pub struct Traffic {
 
 /// Operations of one kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Operations {
     /// How many.
     pub count: u64,
@@ -106,6 +111,7 @@ pub struct Operations {
 
 /// What was done in a share.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ShareFigures {
     /// Since when this is counted, in seconds since 1970: it begins anew after a time in which it could not be.
     pub since: i64,
@@ -115,6 +121,7 @@ pub struct ShareFigures {
 
 /// A client's connection.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ClientFigures {
     /// Its address.
     pub client: String,
@@ -141,6 +148,7 @@ pub struct ClientFigures {
 
 /// Logons that failed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FailedLogons {
     /// In all.
     pub total: u64,
@@ -150,6 +158,7 @@ pub struct FailedLogons {
 
 /// A unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ServiceState {
     /// What it is: `smbd`, `winbind`.
     pub name: String,
@@ -159,6 +168,7 @@ pub struct ServiceState {
 
 /// How it stands with the domain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DomainFigures {
     /// It is a member.
     pub joined: bool,
@@ -172,6 +182,7 @@ pub struct DomainFigures {
 
 /// What the agent costs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AgentCost {
     /// Processor time since it started, without that of programs it runs, in seconds.
     pub cpu_s: f64,
@@ -185,6 +196,7 @@ pub struct AgentCost {
 
 /// What happened in a gateway.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
     /// A session began.

@@ -1,0 +1,206 @@
+//! Asking all gateways. Each is asked in a thread of its own, so that none holds up another; one that has not answered yet is not
+//! asked again; one that answers slowly is asked less often.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use smbgw_api::GatewayName;
+
+use super::sample::Look;
+use crate::operation::{Context, Secrets};
+use crate::platform::GuestState;
+use crate::record::RecordState;
+use crate::{Error, Result};
+
+/// Stack of a thread that asks, in bytes.
+const STACK: usize = 256 << 10;
+/// A gateway is asked at most this part of the time: on Proxmox VE a question to a virtual machine costs a second of a processor.
+const SHARE: u32 = 20;
+/// But at least this often.
+const SELDOM: Duration = Duration::from_secs(60);
+
+/// A gateway that is looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Its name.
+    pub name: GatewayName,
+    /// Where it runs: lxc, vm or native.
+    pub mode: String,
+}
+
+/// Who can be asked.
+pub trait Ask: Send + Sync + 'static {
+    /// Gateways of this node.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    fn targets(&self) -> Result<Vec<Target>>;
+
+    /// Looks at one; ends in bounded time.
+    fn look(&self, target: &Target) -> Look;
+}
+
+/// The gateways of a platform.
+pub struct Gateways(pub Context);
+
+impl Ask for Gateways {
+    fn targets(&self) -> Result<Vec<Target>> {
+        let mut targets = Vec::new();
+        for record in self.0.platform.records()? {
+            if record.state == RecordState::Active && self.0.platform.is_here(&record)? {
+                targets.push(Target { name: record.name().clone(), mode: record.spec.mode.to_string() });
+            }
+        }
+        Ok(targets)
+    }
+
+    fn look(&self, target: &Target) -> Look {
+        let asked = self.0.world(Secrets::new()).agent(&target.name).and_then(|agent| agent.metrics());
+        let error = match asked {
+            Ok(metrics) => return Look::Answer(Box::new(metrics)),
+            Err(error) => error,
+        };
+        // asked only then: on each platform it costs a program
+        match self.0.platform.guest_state(&target.name) {
+            Ok(GuestState::Absent | GuestState::Stopped) => Look::Off,
+            Ok(GuestState::Running { .. }) | Err(_) => silent(&error),
+        }
+    }
+}
+
+fn silent(error: &Error) -> Look {
+    Look::Silent { code: error.code.to_owned(), message: error.chain() }
+}
+
+/// What came of asking one.
+#[derive(Debug)]
+pub struct Answered {
+    /// Who.
+    pub target: Target,
+    /// What.
+    pub look: Look,
+    /// How long it took.
+    pub took: Duration,
+    /// When it came.
+    pub seen: Instant,
+}
+
+/// Asks.
+pub struct Collector<A> {
+    ask: Arc<A>,
+    busy: BTreeMap<GatewayName, Instant>,
+    due: BTreeMap<GatewayName, Instant>,
+    sender: Sender<Answered>,
+    receiver: Receiver<Answered>,
+}
+
+impl<A: Ask> Collector<A> {
+    /// Over these.
+    pub fn new(ask: A) -> Self {
+        let (sender, receiver) = channel();
+        Self { ask: Arc::new(ask), busy: BTreeMap::new(), due: BTreeMap::new(), sender, receiver }
+    }
+
+    /// Who can be asked.
+    pub fn ask(&self) -> &A {
+        &self.ask
+    }
+
+    /// Asks all of these whose turn it is.
+    pub fn start(&mut self, targets: &[Target], now: Instant) {
+        self.due.retain(|name, _| targets.iter().any(|target| target.name == *name));
+        for target in targets {
+            let early = self.due.get(&target.name).is_some_and(|due| *due > now);
+            if early || self.busy.contains_key(&target.name) {
+                continue;
+            }
+            let (ask, sender, target) = (Arc::clone(&self.ask), self.sender.clone(), target.clone());
+            let name = target.name.clone();
+            let work = move || {
+                let start = Instant::now();
+                let look = ask.look(&target);
+                let seen = Instant::now();
+                // nobody listens any more when the service ends
+                let _ = sender.send(Answered { target, look, took: seen - start, seen });
+            };
+            match std::thread::Builder::new().name("look".into()).stack_size(STACK).spawn(work) {
+                Ok(_) => drop(self.busy.insert(name, now)),
+                Err(error) => tracing::warn!(%error, gateway = %name, "no thread to look at it with"),
+            }
+        }
+    }
+
+    /// The next answer, if one comes in this time.
+    pub fn next(&mut self, patience: Duration) -> Option<Answered> {
+        let answered = match self.receiver.recv_timeout(patience) {
+            Ok(answered) => answered,
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
+        };
+        self.busy.remove(&answered.target.name);
+        let rest = (answered.took * SHARE).min(SELDOM);
+        self.due.insert(answered.target.name.clone(), answered.seen - answered.took + rest);
+        Some(answered)
+    }
+
+    /// Whether all have answered.
+    pub fn is_idle(&self) -> bool {
+        self.busy.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use smbgw_api::v1::Metrics;
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+    #[derive(Default)]
+    struct Three {
+        looks: AtomicU32,
+        released: AtomicBool,
+    }
+
+    impl Ask for Arc<Three> {
+        fn targets(&self) -> Result<Vec<Target>> {
+            let target = |name: &str| Target { name: GatewayName::parse(name).unwrap(), mode: "lxc".into() };
+            Ok(["a", "b", "hung"].map(target).to_vec())
+        }
+
+        fn look(&self, target: &Target) -> Look {
+            if target.name.as_str() == "hung" {
+                self.looks.fetch_add(1, Ordering::SeqCst);
+            }
+            while target.name.as_str() == "hung" && !self.released.load(Ordering::SeqCst) {
+                std::thread::park_timeout(Duration::from_millis(5));
+            }
+            Look::Answer(Box::new(Metrics::default()))
+        }
+    }
+
+    #[test]
+    fn a_hung_one_holds_up_nobody_and_is_not_asked_twice() {
+        let three = Arc::new(Three::default());
+        let mut collector = Collector::new(Arc::clone(&three));
+        let targets = three.targets().unwrap();
+        for _ in 0..3 {
+            collector.due.clear();
+            collector.start(&targets, Instant::now());
+            let mut names =
+                [(); 2].map(|()| collector.next(Duration::from_secs(5)).unwrap().target.name.to_string());
+            names.sort();
+            assert_eq!(names, ["a", "b"]);
+            assert!(!collector.is_idle());
+        }
+        three.released.store(true, Ordering::SeqCst);
+        let late = collector.next(Duration::from_secs(5)).unwrap();
+        assert_eq!((late.target.name.as_str(), three.looks.load(Ordering::SeqCst)), ("hung", 1));
+        assert!(collector.is_idle());
+        // who was slow is left alone for a while
+        collector.start(&targets[2..], late.seen);
+        assert!(collector.is_idle());
+        collector.start(&targets[2..], late.seen + SELDOM);
+        assert!(!collector.is_idle());
+    }
+}
