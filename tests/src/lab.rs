@@ -16,6 +16,20 @@ pub const SMALL_MACHINE: [&str; 6] = ["--mode", "vm", "--vm-memory", "640M", "--
 /// The password of every user of a test, but where the test is about passwords.
 pub const PASSWORD: &str = "Correct-horse-7";
 
+/// Whether every test runs (`cargo xtask test --thorough`): then a test that goes through many cases goes through all of them.
+pub fn thorough() -> bool {
+    std::env::args().any(|arg| arg == "--include-ignored")
+}
+
+/// Of these ways to fail at a step, all of them in a thorough run, else one, another for each step.
+pub fn ways<'a>(step: usize, all: &'a [&'a str]) -> &'a [&'a str] {
+    if thorough() || all.is_empty() {
+        return all;
+    }
+    let one = step % all.len();
+    &all[one..=one]
+}
+
 /// The lab, held by one test.
 #[derive(Debug)]
 pub struct Lab {

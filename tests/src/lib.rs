@@ -15,6 +15,7 @@
 //! * [`qemu`]: a virtual machine from an image, without the product
 //! * [`native`]: a node that was started by systemd, and [`NativeNode`], the product on it
 //! * [`pve`]: simulated nodes of Proxmox VE, and [`NodeLab`], the product on them
+//! * [`monitor`]: the service that watches gateways, and Prometheus
 //! * [`lab`]: [`Lab`], what a test holds while it runs
 
 #![allow(
@@ -32,6 +33,7 @@ pub mod files;
 pub mod lab;
 pub mod leftovers;
 pub mod memory;
+pub mod monitor;
 pub mod native;
 pub mod product;
 pub mod pve;
@@ -45,6 +47,7 @@ pub use domain::{DomainController, DomainLab, Fault, Ticket};
 pub use environment::{Environment, Inside};
 pub use lab::{Gateway, Lab};
 pub use leftovers::Snapshot;
+pub use monitor::{Monitor, Prometheus};
 pub use native::NativeNode;
 pub use product::{Answer, Product};
 pub use pve::{FaultCase, NodeLab, PveNode};

@@ -1,7 +1,7 @@
 //! `smbtorture`, Samba's own tests of a server: each in a process of its own, with a deadline, since some never end.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -103,6 +103,8 @@ fn one(target: &Target, name: &str, deadline: Duration) -> Result<(Outcome, Stri
         .arg(format!("//{}/{}", target.address, target.share))
         .arg("-A")
         .arg(target.auth.display().to_string())
+        // it makes directories where it stands, and leaves them
+        .directory(target.auth.parent().unwrap_or(Path::new("/")).display().to_string())
         .deadline(deadline);
     if let Some(directory) = &target.directory {
         command = command.arg(format!("--option=torture:localdir={}", directory.display()));

@@ -64,6 +64,8 @@ pub(crate) const DOMAIN: &[Need] = &[
     ("faketime", "faketime"),
     ("nft", "nftables"),
 ];
+/// Prometheus, which the lab lets look at the service. Debian 12 has promtool in the same package; Debian 13 in one that it depends on.
+pub(crate) const PROMETHEUS: &[Need] = &[("prometheus", "prometheus"), ("promtool", "prometheus")];
 /// What single tests need.
 pub(crate) const LAB: &[Need] = &[
     ("kill", "procps"),
@@ -98,7 +100,7 @@ pub(crate) const ORACLES: &[Need] = &[
 
 /// Installs what demo, tests and benchmarks need, all of it.
 pub(crate) fn all() -> Result<i32> {
-    install(&[COMPILER, BUILDER, NODE, CLIENT, LAB, ORACLES, QEMU, VIRTIOFS, CEPH, DOMAIN, PVE])?;
+    install(&[COMPILER, BUILDER, NODE, CLIENT, LAB, ORACLES, QEMU, VIRTIOFS, CEPH, DOMAIN, PROMETHEUS, PVE])?;
     Ok(0)
 }
 

@@ -235,6 +235,8 @@ struct More {
     node: bool,
     /// A domain controller.
     domain: bool,
+    /// Prometheus.
+    prometheus: bool,
 }
 
 impl More {
@@ -251,6 +253,9 @@ impl More {
             Some(name) if (name == "domain" || name.starts_with("ad")) && file(name) => {
                 Self { domain: true, ..Self::default() }
             }
+            Some(name) if name.starts_with("monitor") && file(name) => {
+                Self { prometheus: true, domain: true, ..Self::default() }
+            }
             Some("ceph") => Self { ceph: true, ..Self::default() },
             Some("vm_rbd" | "quota_ceph") => {
                 Self { images: true, ceph: true, machines: true, ..Self::default() }
@@ -263,7 +268,15 @@ impl More {
                 Self { images: true, machines: true, nodes: true, ..Self::default() }
             }
             Some(name) if file(name) => Self::default(),
-            _ => Self { images: true, ceph: true, machines: true, nodes: true, node: true, domain: true },
+            _ => Self {
+                images: true,
+                ceph: true,
+                machines: true,
+                nodes: true,
+                node: true,
+                domain: true,
+                prometheus: true,
+            },
         }
     }
 
@@ -277,6 +290,9 @@ impl More {
         }
         if self.domain {
             needs.push(packages::DOMAIN);
+        }
+        if self.prometheus {
+            needs.push(packages::PROMETHEUS);
         }
         if self.machines || self.nodes {
             needs.push(packages::VIRTIOFS);

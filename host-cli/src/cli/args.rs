@@ -3,6 +3,7 @@
 
 mod accounts;
 mod domain;
+mod figures;
 mod handling;
 mod members;
 mod ops;
@@ -21,6 +22,7 @@ use smbgw_api::{
 
 pub use self::accounts::{GroupVerb, UserVerb};
 pub use self::domain::{AdVerb, DomainArgs, JoinerArgs, JoinerPasswordArgs, PrecreatedArgs};
+pub use self::figures::{MetricsArgs, SessionsVerb, Span, TopArgs, WhichSessions};
 pub use self::handling::HandlingArgs;
 pub use self::members::{QuotaVerb, ShareVerb};
 pub use self::ops::OpsVerb;
@@ -75,6 +77,13 @@ pub enum Verb {
     List,
     /// Show how a gateway is doing
     Status(GatewayArg),
+    /// Show what a gateway does: rates, shares, clients
+    Metrics(MetricsArgs),
+    /// Show all gateways that run here, the busiest first
+    Top(TopArgs),
+    /// Who is connected
+    #[command(subcommand)]
+    Sessions(SessionsVerb),
     /// Print a gateway's spec as a manifest that can be applied again
     Show(GatewayArg),
     /// Change a gateway
@@ -108,6 +117,8 @@ pub enum Verb {
     /// Operations: what was done, and what a crash left
     #[command(subcommand)]
     Ops(OpsVerb),
+    /// Watch all gateways of this node: history, alerts, figures for Prometheus
+    Serve(ServeArgs),
     /// Say what this node has and lacks, with the fix
     Doctor(DoctorArgs),
     /// Print completions for a shell
@@ -140,6 +151,14 @@ pub enum Verb {
 pub struct GatewayArg {
     /// Name of the gateway
     pub name: GatewayName,
+}
+
+/// `serve`
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Its settings [default: /etc/pve-smbgateway/monitor.yaml]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 /// `guest-hook`, with what LXC says to its hooks (lxc.container.conf(5))

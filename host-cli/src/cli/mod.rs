@@ -4,6 +4,7 @@ pub mod args;
 
 mod ad;
 mod apply;
+mod asking;
 mod completions;
 mod create;
 mod delete;
@@ -13,16 +14,21 @@ mod group;
 mod import;
 mod list;
 mod man;
+mod metrics;
 mod ops;
 mod power;
 mod quota;
+mod rates;
 mod relay;
 mod schema;
+mod serve;
+mod sessions;
 mod set;
 mod share;
 mod show;
 mod status;
 mod template;
+mod top;
 mod user;
 
 use std::process::ExitCode;
@@ -55,7 +61,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
-    log_to_stderr();
+    log_to_stderr(if matches!(cli.verb, Verb::Serve(_)) { "info" } else { "warn" });
     let output = Output::new(cli.output, cli.quiet);
     match dispatch(cli, output) {
         Ok(code) => code,
@@ -67,9 +73,9 @@ pub fn main() -> ExitCode {
 }
 
 /// Debug messages by `SMBGW_LOG=debug`; they hold no secrets, as commands and steps do not.
-fn log_to_stderr() {
+fn log_to_stderr(level: &str) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("SMBGW_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }
 
@@ -94,6 +100,9 @@ fn dispatch(cli: Cli, output: Output) -> Result<ExitCode> {
         Verb::Create(args) => create::run(&context, *args),
         Verb::List => list::run(&context),
         Verb::Status(args) => status::run(&context, &args.name),
+        Verb::Metrics(args) => metrics::run(&context, &args),
+        Verb::Top(args) => top::run(&context, &args),
+        Verb::Sessions(verb) => sessions::run(&context, &verb),
         Verb::Show(args) => show::run(&context, &args.name),
         Verb::Set(args) => set::run(&context, args),
         Verb::Delete(args) => delete::run(&context, &args),
@@ -108,6 +117,7 @@ fn dispatch(cli: Cli, output: Output) -> Result<ExitCode> {
         Verb::Template(verb) => template::run(&context, verb),
         Verb::Ops(verb) => ops::run(&context, verb),
         Verb::Doctor(args) => doctor::run(&context, &args),
+        Verb::Serve(args) => serve::run(&context, &args),
         Verb::Relay(args) => relay::run(&context, &args),
         Verb::Completions { .. }
         | Verb::Man { .. }

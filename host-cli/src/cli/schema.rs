@@ -16,6 +16,11 @@ pub(super) fn schemas() -> BTreeMap<&'static str, Schema> {
         ("error", schema_for!(Failure<view::Results>)),
         ("list", schema_for!(Success<view::GatewayList>)),
         ("status", schema_for!(Success<view::Status>)),
+        ("metrics", schema_for!(Success<view::Figures>)),
+        ("metrics --history", schema_for!(Success<crate::monitor::history::History>)),
+        ("top", schema_for!(Success<view::TopList>)),
+        ("sessions list", schema_for!(Success<view::SessionList>)),
+        ("sessions close", schema_for!(Success<view::SessionsClosed>)),
         ("show", schema_for!(Success<GatewaySpec>)),
         (
             "create, set, delete, share, user, group, quota set, ad join, ad leave, template install, ops recover ID",

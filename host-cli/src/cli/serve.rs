@@ -45,15 +45,17 @@ pub(super) fn run(context: &Context, args: &ServeArgs) -> Result<ExitCode> {
         let _guard = runtime.enter();
         bind(&socket)?
     };
-    runtime.spawn(say(axum::serve(unix, api::router(Arc::clone(&served), None)).into_future()));
-    if let (Some(listen), Some(token)) = (settings.listen, token) {
-        let tcp = runtime.block_on(tokio::net::TcpListener::bind(listen)).map_err(|source| {
-            Error::infrastructure("monitor-listen", format!("listening on {listen}"))
-                .hint("another program has the port: `listen` in monitor.yaml takes another")
-                .source(source)
-        })?;
-        runtime.spawn(say(axum::serve(tcp, api::router(served, Some(token))).into_future()));
-    }
+    let tcp = match (settings.listen, token) {
+        (Some(listen), Some(token)) => {
+            let bound = runtime.block_on(tokio::net::TcpListener::bind(listen)).map_err(|source| {
+                Error::infrastructure("monitor-listen", format!("listening on {listen}"))
+                    .hint("another program has the port: `listen` in monitor.yaml takes another")
+                    .source(source)
+            })?;
+            Some((bound, token))
+        }
+        _ => None,
+    };
     let outlets = Outlets {
         hook: context.paths.alert_hook(),
         proxmox: settings.alerts.notify && context.platform.name() == "pve",
@@ -63,6 +65,11 @@ pub(super) fn run(context: &Context, args: &ServeArgs) -> Result<ExitCode> {
     let gateways = Gateways(context.clone());
     let now = || world::now().as_second();
     let mut monitor = Monitor::new(settings, directory, gateways, board, teller, now);
+    // who asks from now on finds the history as it is after all that had to be done to it
+    runtime.spawn(say(axum::serve(unix, api::router(Arc::clone(&served), None)).into_future()));
+    if let Some((tcp, token)) = tcp {
+        runtime.spawn(say(axum::serve(tcp, api::router(served, Some(token))).into_future()));
+    }
     tracing::info!(version = env!("CARGO_PKG_VERSION"), socket = %socket.display(), "ready");
     notify(NotifyState::Ready);
     monitor.run(|| context.interrupt.is_set());

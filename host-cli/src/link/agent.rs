@@ -185,6 +185,19 @@ impl Agent {
         self.call("GET", "/v1/sessions", None::<&()>, ASK)
     }
 
+    /// Ends a session, as [`Agent::sessions`] names it.
+    ///
+    /// # Errors
+    /// As [`Agent::health`]; code `agent-garbage` when the id is none that can be said in a path.
+    pub fn close_session(&self, id: &str) -> Result<Applied> {
+        // the id comes from the gateway
+        let plain = |c: char| c.is_ascii_alphanumeric() || ":_-".contains(c);
+        if id.is_empty() || id.len() > 100 || !id.chars().all(plain) {
+            return Err(garbage("/v1/sessions"));
+        }
+        self.call("DELETE", &format!("/v1/sessions/{id}"), None::<&()>, CHANGE)
+    }
+
     /// Figures.
     ///
     /// # Errors
@@ -261,6 +274,27 @@ mod tests {
             fault: None,
         });
         assert_eq!((error.message.as_str(), error.hint.as_deref()), ("[2Jno", Some("x")));
+    }
+
+    /// Answers all with the request line.
+    struct Echo;
+
+    impl Link for Echo {
+        fn request(&self, request: &Request) -> Result<super::super::Response> {
+            let said = format!("{} {}", request.method, request.path);
+            let body = serde_json::to_vec(&Applied { changed: true, actions: vec![said] });
+            Ok(super::super::Response { status: 200, body: body.unwrap() })
+        }
+    }
+
+    #[test]
+    fn an_id_of_a_session_is_no_path() {
+        let agent = Agent::new(Box::new(Echo));
+        let closed = agent.close_session("1234:56_a-B").unwrap();
+        assert_eq!(closed.actions, ["DELETE /v1/sessions/1234:56_a-B"]);
+        for bad in ["", "..", "a/b", "a b", "a%2f", "ä", "a?b"] {
+            assert_eq!(agent.close_session(bad).unwrap_err().code, "agent-garbage", "{bad}");
+        }
     }
 
     #[test]

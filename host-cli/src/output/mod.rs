@@ -5,9 +5,15 @@
 //! * [`view`] — the data of each verb
 //! * [`table`] — columns
 //! * [`human`] — sizes and durations in words
+//! * [`chart`] — figures in characters
+//! * [`screen`] — what is drawn again and again
+//! * [`foreign`] — text that a gateway wrote
 
+pub mod chart;
 pub mod envelope;
+pub mod foreign;
 pub mod human;
+pub mod screen;
 pub mod table;
 pub mod view;
 
@@ -61,6 +67,11 @@ impl Output {
     pub fn raw(&self, text: &str) {
         // a closed pipe is the reader's wish
         let _ = writeln!(anstream::stdout().lock(), "{text}");
+    }
+
+    /// Where something is drawn again and again.
+    pub fn screen(&self) -> screen::Screen {
+        screen::Screen::new()
     }
 
     /// Says something while working.

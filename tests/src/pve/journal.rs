@@ -4,6 +4,7 @@
 use anyhow::{Context, Result, ensure};
 
 use super::NodeLab;
+use crate::lab::ways;
 use crate::{Answer, Gateway, Snapshot};
 
 /// A command, in a world that `gateway` is part of or not.
@@ -84,14 +85,14 @@ impl<'a> FaultCase<'a> {
         Ok(())
     }
 
-    /// Every fault at every of these steps, and all of them done and undone twice.
+    /// Every fault at every of these steps (those of [`ways`], where the run is not thorough), and all of them done and undone twice.
     ///
     /// # Errors
     /// As [`Self::faulted`].
     pub fn survives(&self, labels: &[String]) -> Result<()> {
         let last = labels.last().context("no steps")?;
-        for label in labels {
-            for fault in ["fail", "kill-before", "kill-after"] {
+        for (step, label) in labels.iter().enumerate() {
+            for fault in ["fail"].iter().chain(ways(step, &["kill-after", "kill-before"])) {
                 self.faulted(&format!("{fault}@{label}"))?;
             }
         }
@@ -104,8 +105,8 @@ impl<'a> FaultCase<'a> {
     /// As [`Self::faulted`].
     pub fn undos_survive(&self, labels: &[String]) -> Result<()> {
         let last = labels.last().context("no steps")?;
-        for label in labels {
-            for fault in ["undo-fail", "undo-kill"] {
+        for (step, label) in labels.iter().enumerate() {
+            for fault in ways(step, &["undo-fail", "undo-kill"]) {
                 self.faulted(&format!("fail@{last},{fault}@{label}"))?;
             }
         }

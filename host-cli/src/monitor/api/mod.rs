@@ -1,7 +1,7 @@
 //! What is served: to the node's own root over a unix socket, and, when asked, to programs that show a token over loopback TCP.
 //!
 //! * [`answers`]: what the answers are
-//! * [`metrics`]: `/metrics`
+//! * [`mod@metrics`]: what Prometheus asks for
 //! * [`openapi`]: the document that describes the rest
 //! * [`token`]: who may ask over TCP
 

@@ -110,7 +110,7 @@ fn pass(
     let mut pass = Pass { rows: 0, last: None, ended: None };
     let mut read = || -> rusqlite::Result<()> {
         let mut select = from.prepare(&format!("SELECT * FROM {table} ORDER BY {key} {direction}"))?;
-        let columns: Vec<String> = select.column_names().into_iter().map(str::to_owned).collect();
+        let columns: Vec<String> = select.column_names().map(str::to_owned).collect();
         let at = columns.iter().position(|column| column == key).unwrap_or(0);
         let marks = (1..=columns.len()).map(|n| format!("?{n}")).collect::<Vec<_>>().join(", ");
         let insert = format!("INSERT OR IGNORE INTO {table} ({}) VALUES ({marks})", columns.join(", "));

@@ -42,8 +42,13 @@ pub(super) const SHARE: &[(&str, &str)] = &[
     ("write_us", "sum"),
 ];
 
-/// Tables of samples and their sums: whose they are, and their columns.
-pub(super) const SERIES: [(&str, &str, &str, &[(&str, &str)]); 2] =
+/// A column: its name, and how it is summed up.
+pub(super) type Column = (&'static str, &'static str);
+/// A table of samples and that of their sums, whose they are, and their columns.
+type Series = (&'static str, &'static str, &'static str, &'static [Column]);
+
+/// All of them.
+pub(super) const SERIES: [Series; 2] =
     [("sample", "sample_5m", "gateway", GATEWAY), ("share_sample", "share_sample_5m", "share", SHARE)];
 
 /// Names of columns, with commas.

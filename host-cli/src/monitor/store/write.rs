@@ -50,7 +50,7 @@ impl Store {
         connection.busy_timeout(BUSY)?;
         // with a write-ahead log a crash leaves whole transactions; what the last seconds had may be missing after a power loss
         connection.execute_batch(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 1048576; PRAGMA temp_store = MEMORY;
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 100; PRAGMA journal_size_limit = 1048576; PRAGMA temp_store = MEMORY;
              PRAGMA cache_size = -512;",
         )?;
         schema::prepare(&connection)?;
