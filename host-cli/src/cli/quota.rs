@@ -1,5 +1,6 @@
 //! `quota`
 
+use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
 use smbgw_api::v1::{ShareUsage, Usage};
@@ -241,7 +242,10 @@ fn warn(context: &Context, record: &Record, seen: &Seen<'_>, level: u8) {
         limit.bytes()
     );
     context.output.talk(&format!("warning: {text}"));
-    audit::syslog(audit::WARNING, &text);
+    // the service that watches gateways says it itself
+    if UnixStream::connect(context.paths.monitor_socket()).is_err() {
+        audit::syslog(audit::WARNING, &text);
+    }
     let hook = context.paths.quota_hook();
     if hook.exists() {
         let words = [

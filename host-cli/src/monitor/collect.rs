@@ -16,7 +16,7 @@ use crate::{Error, Result};
 
 /// Stack of a thread that asks, in bytes.
 const STACK: usize = 256 << 10;
-/// A gateway is asked at most this part of the time: on Proxmox VE a question to a virtual machine costs a second of a processor.
+/// A gateway that answers is asked at most this part of the time: on Proxmox VE a question to a virtual machine costs a second of a processor.
 const SHARE: u32 = 8;
 /// But at least this often.
 const SELDOM: Duration = Duration::from_secs(60);
@@ -139,7 +139,11 @@ impl<A: Ask> Collector<A> {
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
         };
         self.busy.remove(&answered.target.name);
-        let rest = (answered.took * SHARE).min(SELDOM);
+        // a silence is mostly waiting, and its end is wanted soon
+        let rest = match answered.look {
+            Look::Answer(_) => (answered.took * SHARE).min(SELDOM),
+            Look::Off | Look::Silent { .. } => Duration::ZERO,
+        };
         self.due.insert(answered.target.name.clone(), answered.seen - answered.took + rest);
         Some(answered)
     }
