@@ -4,11 +4,16 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use smbgw_command::Runner;
 
+use crate::domain::figures::Looks;
 use crate::error::{Result, internal};
+use crate::events::Events;
 use crate::instance::Instance;
+use crate::logons::Logons;
+use crate::metrics::Last;
 use crate::paths::Paths;
 use crate::services::Services;
 use crate::storage::answers::Answers;
+use crate::traffic::books::Books;
 
 /// The agent: where things are, who runs commands, who controls services.
 pub(crate) struct Agent {
@@ -22,6 +27,16 @@ pub(crate) struct Agent {
     pub(crate) instance: Instance,
     /// File systems of shares, asked with a deadline.
     pub(crate) answers: Answers,
+    /// What clients read and wrote.
+    pub(crate) books: Books,
+    /// Logons that failed.
+    pub(crate) logons: Logons,
+    /// How it last stood with the domain.
+    pub(crate) domain: Looks,
+    /// Figures that were told last.
+    pub(crate) figures: Last,
+    /// Who is told what happens.
+    pub(crate) events: Events,
     /// Held while something is changed: one change at a time.
     changes: Arc<tokio::sync::Mutex<()>>,
     /// Samba's version, once it was asked for.
@@ -44,6 +59,11 @@ impl Agent {
             services,
             instance,
             answers: Answers::default(),
+            books: Books::default(),
+            logons: Logons::default(),
+            domain: Looks::default(),
+            figures: Last::default(),
+            events: Events::default(),
             changes: Arc::default(),
             samba_version: OnceLock::new(),
             trouble: Mutex::default(),

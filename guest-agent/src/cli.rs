@@ -1,7 +1,7 @@
 //! The command line.
 
 use std::io::{Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use smbgw_api::v1::{MAX_BODY, SOCKET_PATH};
 use crate::instance::Instance;
 use crate::paths::Paths;
 use crate::stash::{self, Ticket};
+use crate::traffic::tally;
 use crate::{call, probe, quota, serve};
 
 /// Makes Samba in this gateway match what the host asks for.
@@ -99,6 +100,10 @@ pub fn run() -> ExitCode {
             }
         };
     }
+    if std::env::args().next().is_some_and(|program| tally::is_tally(&program)) {
+        tally::tally(std::env::args());
+        return ExitCode::SUCCESS;
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -128,7 +133,9 @@ fn dispatch(verb: Verb) -> anyhow::Result<ExitCode> {
             let instance = match (smbd, listen, dfree) {
                 (Some(unit), Some(listen), Some(dfree)) => {
                     let winbind = unit.replace("smbd", "winbind");
-                    Instance { unit, winbind, listen, dfree, shared: true }
+                    // the same program beside it
+                    let tally = Path::new(&dfree).with_file_name(tally::NAME).display().to_string();
+                    Instance { unit, winbind, listen, dfree, tally, shared: true }
                 }
                 _ => Instance::default(),
             };

@@ -14,6 +14,8 @@ pub(crate) struct Instance {
     pub(crate) listen: Listen,
     /// Where it finds this program as its `dfree command`.
     pub(crate) dfree: String,
+    /// Where it finds this program as what is told of tree connects.
+    pub(crate) tally: String,
     /// The machine is a node with more on it than this gateway.
     pub(crate) shared: bool,
 }
@@ -35,6 +37,7 @@ impl Default for Instance {
             winbind: "winbind.service".to_owned(),
             listen: Listen::default(),
             dfree: "/usr/lib/smbgw/dfree".to_owned(),
+            tally: "/usr/lib/smbgw/tally".to_owned(),
             shared: false,
         }
     }

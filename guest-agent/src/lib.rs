@@ -10,7 +10,8 @@
 //! * [`storage`]: mounts and the disk of a gateway in a virtual machine
 //! * [`quota`]: the size of shares that have one
 //! * [`accounts`]: passwd and group files; [`services`]: systemd
-//! * [`health`], [`metrics`], [`memory`], [`probe`], [`system`]: what is seen of a running gateway
+//! * [`health`], [`metrics`], [`events`], [`probe`], [`system`]: what is seen of a running gateway
+//! * [`traffic`], [`logons`], [`processes`]: what figures are made of
 //! * [`agent`]: what all requests share; [`instance`]: which Samba is ours; [`paths`], [`files`], [`error`]: small common ground
 //!
 //! Parsers and planners take text and values; only readers and runners touch the world. No name service is ever
@@ -24,13 +25,15 @@ mod call;
 mod cli;
 mod domain;
 mod error;
+mod events;
 mod files;
 mod health;
 mod instance;
-mod memory;
+mod logons;
 mod metrics;
 mod paths;
 mod probe;
+mod processes;
 mod quota;
 mod recycle;
 mod samba;
@@ -40,5 +43,6 @@ mod stash;
 mod state;
 mod storage;
 mod system;
+mod traffic;
 
 pub use cli::run;

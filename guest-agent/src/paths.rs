@@ -120,6 +120,31 @@ impl Paths {
         self.sizes().join(directory.strip_prefix("/").unwrap_or(directory))
     }
 
+    /// Which process opened and closed which share, for the agent to take.
+    pub(crate) fn traffic(&self) -> PathBuf {
+        self.sizes().join("traffic")
+    }
+
+    /// What it took last.
+    pub(crate) fn traffic_taken(&self) -> PathBuf {
+        self.sizes().join("traffic.taken")
+    }
+
+    /// Where smbd's counters are.
+    pub(crate) fn counters(&self) -> PathBuf {
+        self.sizes().join("counters")
+    }
+
+    /// What was read and written in each share.
+    pub(crate) fn ledger(&self) -> PathBuf {
+        self.sizes().join("ledger.json")
+    }
+
+    /// smbd's counters.
+    pub(crate) fn profile(&self) -> PathBuf {
+        self.at("var/cache/samba/smbprofile.tdb")
+    }
+
     /// Any path of the gateway.
     pub(crate) fn below_root(&self, path: &str) -> PathBuf {
         self.at(path)
@@ -173,6 +198,11 @@ impl Paths {
     /// smbd's log, as smb.conf names it.
     pub(crate) fn smbd_log(&self) -> PathBuf {
         self.at("var/log/samba/log.smbd")
+    }
+
+    /// What was in it before Samba began a new one.
+    pub(crate) fn smbd_log_old(&self) -> PathBuf {
+        self.at("var/log/samba/log.smbd.old")
     }
 }
 

@@ -1,4 +1,4 @@
-//! Memory by process name, from proc(5).
+//! Memory and processor time by process name, from proc(5).
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,13 +7,14 @@ use smbgw_api::v1::ProcessFigures;
 
 use crate::instance::Instance;
 use crate::paths::Paths;
+use crate::system;
 
 /// All processes that can be read, the largest first; on a node, those of the gateway's slice. Kernel threads and what ends
 /// meanwhile are left out.
 pub(crate) fn read(paths: &Paths, instance: &Instance) -> Vec<ProcessFigures> {
     let group = |process: &Path| std::fs::read_to_string(process.join("cgroup")).unwrap_or_default();
     let own = group(&paths.proc().join("self"));
-    let mut names: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    let mut names: BTreeMap<String, (u64, u64, f64)> = BTreeMap::new();
     let directories = std::fs::read_dir(paths.proc()).into_iter().flatten().flatten();
     for directory in directories.map(|entry| entry.path()) {
         if !directory.file_name().is_some_and(|name| name.as_encoded_bytes().iter().all(u8::is_ascii_digit)) {
@@ -29,14 +30,22 @@ pub(crate) fn read(paths: &Paths, instance: &Instance) -> Vec<ProcessFigures> {
         let Ok(name) = std::fs::read_to_string(directory.join("comm")) else {
             continue;
         };
-        let entry = names.entry(name.trim().to_owned()).or_default();
+        let entry = names.entry(program(&name).to_owned()).or_default();
         entry.0 += 1;
         entry.1 += pss;
+        let stat = std::fs::read_to_string(directory.join("stat")).unwrap_or_default();
+        entry.2 += system::cpu_of(&stat).unwrap_or(0.0);
     }
-    let process = |(name, (count, pss_bytes))| ProcessFigures { name, count, pss_bytes, cpu_s: 0.0 };
+    let process = |(name, (count, pss_bytes, cpu_s))| ProcessFigures { name, count, pss_bytes, cpu_s };
     let mut processes: Vec<_> = names.into_iter().map(process).collect();
     processes.sort_by_key(|process| std::cmp::Reverse(process.pss_bytes));
     processes
+}
+
+/// The name without a client's address, which Samba 4.22 adds: `smbd[10.0.0.1]`, cut off after 15 characters.
+fn program(name: &str) -> &str {
+    let name = name.trim();
+    name.split_once('[').map_or(name, |(program, _)| program)
 }
 
 /// The control group that a unit's group is in: `0::/a.slice/b.service` (cgroups(7)).
@@ -60,6 +69,14 @@ mod tests {
         assert_eq!(parse_pss(text), Some(1234 * 1024));
         assert_eq!(parse_pss("Rss: 1 kB\n"), None);
         assert_eq!(parse_pss("Pss: x kB\n"), None);
+    }
+
+    #[test]
+    fn clients_are_no_programs() {
+        assert_eq!(
+            ["smbd[10.86.0.1]\n", "smbd[2001:db8::", "winbindd\n"].map(program),
+            ["smbd", "smbd", "winbindd"]
+        );
     }
 
     #[test]

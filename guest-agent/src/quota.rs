@@ -98,21 +98,25 @@ pub(crate) fn note(agent: &Agent, usage: &Usage) -> Result<Applied> {
 pub(crate) fn show(agent: &Agent) -> Result<Vec<ShareSize>> {
     let shares = state::load(&agent.paths)?.map(|desired| desired.shares).unwrap_or_default();
     let size = |share: &DesiredShare| -> Option<Result<ShareSize>> {
-        let limit = limit(share)?;
+        limit(share)?;
         let directory = agent.paths.share(&share.name);
         let stat = match statvfs(&directory) {
             Ok(stat) => stat,
             Err(error) => return Some(Err(internal(format!("looking at {}: {error}", directory.display())))),
         };
-        let used = match read(&agent.paths.share_size(&share.name)) {
-            Ok(size) => size.and_then(|size| size.used),
-            Err(error) => return Some(Err(error)),
-        };
-        let (total, available) = Size { limit, used }
-            .seen(stat.f_blocks.saturating_mul(stat.f_frsize), stat.f_bavail.saturating_mul(stat.f_frsize));
-        Some(Ok(ShareSize { share: share.name.clone(), limit, total, available }))
+        let space =
+            (stat.f_blocks.saturating_mul(stat.f_frsize), stat.f_bavail.saturating_mul(stat.f_frsize));
+        seen(&agent.paths, share, space).transpose()
     };
     shares.iter().filter_map(size).collect()
+}
+
+/// What clients see of a share, in a file system with so many bytes and so many free ones; nothing without a quota.
+pub(crate) fn seen(paths: &Paths, share: &DesiredShare, space: (u64, u64)) -> Result<Option<ShareSize>> {
+    let Some(limit) = limit(share) else { return Ok(None) };
+    let used = read(&paths.share_size(&share.name))?.and_then(|size| size.used);
+    let (total, available) = Size { limit, used }.seen(space.0, space.1);
+    Ok(Some(ShareSize { share: share.name.clone(), limit, total, available }))
 }
 
 fn read(path: &Path) -> Result<Option<Size>> {

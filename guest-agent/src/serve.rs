@@ -16,7 +16,8 @@ use crate::agent::Agent;
 use crate::instance::Instance;
 use crate::paths::Paths;
 use crate::services::Systemd;
-use crate::{api, apply, domain, recycle, samba};
+use crate::traffic::books::Books;
+use crate::{api, apply, domain, metrics, recycle, samba};
 
 /// Threads for work that blocks: one change and a few looks at a time.
 const THREADS: usize = 4;
@@ -30,6 +31,11 @@ const AGAIN: [Duration; 3] = [Duration::from_secs(10), Duration::from_secs(30), 
 
 /// Time between two looks at recycle bins.
 const DAY: Duration = Duration::from_secs(86_400);
+
+/// Time between two looks at what waits to be counted.
+const MINUTE: Duration = Duration::from_secs(60);
+/// Time between two looks for smbd's counters, until there are some.
+const SOON: Duration = Duration::from_secs(1);
 
 /// Serves until SIGTERM or SIGINT.
 pub(crate) fn serve(socket: &Path, instance: Instance) -> anyhow::Result<()> {
@@ -83,10 +89,14 @@ async fn run(socket: &Path, instance: Instance) -> anyhow::Result<()> {
         }
         repair.set_trouble(repaired.err().map(|error| error.to_string()));
     };
+    // what failed before us is not ours to tell
+    agent.logons.count(&agent.paths);
     let cleaner = Arc::clone(&agent);
+    let keeper = Arc::clone(&agent);
     tokio::spawn(async move {
         // shares are mounted then
         repair.await;
+        tokio::spawn(keep_books(keeper));
         loop {
             let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime).tv_sec;
             if let Err(error) = cleaner.read(move |agent| recycle::purge::purge(agent, now)).await {
@@ -97,8 +107,11 @@ async fn run(socket: &Path, instance: Instance) -> anyhow::Result<()> {
     });
     tokio::task::yield_now().await;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), socket = %socket.display(), "ready");
+    let streams = Arc::clone(&agent);
     let stop = async move {
         tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+        // streams have no end of their own
+        streams.events.close();
         notify(NotifyState::Stopping);
         tracing::info!("stopping");
     };
@@ -106,6 +119,26 @@ async fn run(socket: &Path, instance: Instance) -> anyhow::Result<()> {
     let removed = std::fs::remove_file(socket);
     served.context("serving")?;
     removed.with_context(|| format!("removing {}", socket.display()))
+}
+
+/// Learns how smbd counts, as soon as it does; then sees to it that what waits to be counted does not become too much.
+async fn keep_books(agent: Arc<Agent>) {
+    let mut learned = false;
+    loop {
+        if !learned {
+            learned = agent.read(|agent| agent.books.learn(agent)).await.unwrap_or_else(|error| {
+                tracing::warn!(%error, "what clients read and write is not counted");
+                true
+            });
+        }
+        tokio::time::sleep(if learned { MINUTE } else { SOON }).await;
+        agent.logons.count(&agent.paths);
+        if Books::overflow(&agent)
+            && let Err(error) = metrics::current(&agent).await
+        {
+            tracing::warn!(%error, "what clients read and write was not counted");
+        }
+    }
 }
 
 /// Puts the state on record in force, and a membership that an end cut off.

@@ -69,8 +69,29 @@ pub(crate) fn uptime(paths: &Paths) -> u64 {
 /// Start of a process in seconds since boot: field 22 of `/proc/PID/stat`, in ticks (proc(5)). The second field, the
 /// name, may contain anything, so fields are counted from its closing bracket.
 fn parse_start(stat: &str) -> Option<u64> {
+    Some(field(stat, 22)? / TICKS)
+}
+
+fn field(stat: &str, number: usize) -> Option<u64> {
     let (_, fields) = stat.rsplit_once(')')?;
-    Some(fields.split_whitespace().nth(19)?.parse::<u64>().ok()? / TICKS)
+    fields.split_whitespace().nth(number.checked_sub(3)?)?.parse().ok()
+}
+
+/// When a process started, in ticks since boot: tells it from a later one of the same number.
+pub(crate) fn start_of(paths: &Paths, pid: u32) -> Option<u64> {
+    let stat = std::fs::read_to_string(paths.proc().join(pid.to_string()).join("stat")).ok()?;
+    field(&stat, 22)
+}
+
+/// Processor time of a process in seconds, by the text of its `stat`.
+pub(crate) fn cpu_of(stat: &str) -> Option<f64> {
+    Some((field(stat, 14)? + field(stat, 15)?) as f64 / TICKS as f64)
+}
+
+/// Milliseconds since the boot.
+pub(crate) fn since_boot_ms() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    u64::try_from(now.tv_sec).unwrap_or(0) * 1000 + u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000_000
 }
 
 #[cfg(test)]
@@ -82,6 +103,7 @@ mod tests {
         let stat = "1 (a) b) S 0 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 123456 9 9";
         assert_eq!(parse_start(stat), Some(1234));
         assert_eq!(parse_start("1 (x) S"), None);
+        assert_eq!(cpu_of(stat), Some(0.11));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod body;
 mod disk;
 mod domain;
+mod events;
 mod gateway;
 mod health;
 mod metrics;
@@ -19,7 +20,7 @@ use axum::extract::Request;
 use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 use smbgw_api::v1::{ApiError, ErrorKind};
 
 use crate::agent::Agent;
@@ -52,7 +53,10 @@ pub(crate) fn router(agent: Arc<Agent>) -> Router {
         .route("/v1/domain/diagnose", post(domain::diagnose))
         .route("/v1/domain/secrets", get(domain::secrets))
         .route("/v1/sessions", get(sessions::list))
+        .route("/v1/sessions/{id}", delete(sessions::end))
+        .route("/v1/events", get(events::listen))
         .route("/v1/metrics", get(metrics::show))
+        .route("/metrics", get(metrics::text))
         .fallback(|request: Request| async move {
             Refusal(not_found(format!("there is no {}", short(request.uri().path()))))
         })

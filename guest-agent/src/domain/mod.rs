@@ -7,12 +7,13 @@
 //! * [`join`], [`leave`]: the way in and out
 //! * [`access`]: ids of those whom shares admit
 //! * [`principals`]: users and groups of the domain, by SID
-//! * [`status`]: whether the membership is in order
+//! * [`status`]: whether the membership is in order; [`figures`]: the same for those who ask often
 //! * [`secrets`]: machine secrets that outlive the gateway
 
 pub(crate) mod access;
 pub(crate) mod classify;
 pub(crate) mod dns;
+pub(crate) mod figures;
 pub(crate) mod files;
 pub(crate) mod join;
 pub(crate) mod leave;

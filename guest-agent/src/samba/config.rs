@@ -12,6 +12,7 @@ use super::member::Member;
 use super::vfs;
 use crate::domain::record::Record;
 use crate::instance::Instance;
+use crate::traffic::event::hex;
 
 /// Stands at the top of every file that the agent writes.
 pub(crate) const HEADER: &str = "# Written by smbgw-agent. What is changed here by hand is overwritten.\n";
@@ -61,6 +62,8 @@ pub(crate) struct ShareSection {
     pub(crate) limit: Option<ByteSize>,
     /// What tells them so.
     pub(crate) dfree: String,
+    /// What is told of tree connects.
+    pub(crate) tally: String,
     /// What happens to its files.
     pub(crate) handling: Handling,
 }
@@ -104,6 +107,7 @@ impl Config {
             force_group: admitted::only_group(share, member.as_ref()),
             limit: share.limit.map(ByteSize::from_bytes),
             dfree: instance.dfree.clone(),
+            tally: instance.tally.clone(),
             handling: share.handling.clone(),
         };
         Self {
@@ -171,7 +175,10 @@ impl Global {
         option(out, "logging", "file");
         option(out, "log file", "/var/log/samba/log.smbd");
         option(out, "max log size", "1000");
-        option(out, "log level", "1");
+        // of logons, those that fail
+        option(out, "log level", "1 auth_json_audit:2");
+        // what clients read and write is counted
+        option(out, "smbd profiling level", "on");
 
         if self.macs {
             // an option of the whole server (vfs_fruit(8)): a Mac would set modes beside the ACLs that all others see
@@ -207,6 +214,11 @@ impl ShareSection {
             // seconds
             option(out, "dfree cache time", "10");
         }
+
+        // who has it open, for figures of it. In place of the shell, so that smbd is its parent
+        let share = hex(self.name.as_str());
+        option(out, "root preexec", format_args!("exec {} open {share}", self.tally));
+        option(out, "root postexec", format_args!("exec {} close {share}", self.tally));
 
         // Windows ACLs and streams in extended attributes. `security.*` is refused in an unprivileged container and
         // on virtio-fs, `user.*` is not
@@ -265,6 +277,8 @@ const RESTART_FOR: &[(&str, &str)] = &[
     ("smb ports", "445 139"),
     ("interfaces", ""),
     ("bind interfaces only", "no"),
+    // read at the start alone
+    ("smbd profiling level", "off"),
 ];
 
 /// Whether smbd must be restarted to go from one file to the other; it takes over all else by a reload.

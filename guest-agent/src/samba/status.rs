@@ -2,7 +2,7 @@
 //!
 //! Samba 4.17 to 4.22 differ in which keys they print; what is absent is absent here, too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 use smbgw_api::v1::Session;
@@ -19,6 +19,10 @@ pub(crate) struct Status {
     pub(crate) tree_connects: BTreeMap<String, u64>,
     /// User and process of each session.
     pub(crate) processes: Vec<(String, u32)>,
+    /// Process of each session, by its id.
+    pub(crate) servers: BTreeMap<String, u32>,
+    /// Shares that each process has open, without `IPC$`.
+    pub(crate) open: BTreeMap<u32, BTreeSet<String>>,
     /// Open files.
     pub(crate) open_files: u64,
 }
@@ -43,8 +47,19 @@ pub(crate) fn parse(text: &str) -> std::result::Result<Status, String> {
     for service in tcons.iter().filter_map(|tcon| text_of(tcon, "service")).filter(|name| name != "IPC$") {
         *tree_connects.entry(service).or_default() += 1;
     }
+    let mut open: BTreeMap<u32, BTreeSet<String>> = BTreeMap::new();
+    for (pid, share) in tcons.iter().filter_map(|tcon| Some((server(tcon)?, text_of(tcon, "service")?))) {
+        if share != "IPC$" {
+            open.entry(pid).or_default().insert(share);
+        }
+    }
     let sessions = entries(&root, "sessions");
     Ok(Status {
+        servers: sessions
+            .iter()
+            .filter_map(|session| Some((text_of(session, "session_id")?, server(session)?)))
+            .collect(),
+        open,
         processes: sessions.iter().filter_map(|session| process(session)).collect(),
         sessions: entries(&root, "sessions")
             .iter()
@@ -77,8 +92,12 @@ fn parse_session(session: &Map<String, Value>, tcons: &[&Map<String, Value>]) ->
 }
 
 fn process(session: &Map<String, Value>) -> Option<(String, u32)> {
-    let pid = text_of(session.get("server_id")?.as_object()?, "pid")?;
-    Some((text_of(session, "username")?, pid.parse().ok()?))
+    Some((text_of(session, "username")?, server(session)?))
+}
+
+/// The process that it is in.
+fn server(entry: &Map<String, Value>) -> Option<u32> {
+    text_of(entry.get("server_id")?.as_object()?, "pid")?.parse().ok()
 }
 
 /// One file can be open many times.

@@ -43,6 +43,10 @@ fn both_versions() {
             status.processes.len() == 2
                 && status.processes.iter().all(|(user, pid)| user == "alice" && *pid > 1)
         );
+        assert_eq!(status.servers.len(), 2);
+        for session in &status.sessions {
+            assert_eq!(status.open[&status.servers[&session.id]], BTreeSet::from(["Team Files".to_owned()]));
+        }
         let encrypted: Vec<_> = status.sessions.iter().filter_map(|s| s.encryption.as_deref()).collect();
         assert_eq!(encrypted, ["AES-128-GCM"]);
     }

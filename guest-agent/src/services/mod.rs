@@ -11,6 +11,11 @@ pub(crate) trait Services: Send + Sync {
     /// State of a unit in systemd's words, as `active`.
     fn state(&self, unit: &str) -> Result<String>;
 
+    /// States of several units, at one go.
+    fn states(&self, units: &[&str]) -> Result<Vec<String>> {
+        units.iter().map(|unit| self.state(unit)).collect()
+    }
+
     /// Does something to a unit.
     fn run(&self, unit: &str, job: Job) -> Result<()>;
 

@@ -81,17 +81,27 @@ impl Systemd {
 
 impl Services for Systemd {
     fn state(&self, unit: &str) -> Result<String> {
+        Ok(self.states(&[unit])?.pop().unwrap_or_default())
+    }
+
+    fn states(&self, units: &[&str]) -> Result<Vec<String>> {
+        let names = units.join(", ");
         let ask = async {
             let bus = connect().await?;
-            let path = ManagerProxy::new(&bus).await?.load_unit(unit).await?;
-            UnitProxy::builder(&bus).path(path).build().await?.active_state().await
+            let manager = ManagerProxy::new(&bus).await?;
+            let mut states = Vec::with_capacity(units.len());
+            for unit in units {
+                let path = manager.load_unit(unit).await?;
+                states.push(UnitProxy::builder(&bus).path(path).build().await?.active_state().await?);
+            }
+            Ok::<_, zbus::Error>(states)
         };
         let answer = self.runtime.block_on(async { tokio::time::timeout(ASK, ask).await });
         answer
             .map_err(|_| {
-                internal(format!("systemd did not tell the state of {unit} within {} s", ASK.as_secs()))
+                internal(format!("systemd did not tell the state of {names} within {} s", ASK.as_secs()))
             })?
-            .map_err(|error| internal(format!("asking systemd for the state of {unit}: {error}")))
+            .map_err(|error| internal(format!("asking systemd for the state of {names}: {error}")))
     }
 
     fn run(&self, unit: &str, job: Job) -> Result<()> {

@@ -119,10 +119,13 @@ impl Services {
             return Err(Error::internal(format!("gateway {} is no service of the node", guest.name)));
         };
         let (home, link) = (self.home(&guest.name), self.paths.link(&guest.name));
-        let program = home.join("bin/dfree");
-        durable::remove_file(&program)?;
-        std::os::unix::fs::symlink(&service.agent, &program)
-            .map_err(|source| Error::io(format!("making {}", program.display()), source))?;
+        // names by which Samba runs it
+        for name in ["dfree", "tally"] {
+            let program = home.join("bin").join(name);
+            durable::remove_file(&program)?;
+            std::os::unix::fs::symlink(&service.agent, &program)
+                .map_err(|source| Error::io(format!("making {}", program.display()), source))?;
+        }
         for (unit, text) in units::render(guest, service, &Places { home: &home, link: &link }) {
             durable::replace(&Path::new(UNITS).join(unit), 0o644, text.as_bytes())?;
         }
