@@ -50,6 +50,6 @@ pub use leftovers::Snapshot;
 pub use monitor::{Monitor, Prometheus};
 pub use native::NativeNode;
 pub use product::{Answer, Product};
-pub use pve::{FaultCase, NodeLab, PveNode};
+pub use pve::{FaultCase, NodeLab, NodeMonitor, PveNode};
 pub use qemu::Machine;
 pub use smb::{Client, Session};

@@ -176,10 +176,7 @@ impl Prometheus {
         let (status, body) = get_tcp(PROMETHEUS, &path, "")?;
         let answer: Value = serde_json::from_str(&body).with_context(|| format!("{query}: {body}"))?;
         ensure!(status == 200 && answer["status"] == "success", "{query}: {answer}");
-        let results = match answer["data"]["result"].as_array() {
-            Some(results) => results,
-            None => bail!("{query}: {answer}"),
-        };
+        let Some(results) = answer["data"]["result"].as_array() else { bail!("{query}: {answer}") };
         let value = |result: &Value| -> Option<(Value, f64)> {
             Some((result["metric"].clone(), result["value"][1].as_str()?.parse().ok()?))
         };

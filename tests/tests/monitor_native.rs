@@ -30,10 +30,14 @@ fn watched(template: &str) -> Result<()> {
     node.write("/root/ask.pl", PROGRAM)?;
     let up = r#"smbgw_up{gateway="files",mode="native"}"#;
     let ready = || metrics().ok().filter(|text| sample(text, up) == Some(1.0));
-    wait_until("the gateway to be seen", Duration::from_secs(30), &Interrupt::new(), ready).with_context(|| {
-        let said = node.script(&format!("systemctl status --no-pager {UNIT}; journalctl --no-pager -u {UNIT} | tail -20; true"));
-        format!("{said:?}\n{:?}", metrics())
-    })?;
+    wait_until("the gateway to be seen", Duration::from_secs(30), &Interrupt::new(), ready).with_context(
+        || {
+            let said = node.script(&format!(
+                "systemctl status --no-pager {UNIT}; journalctl --no-pager -u {UNIT} | tail -20; true"
+            ));
+            format!("{said:?}\n{:?}", metrics())
+        },
+    )?;
 
     let gateway = node.gateway("files", &address);
     let (sent, got) = (node.lab.directory().join("sent"), node.lab.directory().join("got"));
@@ -43,8 +47,9 @@ fn watched(template: &str) -> Result<()> {
     node.client(&gateway, "files", "bob")?.get("load.bin", &got)?;
     let labels = r#"{gateway="files",mode="native",share="files"}"#;
     let figure = |text: &str, what: &str| sample(text, &format!("smbgw_share_{what}_bytes_total{labels}"));
-    let arrived =
-        || metrics().ok().filter(|text| figure(text, "read").is_some_and(|bytes| bytes >= SIZE as f64 * 0.99));
+    let arrived = || {
+        metrics().ok().filter(|text| figure(text, "read").is_some_and(|bytes| bytes >= SIZE as f64 * 0.99))
+    };
     let text = wait_until("the load", Duration::from_secs(30), &Interrupt::new(), arrived)?;
     for what in ["read", "written"] {
         let seen = figure(&text, what).with_context(|| format!("{what}: {text}"))?;

@@ -31,7 +31,9 @@ fn a_known_load_in_a_virtual_machine() -> Result<()> {
         sample(text, &format!(r#"smbgw_share_{what}_bytes_total{{gateway="team",mode="vm",share="team"}}"#))
     };
     let text = monitor.daemon()?.wait_for("the load", long, || {
-        get("/metrics").ok().filter(|text| figure(text, "read").is_some_and(|bytes| bytes >= SIZE as f64 * 0.99))
+        get("/metrics")
+            .ok()
+            .filter(|text| figure(text, "read").is_some_and(|bytes| bytes >= SIZE as f64 * 0.99))
     })?;
     for what in ["read", "written"] {
         let seen = figure(&text, what).with_context(|| format!("{what}: {text}"))?;

@@ -6,12 +6,14 @@
 //! * [`machine`]: virtual machines, beside the bare image and a container
 //! * [`crowd`]: many shares and clients of a gateway on the node itself
 //! * [`domain`]: joins, the first file by Kerberos, memory, a domain that is away
+//! * [`monitor`]: the service that watches gateways, and what a look costs in one
 //! * [`proxmox`]: what each verb asks of Proxmox VE
 
 mod crowd;
 mod domain;
 mod gateway;
 mod machine;
+mod monitor;
 mod proxmox;
 mod template;
 mod throughput;
@@ -48,6 +50,8 @@ pub(crate) enum Part {
     Crowd,
     /// A domain: joins, first access by Kerberos, memory, a domain that is away
     Domain,
+    /// The service that watches gateways, with 50 of them, and the cost of a look in a gateway
+    Monitor,
     /// Calls of Proxmox VE by each verb, on simulated nodes
     Proxmox,
 }
@@ -193,6 +197,9 @@ pub(crate) fn inside(template: &Path, out: &Path, parts: &[Part]) -> Result<()> 
     }
     if parts.contains(&Part::Domain) {
         domain::run(&mut figures)?;
+    }
+    if parts.contains(&Part::Monitor) {
+        monitor::run(&bench, &mut figures)?;
     }
     if parts.contains(&Part::Proxmox) {
         proxmox::run(&mut figures)?;

@@ -41,6 +41,9 @@ async fn every_refusal_is_an_api_error() {
         ("GET", "/v2/health", "", (404, ErrorKind::NotFound)),
         ("PATCH", "/v1/gateway", "", (405, ErrorKind::Invalid)),
         ("POST", "/v1/health", "", (405, ErrorKind::Invalid)),
+        ("DELETE", "/v1/sessions/7", "", (404, ErrorKind::NotFound)),
+        ("DELETE", "/v1/sessions/%ff", "", (400, ErrorKind::Invalid)),
+        ("DELETE", "/v1/sessions", "", (405, ErrorKind::Invalid)),
         ("PUT", "/v1/gateway", "{", (400, ErrorKind::Invalid)),
         ("PUT", "/v1/gateway", "{\"colour\":1}", (400, ErrorKind::Invalid)),
         ("PUT", "/v1/users/root/password", "{\"password\":\"x\"}", (400, ErrorKind::Invalid)),
@@ -84,4 +87,28 @@ async fn health_is_an_answer_even_when_nothing_is_well() {
     let (status, text) = ask("GET", "/v1/health", "").await;
     assert_eq!(status, 200);
     assert!(text.contains("\"ready\":false") && text.contains("does not answer"), "{text}");
+}
+
+#[tokio::test]
+async fn figures_as_json_and_as_text() {
+    let (status, text) = ask("GET", "/v1/metrics", "").await;
+    let metrics: smbgw_api::v1::Metrics = serde_json::from_str(&text).unwrap();
+    assert_eq!((status, metrics.sessions, metrics.traffic, metrics.domain), (200, 0, None, None));
+    assert_eq!(metrics.services[0].state, "active");
+    let (status, text) = ask("GET", "/metrics?clients", "").await;
+    assert!(status == 200 && text.contains("smbgw_sessions 0\n") && !text.contains("# EOF"), "{text}");
+}
+
+/// A stream that has no end of its own ends with the agent.
+#[tokio::test]
+async fn events_end_with_the_agent() {
+    let root = tempfile::tempdir().unwrap();
+    let services = Box::new(Arc::new(Fake::new("active")));
+    let runner = Box::new(Recorder::new());
+    let agent = Agent::new(Paths::below(root.path()), runner, services, crate::instance::Instance::at(1));
+    let agent = Arc::new(agent);
+    let mut heard = crate::events::listen(&agent).unwrap();
+    agent.events.close();
+    assert_eq!(heard.recv().await, None);
+    assert!(crate::events::listen(&agent).is_err());
 }

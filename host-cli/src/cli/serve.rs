@@ -59,7 +59,6 @@ pub(super) fn run(context: &Context, args: &ServeArgs) -> Result<ExitCode> {
     let outlets = Outlets {
         hook: context.paths.alert_hook(),
         proxmox: settings.alerts.notify && context.platform.name() == "pve",
-        node: context.platform.facts().map(|facts| facts.id).unwrap_or_default(),
     };
     let teller = Teller::start(outlets).map_err(|source| Error::io("starting a thread", source))?;
     let gateways = Gateways(context.clone());

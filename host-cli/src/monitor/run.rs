@@ -291,6 +291,7 @@ impl<A: Ask> Monitor<A> {
             kind: Kind::History,
             subject: String::new(),
             severity: Severity::Critical,
+            looks: 1,
             level: 0,
             text,
         };
@@ -327,6 +328,7 @@ impl<A: Ask> Monitor<A> {
                     kind: Kind::History,
                     subject: String::new(),
                     severity: Severity::Critical,
+                    looks: 1,
                     level: 0,
                     text,
                 };

@@ -6,6 +6,7 @@
 //! * [`cfs`]: the file system /etc/pve
 //! * [`schema`], [`options`]: what the programs accept
 //! * [`config`], [`storage`], [`mapping`], [`ha`]: the files they change
+//! * [`notify`]: the module of notifications, in Perl
 //! * [`guests`]: what containers and machines have in common
 //! * [`pct`], [`qm`], [`pvesh`], [`pvesm`], [`packages`], [`zfs`], [`remote`]: the programs
 //! * [`task`], [`faults`], [`calls`]: how a call runs, what goes wrong in it, and what remembers it
@@ -28,6 +29,7 @@ mod ha;
 mod json;
 mod mapping;
 mod node;
+mod notify;
 mod options;
 mod packages;
 mod pct;

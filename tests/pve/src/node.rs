@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use rustix::mount::{MountFlags, mount, mount_bind};
 
 use crate::cfs::fuse::ClusterFs;
+use crate::notify;
 use crate::world::{NODE_FILE, Node};
 
 /// Programs, and where Proxmox VE has them.
@@ -28,7 +29,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("ssh", "/usr/local/sbin"),
 ];
 /// Directories whose changes are the node's own.
-const OVERLAYS: &[&str] = &["/etc", "/usr/libexec", "/usr/sbin", "/usr/bin", "/usr/local/sbin", "/var/lib"];
+const OVERLAYS: &[&str] =
+    &["/etc", "/usr/libexec", "/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/share", "/var/lib"];
 /// Directories that are the node's own: its name for each, and the place.
 const OWN: &[(&str, &str)] = &[
     ("run", "/run"),
@@ -51,6 +53,7 @@ pub fn serve(node: &Node) -> Result<()> {
     fs::write(NODE_FILE, serde_json::to_string(node)?)?;
     fs::write("/etc/hostname", format!("{}\n", node.name))?;
     programs()?;
+    notify::furnish()?;
     system(node)?;
     let target = Path::new("/etc/pve");
     fs::create_dir_all(target)?;

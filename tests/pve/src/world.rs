@@ -10,6 +10,7 @@
 //! control/down-NODE    there: the node's /etc/pve is not connected
 //! control/storages     what storages without a directory say
 //! control/calls        every call that was made
+//! control/notifications  every notification that was sent
 //! NODE/                mounted over the node's /run, /var/lib/vz and so on
 //! ```
 

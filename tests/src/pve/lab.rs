@@ -14,7 +14,7 @@ use crate::{Answer, Client, Gateway, Product, Snapshot, environment, files};
 
 static ONE: Mutex<()> = Mutex::new(());
 /// Where the package has the program; containers' hooks call it there.
-const PROGRAM: &str = "/usr/bin/pve-smbgateway";
+pub(super) const PROGRAM: &str = "/usr/bin/pve-smbgateway";
 /// For one run of the host command: an emulated machine that boots on a busy node takes minutes.
 const DEADLINE: Duration = Duration::from_secs(900);
 
@@ -68,6 +68,7 @@ impl NodeLab {
         let program = PathBuf::from(lab.product.program("pve-smbgateway"));
         for node in &lab.nodes {
             node.install(&program, PROGRAM)?;
+            notification_templates(node, &lab.product)?;
             node.line("pvesm status")?.ok()?;
         }
         let file = template(&lab.product)?.display().to_string();
@@ -282,4 +283,14 @@ impl NodeLab {
             None => Ok(()),
         }
     }
+}
+
+/// As the package has them.
+fn notification_templates(node: &PveNode, product: &Product) -> Result<()> {
+    let place = node.path("/usr/share/pve-manager/templates/default");
+    for entry in std::fs::read_dir(product.source.join("debian/notification-templates"))? {
+        let entry = entry?;
+        std::fs::copy(entry.path(), place.join(entry.file_name()))?;
+    }
+    Ok(())
 }

@@ -3,12 +3,14 @@
 //! * [`cases`]: what their own tests have in common
 //! * [`lab`]: [`NodeLab`], the product on them
 //! * [`journal`]: commands that meet faults there
+//! * [`monitor`]: [`NodeMonitor`], `pve-smbgateway serve` on one of them
 //!
 //! All nodes share the lab's network, with the bridge `vmbr0`, and nodes of one cluster share its `/etc/pve`.
 
 pub mod cases;
 pub mod journal;
 pub mod lab;
+pub mod monitor;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,6 +24,7 @@ use smbgw_command::{Command, Interrupt, wait_until};
 
 pub use self::journal::FaultCase;
 pub use self::lab::NodeLab;
+pub use self::monitor::NodeMonitor;
 use crate::{Answer, Product, Snapshot};
 
 /// The bridge of all nodes.
@@ -121,11 +124,20 @@ impl PveNode {
 
     /// A program on the node.
     pub fn command(&self, program: &str) -> Command {
+        let [mount, uts] = self.namespaces();
+        Command::new("nsenter").args([&mount, &uts, "--", program]).deadline(CALL)
+    }
+
+    /// A program on the node that runs beside a test.
+    pub fn process(&self, program: &str) -> Process {
+        let mut process = Process::new("nsenter");
+        process.args(self.namespaces()).args(["--", program]);
+        process
+    }
+
+    fn namespaces(&self) -> [String; 2] {
         let pid = self.holder.id();
-        let namespace = |option: &str, name: &str| format!("--{option}=/proc/{pid}/ns/{name}");
-        Command::new("nsenter")
-            .args([&namespace("mount", "mnt"), &namespace("uts", "uts"), "--", program])
-            .deadline(CALL)
+        [("mount", "mnt"), ("uts", "uts")].map(|(option, name)| format!("--{option}=/proc/{pid}/ns/{name}"))
     }
 
     /// Runs a program on the node; every exit code is an answer.
@@ -230,6 +242,15 @@ impl PveNode {
             fs::remove_file(path)?;
         }
         Ok(())
+    }
+
+    /// All notifications that were sent on all nodes of the cluster: severity, template, data, fields, and what the templates made.
+    ///
+    /// # Errors
+    /// When the list cannot be read.
+    pub fn notifications(&self) -> Result<Vec<Value>> {
+        let text = fs::read_to_string(self.control("notifications")).unwrap_or_default();
+        text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
     }
 
     /// Lets something go wrong: `2 kill pct create` for the next two calls that have these words in this order, `*` for all.

@@ -105,6 +105,8 @@ pub struct Condition {
     pub subject: String,
     /// How bad.
     pub severity: Severity,
+    /// Looks in a row that must find it before it is said.
+    pub looks: u32,
     /// How much of it, where there are levels: told again when it rises.
     pub level: i64,
     /// In words.

@@ -29,8 +29,8 @@ pub fn conditions(settings: &Settings, live: &Live) -> (Scope, Vec<Condition>) {
         }
         Look::Answer(metrics) => {
             let mut found = Vec::new();
-            services(metrics, &mut found);
-            domain(metrics, &mut found);
+            services(settings, metrics, &mut found);
+            domain(settings, metrics, &mut found);
             quotas(settings, metrics, &mut found);
             full(settings, metrics, &mut found);
             latency(settings, live, &mut found);
@@ -42,17 +42,19 @@ pub fn conditions(settings: &Settings, live: &Live) -> (Scope, Vec<Condition>) {
 }
 
 fn condition(kind: Kind, subject: &str, severity: Severity, text: String) -> Condition {
-    Condition { kind, subject: subject.to_owned(), severity, level: 0, text }
+    Condition { kind, subject: subject.to_owned(), severity, looks: 1, level: 0, text }
 }
 
-fn services(metrics: &Metrics, found: &mut Vec<Condition>) {
+fn services(settings: &Settings, metrics: &Metrics, found: &mut Vec<Condition>) {
     for service in metrics.services.iter().filter(|service| service.state != "active") {
         let text = format!("{} is {}", service.name, service.state);
-        found.push(condition(Kind::ServiceDown, &service.name, Severity::Critical, text));
+        let down = condition(Kind::ServiceDown, &service.name, Severity::Critical, text);
+        // a gateway that is just being started or stopped is none that is broken
+        found.push(Condition { looks: settings.missed_looks, ..down });
     }
 }
 
-fn domain(metrics: &Metrics, found: &mut Vec<Condition>) {
+fn domain(settings: &Settings, metrics: &Metrics, found: &mut Vec<Condition>) {
     let Some(domain) = &metrics.domain else { return };
     if domain.joined && domain.online && domain.faults.is_empty() {
         return;
@@ -62,7 +64,8 @@ fn domain(metrics: &Metrics, found: &mut Vec<Condition>) {
         [] => "no domain controller answers".to_owned(),
         faults => format!("the membership of the domain is not in order: {}", faults.join(", ")),
     };
-    found.push(condition(Kind::Domain, "", Severity::Critical, text));
+    let unwell = condition(Kind::Domain, "", Severity::Critical, text);
+    found.push(Condition { looks: settings.missed_looks, ..unwell });
 }
 
 fn quotas(settings: &Settings, metrics: &Metrics, found: &mut Vec<Condition>) {
@@ -78,7 +81,14 @@ fn quotas(settings: &Settings, metrics: &Metrics, found: &mut Vec<Condition>) {
             quota.share, quota.limit, quota.available
         );
         let subject = quota.share.to_string();
-        found.push(Condition { kind: Kind::Quota, subject, severity, level: i64::from(*level), text });
+        found.push(Condition {
+            kind: Kind::Quota,
+            subject,
+            severity,
+            looks: 1,
+            level: i64::from(*level),
+            text,
+        });
     }
 }
 

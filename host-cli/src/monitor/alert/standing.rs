@@ -90,16 +90,16 @@ type Key = (String, Kind, String);
 pub struct Alerts {
     standing: BTreeMap<Key, Standing>,
     calm: BTreeMap<Key, u32>,
+    /// What was found, how often in a row, and is not said yet.
+    found: BTreeMap<Key, u32>,
 }
 
 impl Alerts {
     /// Those that stood before.
     pub fn restore(alerts: Vec<Standing>) -> Self {
         let key = |alert: &Standing| (alert.gateway.clone(), alert.kind, alert.subject.clone());
-        Self {
-            standing: alerts.into_iter().map(|alert| (key(&alert), alert)).collect(),
-            calm: BTreeMap::new(),
-        }
+        let standing = alerts.into_iter().map(|alert| (key(&alert), alert)).collect();
+        Self { standing, ..Self::default() }
     }
 
     /// Those that stand, by gateway.
@@ -117,7 +117,7 @@ impl Alerts {
     ) -> Vec<Change> {
         let mut changes = Vec::new();
         let mut seen = Vec::new();
-        for Condition { kind, subject, severity, level, text } in conditions {
+        for Condition { kind, subject, severity, looks, level, text } in conditions {
             let key = (gateway.to_owned(), kind, subject.clone());
             seen.push(key.clone());
             self.calm.remove(&key);
@@ -129,7 +129,11 @@ impl Alerts {
                         changes.push(Change::Worse(alert.clone()));
                     }
                 }
+                None if looks > 1 && self.found.get(&key).copied().unwrap_or(0) + 1 < looks => {
+                    *self.found.entry(key).or_default() += 1;
+                }
                 None => {
+                    self.found.remove(&key);
                     let gateway = gateway.to_owned();
                     let alert = Standing { gateway, kind, subject, since: now, severity, level, text };
                     changes.push(Change::Raised(alert.clone()));
@@ -141,6 +145,7 @@ impl Alerts {
             Scope::All => true,
             Scope::Only(only) => kind == only,
         };
+        self.found.retain(|key, _| key.0 != gateway || seen.contains(key));
         let quiet: Vec<Key> = self
             .standing
             .keys()
@@ -163,6 +168,7 @@ impl Alerts {
         let stays = |key: &Key| key.0.is_empty() || gateways.contains(&key.0.as_str());
         self.standing.retain(|key, _| stays(key));
         self.calm.retain(|key, _| stays(key));
+        self.found.retain(|key, _| stays(key));
     }
 }
 
@@ -172,7 +178,7 @@ mod tests {
 
     fn condition(kind: Kind, level: i64) -> Condition {
         let (subject, text) = ("team".to_owned(), format!("{level} %"));
-        Condition { kind, subject, severity: Severity::Warning, level, text }
+        Condition { kind, subject, severity: Severity::Warning, looks: 1, level, text }
     }
 
     fn words(changes: &[Change]) -> Vec<&'static str> {
@@ -197,6 +203,20 @@ mod tests {
         assert!(look(&[], 7).is_empty());
         assert_eq!(look(&[], 8), ["cleared"]);
         assert!(look(&[], 9).is_empty());
+    }
+
+    #[test]
+    fn some_things_must_be_found_more_than_once() {
+        let mut alerts = Alerts::default();
+        let mut look = |down: bool, now| {
+            let down = down.then(|| Condition { looks: 3, ..condition(Kind::ServiceDown, 0) });
+            words(&alerts.update("files", Scope::All, down.into_iter().collect(), now))
+        };
+        assert!(look(true, 1).is_empty() && look(true, 2).is_empty());
+        assert!(look(false, 3).is_empty());
+        assert!(look(true, 4).is_empty() && look(true, 5).is_empty());
+        assert_eq!(look(true, 6), ["raised"]);
+        assert!(look(true, 7).is_empty());
     }
 
     #[test]

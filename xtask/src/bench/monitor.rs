@@ -1,0 +1,597 @@
+//! The service that watches gateways: what it takes with many of them while some do not answer, and what one look costs in a
+//! gateway.
+//!
+//! Containers are few, since each takes several of the kernel's inotify instances and all of them count as one user. So there are
+//! more agents in them: real ones, each with a mount namespace and books of its own, that ask the same Samba. A record that was
+//! copied and a link directory make a gateway of each.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use smbgw_command::{Interrupt, wait_until};
+use smbgw_lab::{Answer, Daemon, Monitor, Product, Session, memory, monitor, product};
+
+use super::gateway::{Bench, NAME};
+use super::{Figures, seconds};
+use crate::say;
+
+/// Gateways that answer; another number for a quick try.
+const GATEWAYS: (&str, u64) = ("SMBGW_BENCH_GATEWAYS", 50);
+/// Seconds that they are watched.
+const WATCHED: (&str, u64) = ("SMBGW_BENCH_SECONDS", 195);
+/// The service's usual interval.
+const INTERVAL: Duration = Duration::from_secs(15);
+/// Containers among the gateways.
+const CONTAINERS: usize = 4;
+/// Containers that do not answer as they should.
+const HUNG: &str = "hung";
+const GARBAGE: &str = "garbage";
+/// A record of which nothing else is there.
+const GONE: &str = "gone";
+/// Sessions of each container.
+const SESSIONS: usize = 10;
+/// Requests to one agent, and the time between two: it answers from memory for a second.
+const REQUESTS: usize = 20;
+const PAUSE: Duration = Duration::from_millis(1100);
+/// For what starts.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// Where the node keeps what this adds to.
+const LINKS: &str = "/var/lib/pve-smbgateway/links";
+const RECORDS: &str = "/var/lib/pve-smbgateway/gateways";
+/// Clock ticks in a second, as /proc gives times (proc(5), USER_HZ).
+const TICKS: f64 = 100.0;
+
+pub(super) fn run(bench: &Bench, figures: &mut Figures) -> Result<()> {
+    let (count, watched) = (number(GATEWAYS)? as usize, Duration::from_secs(number(WATCHED)?));
+    let containers = CONTAINERS.min(count);
+    say::step("monitor", &format!("{} containers", containers + 2));
+    let mut node = Node { bench, made: Vec::new(), copies: Vec::new(), agents: Vec::new() };
+    for number in 1..=containers {
+        node.create(&format!("real{number}"))?;
+    }
+
+    say::step("monitor", &format!("{REQUESTS} looks at one gateway"));
+    // what a start leaves to be done is over then
+    std::thread::sleep(Duration::from_secs(10));
+    agent_cost(figures, "idle", "idle")?;
+    let mut sessions = node.sessions("real1")?;
+    agent_cost(figures, "busy", &format!("{SESSIONS} sessions"))?;
+
+    say::step("monitor", &format!("{count} gateways, three more that do not answer"));
+    for number in 2..=containers {
+        sessions.extend(node.sessions(&format!("real{number}"))?);
+    }
+    for number in containers..count {
+        node.add(&format!("real{}", number % containers + 1), &format!("copy{number}"))?;
+    }
+    let healthy = node.names();
+    let hung = node.hang()?;
+    let garbage = node.talk_nonsense()?;
+    node.copy("real1", GONE)?;
+    let listed = bench.host(&["list"])?.data()?;
+    let all = listed.as_array().or_else(|| listed["gateways"].as_array()).map_or(0, Vec::len);
+    ensure!(all == count + 3, "{all} gateways are listed: {listed}");
+    for name in &healthy {
+        ask(name)?;
+    }
+    let what = format!("{containers} containers and {} more agents in them", count - containers);
+    watch(bench, figures, &healthy, &what, &mut sessions, watched)?;
+    drop((sessions, garbage, hung));
+    node.remove()
+}
+
+/// A number that the environment may set.
+fn number((name, usual): (&str, u64)) -> Result<u64> {
+    match std::env::var(name) {
+        Ok(text) => text.parse().ok().filter(|number| *number > 0).with_context(|| format!("{name}={text}")),
+        Err(_) => Ok(usual),
+    }
+}
+
+/// Gateways of this benchmark; all of them are removed when it is dropped.
+struct Node<'a> {
+    bench: &'a Bench,
+    made: Vec<String>,
+    copies: Vec<String>,
+    agents: Vec<Daemon>,
+}
+
+impl Node<'_> {
+    /// A container, by the product.
+    fn create(&mut self, name: &str) -> Result<()> {
+        let (data, password) = (self.bench.data.display().to_string(), self.bench.directory.join("password"));
+        let password = password.display().to_string();
+        let args = ["create", name, "--path", &data, "--user", NAME, "--password-file", &password, "--grant"];
+        self.bench.host(&args)?;
+        self.made.push(name.to_owned());
+        Ok(())
+    }
+
+    /// All that are there.
+    fn names(&self) -> Vec<String> {
+        [&self.made[..], &self.copies[..]].concat()
+    }
+
+    /// Sessions with it that stay open.
+    fn sessions(&self, name: &str) -> Result<Vec<Session>> {
+        let address = self.bench.address_of(name)?;
+        let mut sessions = (0..SESSIONS)
+            .map(|_| Session::open(self.bench.client_at(&address, name)?))
+            .collect::<Result<Vec<_>>>()?;
+        for session in &mut sessions {
+            session.read("first.txt", 1)?;
+        }
+        let found = || ask(name).ok().filter(|answer| answer["sessions"] == SESSIONS);
+        wait_until("all sessions", DEADLINE, &Interrupt::new(), found)?;
+        Ok(sessions)
+    }
+
+    /// A record as another one, with a name and an address of its own.
+    fn copy(&mut self, from: &str, name: &str) -> Result<()> {
+        let mut copy: Value = serde_json::from_slice(&fs::read(record(from))?)?;
+        let number = self.copies.len() + 100;
+        copy["spec"]["name"] = json!(name);
+        copy["guest"]["name"] = json!(name);
+        let network = &mut copy["guest"]["network"];
+        network["mac"] = json!(format!("02:00:00:00:00:{number:02x}"));
+        network["address"]["static"]["ip"] = json!(format!("10.86.0.{number}"));
+        self.copies.push(name.to_owned());
+        fs::write(record(name), serde_json::to_vec_pretty(&copy)?)?;
+        Ok(())
+    }
+
+    /// Another agent in the container of this one, as a gateway of its own.
+    fn add(&mut self, host: &str, name: &str) -> Result<()> {
+        self.copy(host, name)?;
+        fs::create_dir(link(name))?;
+        let socket = format!("{name}.sock");
+        // its books are its own; all else it only reads
+        let script = format!(
+            "mount -t tmpfs tmpfs /run/smbgw-sizes && exec /usr/lib/smbgw/smbgw-agent serve --socket /var/lib/smbgw/link/{socket}"
+        );
+        let mut command = Command::new("lxc-attach");
+        command.args(["-P", product::GUESTS, "-n", &product::container(host), "--clear-env", "--"]).args([
+            "unshare",
+            "--mount",
+            "--propagation",
+            "private",
+            "sh",
+            "-c",
+            &script,
+        ]);
+        let mut agent = Daemon::start(&mut command, &self.bench.directory.join(format!("{name}.log")))?;
+        let made = link(host).join(socket);
+        agent.wait_for("the agent's socket", DEADLINE, || made.exists().then_some(()))?;
+        fs::rename(&made, link(name).join("agent.sock"))?;
+        agent.wait_for("the agent's answer", DEADLINE, || ask(name).ok())?;
+        self.agents.push(agent);
+        Ok(())
+    }
+
+    /// A container whose agent takes connections, and no more.
+    fn hang(&mut self) -> Result<Stopped> {
+        self.create(HUNG)?;
+        for pid in memory::processes(HUNG)? {
+            let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            if comm.trim() == "smbgw-agent"
+                && let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw)
+            {
+                kill_process(pid, Signal::STOP)?;
+                return Ok(Stopped(pid));
+            }
+        }
+        anyhow::bail!("no agent in {HUNG}")
+    }
+
+    /// A container at whose socket something else answers.
+    fn talk_nonsense(&mut self) -> Result<Nonsense> {
+        self.create(GARBAGE)?;
+        let socket = link(GARBAGE).join("agent.sock");
+        let owner = std::os::unix::fs::MetadataExt::uid(&fs::metadata(&socket)?);
+        Answer::of(&product::attach(GARBAGE).args(["systemctl", "stop", "smbgw-agent"]))?.ok()?;
+        Nonsense::start(socket, owner)
+    }
+
+    /// Removes all of it.
+    fn remove(&mut self) -> Result<()> {
+        for name in self.copies.drain(..) {
+            fs::remove_file(record(&name))?;
+            match fs::remove_dir_all(link(&name)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+        }
+        for name in std::mem::take(&mut self.made) {
+            // agents that were added end with their container
+            self.bench.host(&["delete", &name])?;
+        }
+        self.agents.clear();
+        Ok(())
+    }
+}
+
+impl Drop for Node<'_> {
+    fn drop(&mut self) {
+        for name in self.copies.drain(..) {
+            let _ = fs::remove_file(record(&name));
+            let _ = fs::remove_dir_all(link(&name));
+        }
+        for name in self.made.drain(..) {
+            let _ = self.bench.host(&["delete", &name]);
+        }
+    }
+}
+
+/// A process that stands still; goes on when this is dropped.
+struct Stopped(Pid);
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        let _ = kill_process(self.0, Signal::CONT);
+    }
+}
+
+/// Answers everything with something that is not HTTP.
+struct Nonsense {
+    socket: PathBuf,
+    ends: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Nonsense {
+    fn start(socket: PathBuf, owner: u32) -> Result<Self> {
+        let _ = fs::remove_file(&socket);
+        let listener = UnixListener::bind(&socket)?;
+        std::os::unix::fs::chown(&socket, Some(owner), Some(owner))?;
+        let ends = Arc::new(AtomicBool::new(false));
+        let until = Arc::clone(&ends);
+        let thread = std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if until.load(Ordering::SeqCst) {
+                    break;
+                }
+                let Ok(mut stream) = stream else { continue };
+                let mut head = [0; 4096];
+                let _ = stream.read(&mut head);
+                let _ = stream.write_all(b"\x00\xffthis is no HTTP\r\n\r\n");
+                let _ = stream.shutdown(Shutdown::Both);
+            }
+        });
+        Ok(Self { socket, ends, thread: Some(thread) })
+    }
+}
+
+impl Drop for Nonsense {
+    fn drop(&mut self) {
+        self.ends.store(true, Ordering::SeqCst);
+        // wakes it
+        let woken = UnixStream::connect(&self.socket).is_ok();
+        if let Some(thread) = self.thread.take().filter(|_| woken) {
+            let _ = thread.join();
+        }
+        let _ = fs::remove_file(&self.socket);
+    }
+}
+
+fn link(name: &str) -> PathBuf {
+    Path::new(LINKS).join(name)
+}
+
+fn record(name: &str) -> PathBuf {
+    Path::new(RECORDS).join(format!("{name}.json"))
+}
+
+/// `GET /v1/metrics` of an agent, on a connection of its own, as the host asks.
+fn ask(name: &str) -> Result<Value> {
+    let mut stream = UnixStream::connect(link(name).join("agent.sock"))?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    // with 1.0, the end of the answer is the end of the connection
+    write!(stream, "GET /v1/metrics HTTP/1.0\r\nHost: agent\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("no head")?;
+    ensure!(head.split(' ').nth(1) == Some("200"), "{name}: {answer}");
+    serde_json::from_str(body).with_context(|| format!("{name}: {body}"))
+}
+
+/// What looks at the first container cost in it.
+fn agent_cost(figures: &mut Figures, key: &str, state: &str) -> Result<()> {
+    let figure = |answer: &Value, name: &str| answer["agent"][name].as_f64().with_context(|| name.to_owned());
+    let before = figure(&ask("real1")?, "cpu_s")?;
+    let (mut beyond, mut asked, mut last) = (Vec::new(), Vec::new(), Value::Null);
+    for _ in 0..REQUESTS {
+        std::thread::sleep(PAUSE);
+        last = ask("real1")?;
+        let (collect, smbstatus) = (figure(&last, "collect_us")?, figure(&last, "smbstatus_us")?);
+        beyond.push(Duration::from_secs_f64((collect - smbstatus) / 1e6));
+        asked.push(Duration::from_secs_f64(smbstatus / 1e6));
+    }
+    let (resident, cpu) = (figure(&last, "resident_bytes")?, figure(&last, "cpu_s")? - before);
+    let (beyond, asked) = (Spread::of(&mut beyond), Spread::of(&mut asked));
+    let each = Duration::from_secs_f64(cpu / REQUESTS as f64);
+    figures.add(
+        &format!("monitor_agent_{key}_beyond_smbstatus"),
+        &format!("a look, {state}: beyond smbstatus"),
+        format!("{} (target: 20 ms at most; {REQUESTS} looks)", beyond.text()),
+        beyond.json(),
+    );
+    figures.add(
+        &format!("monitor_agent_{key}_smbstatus"),
+        &format!("a look, {state}: smbstatus"),
+        asked.text(),
+        asked.json(),
+    );
+    figures.add(
+        &format!("monitor_agent_{key}_resident_bytes"),
+        &format!("agent's resident memory, {state}"),
+        format!("{} (target: 8 MB at most)", say::megabytes(resident as u64)),
+        json!(resident),
+    );
+    let what = format!("agent's processor time for a look, {state}");
+    figures.add(
+        &format!("monitor_agent_{key}_cpu"),
+        &what,
+        format!("{}, without smbstatus", say::seconds(each)),
+        seconds(each),
+    );
+    Ok(())
+}
+
+/// The middle, the 99th of a hundred, and the largest.
+struct Spread {
+    median: Duration,
+    p99: Duration,
+    most: Duration,
+}
+
+impl Spread {
+    fn of(times: &mut [Duration]) -> Self {
+        times.sort();
+        let at = |part: usize| times.get((times.len() * part / 100).min(times.len().saturating_sub(1)));
+        let at = |part| at(part).copied().unwrap_or_default();
+        Self { median: at(50), p99: at(99), most: at(100) }
+    }
+
+    fn text(&self) -> String {
+        let Self { median, p99, most } = self;
+        let [median, p99, most] = [median, p99, most].map(|time| say::seconds(*time));
+        format!("median {median}, 99 % within {p99}, most {most}")
+    }
+
+    fn json(&self) -> Value {
+        json!({"median_s": seconds(self.median), "p99_s": seconds(self.p99), "max_s": seconds(self.most)})
+    }
+}
+
+/// The service at one time, in the middle of a round.
+struct Glance {
+    at: Instant,
+    /// Ticks of the processor: its own, and of programs it ran.
+    ticks: (u64, u64),
+    resident_kib: u64,
+    pss_kib: u64,
+    round: Duration,
+    database: u64,
+    /// How long the healthy ones took.
+    took: Vec<Duration>,
+    /// When they were looked at.
+    looked: Vec<i64>,
+    /// States of the three that are not well.
+    others: Vec<String>,
+}
+
+impl Glance {
+    fn take(pid: u32, healthy: &[String]) -> Result<Self> {
+        let (at, ticks) = (Instant::now(), ticks(pid)?);
+        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+        let text = monitor::get("/metrics")?;
+        let own = |name: &str| monitor::sample(&text, name).with_context(|| format!("no {name}"));
+        let took = healthy
+            .iter()
+            .map(|name| {
+                own(&format!("smbgw_collect_seconds{{gateway=\"{name}\",mode=\"lxc\"}}"))
+                    .map(Duration::from_secs_f64)
+            })
+            .collect::<Result<_>>()?;
+        let overviews = monitor::get_json("/api/v1/gateways")?;
+        let overview = |name: &str| {
+            let mut all = overviews["gateways"].as_array().into_iter().flatten();
+            all.find(|gateway| gateway["name"] == name).with_context(|| format!("no {name}"))
+        };
+        let looked = healthy
+            .iter()
+            .map(|name| {
+                let found = overview(name)?;
+                ensure!(found["state"] == "up", "{found}");
+                found["at"].as_i64().context("no time")
+            })
+            .collect::<Result<_>>()?;
+        let others = [HUNG, GARBAGE, GONE]
+            .iter()
+            .map(|name| Ok(format!("{name}: {}", overview(name)?["state"].as_str().unwrap_or("in no state"))))
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            at,
+            ticks,
+            resident_kib: field(&rollup, "Rss:")?,
+            pss_kib: field(&rollup, "Pss:")?,
+            round: Duration::from_secs_f64(own("smbgw_monitor_round_seconds")?),
+            database: own("smbgw_monitor_database_bytes")? as u64,
+            took,
+            looked,
+            others,
+        })
+    }
+}
+
+/// utime and stime, of the process and of its children that have ended (proc(5), `stat`).
+fn ticks(pid: u32) -> Result<(u64, u64)> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // what is before it may hold spaces
+    let (_, fields) = stat.rsplit_once(") ").context("no fields")?;
+    let fields: Vec<u64> =
+        fields.split(' ').skip(11).take(4).map(str::parse).collect::<Result<_, _>>().context("fields")?;
+    let [user, system, children, children_system] = fields[..] else { anyhow::bail!("too few fields") };
+    Ok((user + system, children + children_system))
+}
+
+/// A number of a file of /proc.
+fn field(text: &str, name: &str) -> Result<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).with_context(|| format!("no {name}"))
+}
+
+/// Runs the service over them, and looks at it once in each round, as Prometheus would.
+fn watch(
+    bench: &Bench,
+    figures: &mut Figures,
+    healthy: &[String],
+    what: &str,
+    sessions: &mut [Session],
+    watched: Duration,
+) -> Result<()> {
+    let product = Product::from_environment()?;
+    let settings = format!("interval: {}\n", INTERVAL.as_secs());
+    let mut service = Monitor::start(&product, &bench.directory, &settings)?;
+    let pid = service.daemon()?.pid();
+    let start = Instant::now();
+    let mut glances = Vec::new();
+    while start.elapsed() < watched || glances.len() < 3 {
+        let next = start + INTERVAL / 2 + INTERVAL * u32::try_from(glances.len())?;
+        std::thread::sleep(next.saturating_duration_since(Instant::now()));
+        glances.push(Glance::take(pid, healthy)?);
+        // something for the next round to count
+        for session in &mut *sessions {
+            session.read("first.txt", 1)?;
+        }
+        service.daemon()?.expect_running()?;
+    }
+    tell(figures, healthy, what, start, &glances)?;
+    let history = samples(healthy, glances.len() - 1)?;
+    let gap = glances
+        .windows(2)
+        .flat_map(|pair| pair[0].looked.iter().zip(&pair[1].looked).map(|(first, then)| then - first))
+        .max();
+    let text = monitor::get("/metrics")?;
+    let lost =
+        monitor::sample(&text, "smbgw_monitor_lost_samples_total").context("no count of lost samples")?;
+    let others = glances.last().map(|glance| glance.others.join(", ")).unwrap_or_default();
+    figures.add(
+        "monitor_samples",
+        "  samples of each healthy one",
+        format!(
+            "{} to {} in {} intervals, {} s between two looks at most, {lost} lost; {others}",
+            history.0,
+            history.1,
+            glances.len() - 1,
+            gap.unwrap_or(0)
+        ),
+        json!({"least": history.0, "most": history.1, "intervals": glances.len() - 1, "gap_s": gap, "lost": lost}),
+    );
+    service.stop()
+}
+
+fn tell(
+    figures: &mut Figures,
+    healthy: &[String],
+    what: &str,
+    start: Instant,
+    glances: &[Glance],
+) -> Result<()> {
+    let (Some(first), Some(last)) = (glances.first(), glances.last()) else { anyhow::bail!("no rounds") };
+    let span = (last.at - first.at).as_secs_f64();
+    let share = |before: u64, after: u64| (after - before) as f64 / TICKS / span * 100.0;
+    let own = share(first.ticks.0, last.ticks.0);
+    let programs = share(first.ticks.1, last.ticks.1);
+    figures.add(
+        "monitor_cpu_percent",
+        &format!("service with {} gateways", healthy.len()),
+        format!(
+            "{own:.2} % of a core, {programs:.2} % more in programs it ran for the three others ({what}; {span:.0} s, each round asked for /metrics once)"
+        ),
+        json!({"own": own, "programs": programs, "gateways": healthy.len(), "span_s": span}),
+    );
+    // of the first minute, much is only the beginning
+    let settled = glances.iter().find(|glance| glance.at - start >= Duration::from_secs(60)).unwrap_or(first);
+    figures.add(
+        "monitor_memory",
+        "  its memory",
+        format!(
+            "{} resident, {} PSS ({} PSS {:.0} s before)",
+            say::mib(last.resident_kib),
+            say::mib(last.pss_kib),
+            say::mib(settled.pss_kib),
+            (last.at - settled.at).as_secs_f64()
+        ),
+        json!({"resident_kib": last.resident_kib, "pss_kib": last.pss_kib, "pss_kib_before": settled.pss_kib}),
+    );
+    let mut took: Vec<Duration> = glances.iter().flat_map(|glance| glance.took.clone()).collect();
+    let spread = Spread::of(&mut took);
+    figures.add(
+        "monitor_collect",
+        "  a look at a healthy one",
+        format!("{} ({} looks)", spread.text(), took.len()),
+        spread.json(),
+    );
+    let mut slowest: Vec<Duration> =
+        glances.iter().filter_map(|glance| glance.took.iter().max().copied()).collect();
+    let (healthy_round, mut rounds) =
+        (Spread::of(&mut slowest), glances.iter().map(|glance| glance.round).collect::<Vec<_>>());
+    let rounds = Spread::of(&mut rounds);
+    figures.add(
+        "monitor_round",
+        "  a round",
+        format!(
+            "all healthy ones within {} (median; most {}); with the three others {} (most {})",
+            say::seconds(healthy_round.median),
+            say::seconds(healthy_round.most),
+            say::seconds(rounds.median),
+            say::seconds(rounds.most)
+        ),
+        json!({"healthy": healthy_round.json(), "all": rounds.json()}),
+    );
+    let (bytes, time) = (last.database - settled.database, (last.at - settled.at).as_secs_f64());
+    let rounds = glances.iter().filter(|glance| glance.at > settled.at).count();
+    // two of the three others have rows, too, but no shares
+    let each = bytes as f64 / (rounds * healthy.len()).max(1) as f64;
+    let day = bytes as f64 / time * 86_400.0;
+    figures.add(
+        "monitor_database",
+        "  its database",
+        format!(
+            "{each:.0} bytes for each look (the gateway's row and one share's), {} a day (by pages added in {rounds} rounds; sums of 5 minutes are about 1/20 more)",
+            say::megabytes(day as u64)
+        ),
+        json!({"bytes_per_look": each, "bytes_per_day": day, "bytes": bytes, "rounds": rounds}),
+    );
+    Ok(())
+}
+
+/// Fewest and most answered looks that the history has of a healthy one.
+fn samples(healthy: &[String], expected: usize) -> Result<(u64, u64)> {
+    let (mut least, mut most) = (u64::MAX, 0);
+    for name in healthy {
+        let span = INTERVAL.as_secs() * (expected as u64 + 2);
+        let path = format!("/api/v1/gateways/{name}/history?span_s={span}&step_s={}", INTERVAL.as_secs());
+        let history = monitor::get_json(&path)?;
+        let answered = history["points"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|point| point["answered"].as_u64())
+            .sum();
+        (least, most) = (least.min(answered), most.max(answered));
+    }
+    Ok((least, most))
+}
