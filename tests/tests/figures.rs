@@ -395,7 +395,7 @@ fn tells(place: &dyn Place, gateway: &Gateway) -> Result<()> {
     Ok(())
 }
 
-/// Milliseconds of a tree connect and disconnect, the least of some, with one in the same session that is no share's taken off.
+/// Milliseconds of a whole `smbclient`, from its start over one tree connect to its end: the median of some.
 fn connect_ms(gateway: &Gateway) -> Result<f64> {
     let once = || -> Result<Duration> {
         let start = Instant::now();
@@ -461,6 +461,7 @@ fn debian_12_counts() -> Result<()> {
 }
 
 #[test]
+#[ignore = "monitor_native has a load in every run: cargo xtask test --thorough"]
 fn a_gateway_on_a_node_counts() -> Result<()> {
     let node = NativeNode::enter("debian-13")?;
     let (address, passwords) = (node.address(200)?, "/root/passwords");
