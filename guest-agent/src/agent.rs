@@ -11,6 +11,7 @@ use crate::instance::Instance;
 use crate::logons::Logons;
 use crate::metrics::Last;
 use crate::paths::Paths;
+use crate::processes::Sizes;
 use crate::services::Services;
 use crate::storage::answers::Answers;
 use crate::traffic::books::Books;
@@ -29,6 +30,8 @@ pub(crate) struct Agent {
     pub(crate) answers: Answers,
     /// What clients read and wrote.
     pub(crate) books: Books,
+    /// Memory of processes.
+    pub(crate) sizes: Sizes,
     /// Logons that failed.
     pub(crate) logons: Logons,
     /// How it last stood with the domain.
@@ -60,6 +63,7 @@ impl Agent {
             instance,
             answers: Answers::default(),
             books: Books::default(),
+            sizes: Sizes::default(),
             logons: Logons::default(),
             domain: Looks::default(),
             figures: Last::default(),

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use smbgw_api::v1::ProcessFigures;
 
@@ -9,9 +11,26 @@ use crate::instance::Instance;
 use crate::paths::Paths;
 use crate::system;
 
+/// How long the PSS of a process is good whose resident size stays the same: to ask for it costs the kernel a millisecond.
+const KEEPS: Duration = Duration::from_secs(60);
+
+/// PSS of processes, by id and start.
+#[derive(Debug, Default)]
+pub(crate) struct Sizes(Mutex<BTreeMap<(u64, u64), Size>>);
+
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    /// Pages that are resident.
+    resident: u64,
+    pss: u64,
+    at: Instant,
+}
+
 /// All processes that can be read, the largest first; on a node, those of the gateway's slice. Kernel threads and what ends
 /// meanwhile are left out.
-pub(crate) fn read(paths: &Paths, instance: &Instance) -> Vec<ProcessFigures> {
+pub(crate) fn read(paths: &Paths, instance: &Instance, sizes: &Sizes) -> Vec<ProcessFigures> {
+    let mut sizes = sizes.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut seen = BTreeMap::new();
     let group = |process: &Path| std::fs::read_to_string(process.join("cgroup")).unwrap_or_default();
     let own = group(&paths.proc().join("self"));
     let mut names: BTreeMap<String, (u64, u64, f64)> = BTreeMap::new();
@@ -23,23 +42,40 @@ pub(crate) fn read(paths: &Paths, instance: &Instance) -> Vec<ProcessFigures> {
         if instance.shared && slice(&group(&directory)) != slice(&own) {
             continue;
         }
-        let rollup = std::fs::read_to_string(directory.join("smaps_rollup")).ok();
-        let Some(pss) = rollup.as_deref().and_then(parse_pss) else {
+        let Ok(stat) = std::fs::read_to_string(directory.join("stat")) else {
             continue;
         };
-        let Ok(name) = std::fs::read_to_string(directory.join("comm")) else {
+        let pid = stat.split(' ').next().and_then(|pid| pid.parse().ok());
+        let (Some(pid), Some(start), Some(resident)) =
+            (pid, system::field(&stat, 22), system::field(&stat, 24))
+        else {
             continue;
         };
-        let entry = names.entry(program(&name).to_owned()).or_default();
+        let known = sizes.get(&(pid, start)).copied();
+        let known = known.filter(|size| size.resident == resident && size.at.elapsed() < KEEPS);
+        let size = known.or_else(|| {
+            let rollup = std::fs::read_to_string(directory.join("smaps_rollup")).ok();
+            Some(Size { resident, pss: parse_pss(&rollup?)?, at: Instant::now() })
+        });
+        let (Some(size), Some(name)) = (size, name_of(&stat)) else {
+            continue;
+        };
+        seen.insert((pid, start), size);
+        let entry = names.entry(program(name).to_owned()).or_default();
         entry.0 += 1;
-        entry.1 += pss;
-        let stat = std::fs::read_to_string(directory.join("stat")).unwrap_or_default();
+        entry.1 += size.pss;
         entry.2 += system::cpu_of(&stat).unwrap_or(0.0);
     }
+    *sizes = seen;
     let process = |(name, (count, pss_bytes, cpu_s))| ProcessFigures { name, count, pss_bytes, cpu_s };
     let mut processes: Vec<_> = names.into_iter().map(process).collect();
     processes.sort_by_key(|process| std::cmp::Reverse(process.pss_bytes));
     processes
+}
+
+/// The name in `stat`, which may have parentheses in it.
+fn name_of(stat: &str) -> Option<&str> {
+    Some(stat.split_once('(')?.1.rsplit_once(')')?.0)
 }
 
 /// The name without a client's address, which Samba 4.22 adds: `smbd[10.0.0.1]`, cut off after 15 characters.
@@ -73,6 +109,7 @@ mod tests {
 
     #[test]
     fn clients_are_no_programs() {
+        assert_eq!(name_of("7 (a) (b) S 1"), Some("a) (b"));
         assert_eq!(
             ["smbd[10.86.0.1]\n", "smbd[2001:db8::", "winbindd\n"].map(program),
             ["smbd", "smbd", "winbindd"]
@@ -81,6 +118,13 @@ mod tests {
 
     #[test]
     fn sees_this_process() {
-        assert!(!read(&Paths::system(), &Instance::default()).is_empty());
+        let sizes = Sizes::default();
+        let first = read(&Paths::system(), &Instance::default(), &sizes);
+        assert!(!first.is_empty());
+        // what is kept is told again
+        let again = read(&Paths::system(), &Instance::default(), &sizes);
+        let total =
+            |processes: &[ProcessFigures]| processes.iter().map(|process| process.pss_bytes).sum::<u64>();
+        assert!(total(&again) > total(&first) / 2);
     }
 }

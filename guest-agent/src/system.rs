@@ -72,7 +72,8 @@ fn parse_start(stat: &str) -> Option<u64> {
     Some(field(stat, 22)? / TICKS)
 }
 
-fn field(stat: &str, number: usize) -> Option<u64> {
+/// A number of `stat` by its place (proc(5)): 3 and later.
+pub(crate) fn field(stat: &str, number: usize) -> Option<u64> {
     let (_, fields) = stat.rsplit_once(')')?;
     fields.split_whitespace().nth(number.checked_sub(3)?)?.parse().ok()
 }

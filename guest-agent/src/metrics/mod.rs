@@ -60,7 +60,7 @@ fn collect(agent: &Agent) -> Result<Metrics> {
         problems.push(error.message);
         Vec::new()
     });
-    let processes = processes::read(&agent.paths, &agent.instance);
+    let processes = processes::read(&agent.paths, &agent.instance, &agent.sizes);
     Ok(Metrics {
         uptime_s: system::uptime(&agent.paths),
         sessions: status.sessions.len() as u64,
