@@ -282,20 +282,7 @@ impl<A: Ask> Monitor<A> {
 
     /// The history cannot be written.
     fn fail(&mut self, error: StoreError) {
-        let text = error_text(&error).chain();
-        if self.trouble.as_deref() != Some(&text) {
-            tracing::error!(error = text, "the history is not written");
-            self.trouble = Some(text.clone());
-        }
-        let condition = Condition {
-            kind: Kind::History,
-            subject: String::new(),
-            severity: Severity::Critical,
-            looks: 1,
-            level: 0,
-            text,
-        };
-        self.alert("", Scope::All, vec![condition], (self.now)());
+        self.unwell(error_text(&error).chain());
         if matches!(error, StoreError::Damaged(_) | StoreError::Sqlite(_)) {
             // opening it again saves what can be saved
             self.store = None;
@@ -319,22 +306,19 @@ impl<A: Ask> Monitor<A> {
                     self.note(None, "history", &line);
                 }
             }
-            Err(text) => {
-                if self.trouble.as_deref() != Some(&text) {
-                    tracing::error!(error = text, "there is no history");
-                    self.trouble = Some(text.clone());
-                }
-                let condition = Condition {
-                    kind: Kind::History,
-                    subject: String::new(),
-                    severity: Severity::Critical,
-                    looks: 1,
-                    level: 0,
-                    text,
-                };
-                self.alert("", Scope::All, vec![condition], (self.now)());
-            }
+            Err(text) => self.unwell(text),
         }
+    }
+
+    /// There is no history, or none is written: said in the log when it is new, and as an alert.
+    fn unwell(&mut self, text: String) {
+        if self.trouble.as_deref() != Some(&text) {
+            tracing::error!(error = text, "the history is not written");
+            self.trouble = Some(text.clone());
+        }
+        let (kind, severity) = (Kind::History, Severity::Critical);
+        let condition = Condition { kind, subject: String::new(), severity, looks: 1, level: 0, text };
+        self.alert("", Scope::All, vec![condition], (self.now)());
     }
 
     /// Notes that something happened, in the log and in the history.
