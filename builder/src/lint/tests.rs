@@ -120,7 +120,7 @@ fn each_trap_is_caught_by_its_check() {
         broken(with("/var/lib/dpkg/status", "Package: a\nStatus: install ok unpacked\n")),
         ["packages"; 2]
     );
-    assert_eq!(broken(|tree| tree.remove("/usr/lib/smbgw/smbgw-agent")), ["agent"; 4]);
+    assert_eq!(broken(|tree| tree.remove("/usr/lib/smbgw/smbgw-agent")), ["agent"; 5]);
     assert_eq!(broken(with("/usr/lib/systemd/system/smbgw-agent.service", STRAY_UNIT)), ["agent"]);
     assert_eq!(broken(mode("/usr/lib/smbgw/smbgw-agent", 0o644)), ["agent"]);
     assert_eq!(broken(with("/usr/lib/smbgw/smbgw-agent", "#!/bin/sh\n")), ["agent"]);

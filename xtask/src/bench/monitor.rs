@@ -82,9 +82,7 @@ pub(super) fn run(bench: &Bench, figures: &mut Figures) -> Result<()> {
     let listed = bench.host(&["list"])?.data()?;
     let all = listed.as_array().or_else(|| listed["gateways"].as_array()).map_or(0, Vec::len);
     ensure!(all == count + 3, "{all} gateways are listed: {listed}");
-    for name in &healthy {
-        ask(name)?;
-    }
+    one_by_one(figures, &healthy)?;
     let what = format!("{containers} containers and {} more agents in them", count - containers);
     watch(bench, figures, &healthy, &what, &mut sessions, watched)?;
     drop((sessions, garbage, hung));
@@ -348,6 +346,21 @@ fn agent_cost(figures: &mut Figures, key: &str, state: &str) -> Result<()> {
     Ok(())
 }
 
+/// What looks take when nothing else is looked at meanwhile: the service looks at all at once.
+fn one_by_one(figures: &mut Figures, names: &[String]) -> Result<()> {
+    let start = Instant::now();
+    let mut times =
+        names.iter().map(|name| Ok(say::timed(|| ask(name))?.1)).collect::<Result<Vec<Duration>>>()?;
+    let (all, spread) = (start.elapsed(), Spread::of(&mut times));
+    figures.add(
+        "monitor_one_by_one",
+        "a look, one gateway after the other",
+        format!("{}; {} of them in {}", spread.text(), names.len(), say::seconds(all)),
+        spread.json(),
+    );
+    Ok(())
+}
+
 /// The middle, the 99th of a hundred, and the largest.
 struct Spread {
     median: Duration,
@@ -478,7 +491,7 @@ fn watch(
         service.daemon()?.expect_running()?;
     }
     tell(figures, healthy, what, start, &glances)?;
-    let history = samples(healthy, glances.len() - 1)?;
+    let history = samples(healthy)?;
     let gap = glances
         .windows(2)
         .flat_map(|pair| pair[0].looked.iter().zip(&pair[1].looked).map(|(first, then)| then - first))
@@ -579,18 +592,13 @@ fn tell(
 }
 
 /// Fewest and most answered looks that the history has of a healthy one.
-fn samples(healthy: &[String], expected: usize) -> Result<(u64, u64)> {
+fn samples(healthy: &[String]) -> Result<(u64, u64)> {
     let (mut least, mut most) = (u64::MAX, 0);
     for name in healthy {
-        let span = INTERVAL.as_secs() * (expected as u64 + 2);
-        let path = format!("/api/v1/gateways/{name}/history?span_s={span}&step_s={}", INTERVAL.as_secs());
-        let history = monitor::get_json(&path)?;
-        let answered = history["points"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|point| point["answered"].as_u64())
-            .sum();
+        // the usual steps: with finer ones a history that begins within five minutes has them at its very beginning
+        let history = monitor::get_json(&format!("/api/v1/gateways/{name}/history"))?;
+        let points = history["points"].as_array().into_iter().flatten();
+        let answered = points.filter_map(|point| point["answered"].as_u64()).sum();
         (least, most) = (least.min(answered), most.max(answered));
     }
     Ok((least, most))
