@@ -1,7 +1,8 @@
 //! Asking all gateways. Each is asked in a thread of its own, so that none holds up another; one that has not answered yet is not
-//! asked again; one that answers slowly is asked less often.
+//! asked again; one that answers slowly is asked less often. They are asked one shortly after the other: all at once would have as
+//! many programs start in the same moment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
@@ -20,6 +21,8 @@ const STACK: usize = 256 << 10;
 const SHARE: u32 = 8;
 /// But at least this often.
 const SELDOM: Duration = Duration::from_secs(60);
+/// From one question of a round to the next, at most: an answer takes about that much of a processor.
+const APART: Duration = Duration::from_millis(100);
 
 /// A gateway that is looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +94,8 @@ pub struct Answered {
 pub struct Collector<A> {
     ask: Arc<A>,
     busy: BTreeMap<GatewayName, Instant>,
+    /// Who is asked in this round, and when.
+    turns: VecDeque<(Instant, Target)>,
     due: BTreeMap<GatewayName, Instant>,
     sender: Sender<Answered>,
     receiver: Receiver<Answered>,
@@ -100,7 +105,8 @@ impl<A: Ask> Collector<A> {
     /// Over these.
     pub fn new(ask: A) -> Self {
         let (sender, receiver) = channel();
-        Self { ask: Arc::new(ask), busy: BTreeMap::new(), due: BTreeMap::new(), sender, receiver }
+        let (busy, turns, due) = Default::default();
+        Self { ask: Arc::new(ask), busy, turns, due, sender, receiver }
     }
 
     /// Who can be asked.
@@ -108,15 +114,28 @@ impl<A: Ask> Collector<A> {
         &self.ask
     }
 
-    /// Asks all of these whose turn it is.
-    pub fn start(&mut self, targets: &[Target], now: Instant) {
+    /// Begins a round of this length with all of these whose turn it is. They are asked while [`Self::next`] waits, all in the
+    /// first half of it.
+    pub fn start(&mut self, targets: &[Target], now: Instant, round: Duration) {
         self.due.retain(|name, _| targets.iter().any(|target| target.name == *name));
+        self.turns.clear();
+        let apart = APART.min(round / 2 / u32::try_from(targets.len()).unwrap_or(u32::MAX).max(1));
+        let mut turn = now;
         for target in targets {
             let early = self.due.get(&target.name).is_some_and(|due| *due > now);
-            if early || self.busy.contains_key(&target.name) {
-                continue;
+            if !early && !self.busy.contains_key(&target.name) {
+                self.turns.push_back((turn, target.clone()));
+                turn += apart;
             }
-            let (ask, sender, target) = (Arc::clone(&self.ask), self.sender.clone(), target.clone());
+        }
+    }
+
+    /// Asks those whose turn has come.
+    fn take_turns(&mut self) {
+        let now = Instant::now();
+        while self.turns.front().is_some_and(|(turn, _)| *turn <= now) {
+            let Some((_, target)) = self.turns.pop_front() else { return };
+            let (ask, sender) = (Arc::clone(&self.ask), self.sender.clone());
             let name = target.name.clone();
             let work = move || {
                 let start = Instant::now();
@@ -134,9 +153,15 @@ impl<A: Ask> Collector<A> {
 
     /// The next answer, if one comes in this time.
     pub fn next(&mut self, patience: Duration) -> Option<Answered> {
-        let answered = match self.receiver.recv_timeout(patience) {
-            Ok(answered) => answered,
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
+        let end = Instant::now() + patience;
+        let answered = loop {
+            self.take_turns();
+            let turn = self.turns.front().map_or(end, |(turn, _)| (*turn).min(end));
+            match self.receiver.recv_timeout(turn.saturating_duration_since(Instant::now())) {
+                Ok(answered) => break answered,
+                Err(RecvTimeoutError::Timeout) if Instant::now() < end => {}
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
+            }
         };
         self.busy.remove(&answered.target.name);
         // a silence is mostly waiting, and its end is wanted soon
@@ -150,7 +175,7 @@ impl<A: Ask> Collector<A> {
 
     /// Whether all have answered.
     pub fn is_idle(&self) -> bool {
-        self.busy.is_empty()
+        self.busy.is_empty() && self.turns.is_empty()
     }
 }
 
@@ -189,7 +214,7 @@ mod tests {
         let targets = three.targets().unwrap();
         for _ in 0..3 {
             collector.due.clear();
-            collector.start(&targets, Instant::now());
+            collector.start(&targets, Instant::now(), Duration::from_millis(60));
             let mut names =
                 [(); 2].map(|()| collector.next(Duration::from_secs(5)).unwrap().target.name.to_string());
             names.sort();
@@ -201,9 +226,23 @@ mod tests {
         assert_eq!((late.target.name.as_str(), three.looks.load(Ordering::SeqCst)), ("hung", 1));
         assert!(collector.is_idle());
         // who was slow is left alone for a while
-        collector.start(&targets[2..], late.seen);
+        collector.start(&targets[2..], late.seen, SELDOM);
         assert!(collector.is_idle());
-        collector.start(&targets[2..], late.seen + SELDOM);
+        collector.start(&targets[2..], late.seen + SELDOM, SELDOM);
         assert!(!collector.is_idle());
+    }
+
+    #[test]
+    fn they_are_asked_one_after_the_other() {
+        let three = Arc::new(Three::default());
+        let mut collector = Collector::new(Arc::clone(&three));
+        let targets = three.targets().unwrap();
+        let begun = Instant::now();
+        collector.start(&targets[..2], begun, Duration::from_millis(600));
+        let first = collector.next(Duration::from_secs(5)).unwrap();
+        let second = collector.next(Duration::from_secs(5)).unwrap();
+        assert_eq!([first.target.name.as_str(), second.target.name.as_str()], ["a", "b"]);
+        assert!(second.seen - begun >= APART, "{:?}", second.seen - begun);
+        assert!(collector.is_idle() && collector.next(Duration::from_millis(1)).is_none());
     }
 }

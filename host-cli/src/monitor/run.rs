@@ -174,7 +174,7 @@ impl<A: Ask> Monitor<A> {
             self.tidied = wall.div_euclid(BUCKET);
             self.tidy(wall);
         }
-        self.collector.start(&self.targets, start);
+        self.collector.start(&self.targets, start, self.settings.interval());
     }
 
     /// Takes in an answer.

@@ -346,7 +346,7 @@ fn agent_cost(figures: &mut Figures, key: &str, state: &str) -> Result<()> {
     Ok(())
 }
 
-/// What looks take when nothing else is looked at meanwhile: the service looks at all at once.
+/// What looks take when nothing else is looked at meanwhile.
 fn one_by_one(figures: &mut Figures, names: &[String]) -> Result<()> {
     let start = Instant::now();
     let mut times =
@@ -387,7 +387,7 @@ impl Spread {
     }
 }
 
-/// The service at one time, in the middle of a round.
+/// The service at one time, when all looks of a round have ended.
 struct Glance {
     at: Instant,
     /// Ticks of the processor: its own, and of programs it ran.
@@ -396,10 +396,11 @@ struct Glance {
     pss_kib: u64,
     round: Duration,
     database: u64,
-    /// How long the healthy ones took.
-    took: Vec<Duration>,
+    /// How long the healthy ones took; none where a look got no answer. An agent that was added has no container of its own, so
+    /// the service then holds its gateway to be off.
+    took: Vec<Option<Duration>>,
     /// When they were looked at.
-    looked: Vec<i64>,
+    looked: Vec<Option<i64>>,
     /// States of the three that are not well.
     others: Vec<String>,
 }
@@ -413,27 +414,25 @@ impl Glance {
         let took = healthy
             .iter()
             .map(|name| {
-                own(&format!("smbgw_collect_seconds{{gateway=\"{name}\",mode=\"lxc\"}}"))
-                    .map(Duration::from_secs_f64)
+                let labels = format!("{{gateway=\"{name}\",mode=\"lxc\"}}");
+                let up = monitor::sample(&text, &format!("smbgw_up{labels}")) == Some(1.0);
+                let took = monitor::sample(&text, &format!("smbgw_collect_seconds{labels}"));
+                took.filter(|_| up).map(Duration::from_secs_f64)
             })
-            .collect::<Result<_>>()?;
+            .collect();
         let overviews = monitor::get_json("/api/v1/gateways")?;
         let overview = |name: &str| {
             let mut all = overviews["gateways"].as_array().into_iter().flatten();
-            all.find(|gateway| gateway["name"] == name).with_context(|| format!("no {name}"))
+            all.find(|gateway| gateway["name"] == name)
         };
-        let looked = healthy
-            .iter()
-            .map(|name| {
-                let found = overview(name)?;
-                ensure!(found["state"] == "up", "{found}");
-                found["at"].as_i64().context("no time")
-            })
-            .collect::<Result<_>>()?;
+        // not there yet: the first look has not ended
+        let looked = healthy.iter().map(|name| overview(name)?["at"].as_i64()).collect();
         let others = [HUNG, GARBAGE, GONE]
             .iter()
-            .map(|name| Ok(format!("{name}: {}", overview(name)?["state"].as_str().unwrap_or("in no state"))))
-            .collect::<Result<_>>()?;
+            .map(|name| overview(name).and_then(|gateway| gateway["state"].as_str()).unwrap_or("not seen"))
+            .zip([HUNG, GARBAGE, GONE])
+            .map(|(state, name)| format!("{name}: {state}"))
+            .collect();
         Ok(Self {
             at,
             ticks,
@@ -445,6 +444,12 @@ impl Glance {
             looked,
             others,
         })
+    }
+
+    /// How long those took that were looked at after another glance.
+    fn took_since(&self, earlier: &Self) -> Vec<Option<Duration>> {
+        let looked = self.looked.iter().zip(&earlier.looked).map(|(now, before)| now > before);
+        self.took.iter().zip(looked).filter(|(_, anew)| *anew).map(|(took, _)| *took).collect()
     }
 }
 
@@ -481,7 +486,7 @@ fn watch(
     let start = Instant::now();
     let mut glances = Vec::new();
     while start.elapsed() < watched || glances.len() < 3 {
-        let next = start + INTERVAL / 2 + INTERVAL * u32::try_from(glances.len())?;
+        let next = start + INTERVAL * 4 / 5 + INTERVAL * u32::try_from(glances.len())?;
         std::thread::sleep(next.saturating_duration_since(Instant::now()));
         glances.push(Glance::take(pid, healthy)?);
         // something for the next round to count
@@ -494,7 +499,9 @@ fn watch(
     let history = samples(healthy)?;
     let gap = glances
         .windows(2)
-        .flat_map(|pair| pair[0].looked.iter().zip(&pair[1].looked).map(|(first, then)| then - first))
+        .flat_map(|pair| {
+            pair[0].looked.iter().zip(&pair[1].looked).filter_map(|(first, then)| Some((*then)? - (*first)?))
+        })
         .max();
     let text = monitor::get("/metrics")?;
     let lost =
@@ -524,6 +531,10 @@ fn tell(
 ) -> Result<()> {
     let (Some(first), Some(last)) = (glances.first(), glances.last()) else { anyhow::bail!("no rounds") };
     let span = (last.at - first.at).as_secs_f64();
+    let fresh: Vec<Vec<Option<Duration>>> = std::iter::once(first.took.clone())
+        .chain(glances.windows(2).map(|pair| pair[1].took_since(&pair[0])))
+        .collect();
+    let looks: usize = fresh.iter().skip(1).map(Vec::len).sum();
     let share = |before: u64, after: u64| (after - before) as f64 / TICKS / span * 100.0;
     let own = share(first.ticks.0, last.ticks.0);
     let programs = share(first.ticks.1, last.ticks.1);
@@ -531,9 +542,9 @@ fn tell(
         "monitor_cpu_percent",
         &format!("service with {} gateways", healthy.len()),
         format!(
-            "{own:.2} % of a core, {programs:.2} % more in programs it ran for the three others ({what}; {span:.0} s, each round asked for /metrics once)"
+            "{own:.2} % of a core, {programs:.2} % more in programs it ran for those that do not answer ({what}; {looks} looks in {span:.0} s, each round asked for /metrics once)"
         ),
-        json!({"own": own, "programs": programs, "gateways": healthy.len(), "span_s": span}),
+        json!({"own": own, "programs": programs, "gateways": healthy.len(), "looks": looks, "span_s": span}),
     );
     // of the first minute, much is only the beginning
     let settled = glances.iter().find(|glance| glance.at - start >= Duration::from_secs(60)).unwrap_or(first);
@@ -549,44 +560,47 @@ fn tell(
         ),
         json!({"resident_kib": last.resident_kib, "pss_kib": last.pss_kib, "pss_kib_before": settled.pss_kib}),
     );
-    let mut took: Vec<Duration> = glances.iter().flat_map(|glance| glance.took.clone()).collect();
+    let all = fresh.concat();
+    let mut took: Vec<Duration> = all.iter().copied().flatten().collect();
     let spread = Spread::of(&mut took);
+    let missed = all.len() - took.len();
     figures.add(
         "monitor_collect",
         "  a look at a healthy one",
-        format!("{} ({} looks)", spread.text(), took.len()),
+        format!("{} ({} looks; {missed} more got no answer)", spread.text(), took.len()),
         spread.json(),
     );
     let mut slowest: Vec<Duration> =
-        glances.iter().filter_map(|glance| glance.took.iter().max().copied()).collect();
-    let (healthy_round, mut rounds) =
+        fresh.iter().filter_map(|took| took.iter().flatten().max().copied()).collect();
+    let (slowest, mut rounds) =
         (Spread::of(&mut slowest), glances.iter().map(|glance| glance.round).collect::<Vec<_>>());
     let rounds = Spread::of(&mut rounds);
     figures.add(
         "monitor_round",
         "  a round",
         format!(
-            "all healthy ones within {} (median; most {}); with the three others {} (most {})",
-            say::seconds(healthy_round.median),
-            say::seconds(healthy_round.most),
+            "{} with the three that do not answer (median; most {}); the slowest healthy one {} (most {})",
             say::seconds(rounds.median),
-            say::seconds(rounds.most)
+            say::seconds(rounds.most),
+            say::seconds(slowest.median),
+            say::seconds(slowest.most)
         ),
-        json!({"healthy": healthy_round.json(), "all": rounds.json()}),
+        json!({"slowest_healthy": slowest.json(), "all": rounds.json()}),
     );
-    let (bytes, time) = (last.database - settled.database, (last.at - settled.at).as_secs_f64());
-    let rounds = glances.iter().filter(|glance| glance.at > settled.at).count();
+    // the tables' first pages are there with the first samples
+    let (bytes, samples) = (last.database - first.database, looks.max(1) as f64);
     // two of the three others have rows, too, but no shares
-    let each = bytes as f64 / (rounds * healthy.len()).max(1) as f64;
-    let day = bytes as f64 / time * 86_400.0;
+    let each = bytes as f64 / samples;
+    let day = each * healthy.len() as f64 * 86_400.0 / INTERVAL.as_secs_f64();
     figures.add(
         "monitor_database",
         "  its database",
         format!(
-            "{each:.0} bytes for each look (the gateway's row and one share's), {} a day (by pages added in {rounds} rounds; sums of 5 minutes are about 1/20 more)",
+            "{each:.0} bytes for each look (its row and its share's: {} pages of 4096 bytes for {looks} looks), hence {} a day if none is left out",
+            bytes / 4096,
             say::megabytes(day as u64)
         ),
-        json!({"bytes_per_look": each, "bytes_per_day": day, "bytes": bytes, "rounds": rounds}),
+        json!({"bytes_per_look": each, "bytes_per_day": day, "bytes": bytes, "looks": looks}),
     );
     Ok(())
 }
