@@ -17,10 +17,11 @@ const DATA: &str = "/srv/smb/node";
 const HOST: &str = "/usr/bin/pve-smbgateway";
 const FAULTS: &str = "/usr/local/bin/pve-smbgateway-faults";
 /// What the deletion of a gateway must leave as it was: configuration, accounts, what starts with the node, what runs, and
-/// where programs listen. Backups of account files (`passwd-`) are not in it, nor the
+/// where programs listen. Backups of account files (`passwd-`) are not in it, nor what a gateway
+/// that runs keeps in memory, nor the
 /// ids that are kept for the next gateway of that name.
 const LOOK: &str = "cd / && find etc run/smbgw var/lib/samba/private usr/lib/systemd/system srv -xdev \
-     ! -name '*-' ! -path 'srv/smb/node/*' ! -path 'run/smbgw/*/samba/*' -printf '%y %m %U:%G %p %l\\n' 2>/dev/null | sort; \
+     ! -name '*-' ! -path 'srv/smb/node/*' ! -path 'run/smbgw/*/samba/*' ! -path 'run/smbgw/*/sizes/*' -printf '%y %m %U:%G %p %l\\n' 2>/dev/null | sort; \
      find etc -xdev -type f ! -name '*-' -exec sha256sum {} + | sort -k 2; \
      systemctl list-unit-files --no-legend --no-pager | sort; \
      systemctl list-units --all --no-legend --no-pager --plain 'smb*' | awk '{print $1, $2, $3, $4}' | sort; \

@@ -21,8 +21,8 @@ const STACK: usize = 256 << 10;
 const SHARE: u32 = 8;
 /// But at least this often.
 const SELDOM: Duration = Duration::from_secs(60);
-/// From one question of a round to the next, at most: an answer takes about that much of a processor.
-const APART: Duration = Duration::from_millis(100);
+/// From one question of a round to the next, at most: an answer takes about a tenth of a second of a processor.
+const APART: Duration = Duration::from_millis(250);
 
 /// A gateway that is looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -238,7 +238,7 @@ mod tests {
         let mut collector = Collector::new(Arc::clone(&three));
         let targets = three.targets().unwrap();
         let begun = Instant::now();
-        collector.start(&targets[..2], begun, Duration::from_millis(600));
+        collector.start(&targets[..2], begun, Duration::from_secs(2));
         let first = collector.next(Duration::from_secs(5)).unwrap();
         let second = collector.next(Duration::from_secs(5)).unwrap();
         assert_eq!([first.target.name.as_str(), second.target.name.as_str()], ["a", "b"]);

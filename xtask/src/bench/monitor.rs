@@ -587,20 +587,21 @@ fn tell(
         ),
         json!({"slowest_healthy": slowest.json(), "all": rounds.json()}),
     );
-    // the tables' first pages are there with the first samples
-    let (bytes, samples) = (last.database - first.database, looks.max(1) as f64);
+    // a first look makes no sample, and the tables have their first pages with the first ones
+    let written: usize = fresh.iter().skip(2).map(Vec::len).sum();
+    let bytes = glances.get(1).map_or(0, |glance| last.database.saturating_sub(glance.database));
     // two of the three others have rows, too, but no shares
-    let each = bytes as f64 / samples;
+    let each = bytes as f64 / written.max(1) as f64;
     let day = each * healthy.len() as f64 * 86_400.0 / INTERVAL.as_secs_f64();
     figures.add(
         "monitor_database",
         "  its database",
         format!(
-            "{each:.0} bytes for each look (its row and its share's: {} pages of 4096 bytes for {looks} looks), hence {} a day if none is left out",
+            "{each:.0} bytes for each look (its row and its share's: {} more pages of 4096 bytes for {written} looks), hence {} a day if none is left out",
             bytes / 4096,
             say::megabytes(day as u64)
         ),
-        json!({"bytes_per_look": each, "bytes_per_day": day, "bytes": bytes, "looks": looks}),
+        json!({"bytes_per_look": each, "bytes_per_day": day, "bytes": bytes, "looks": written}),
     );
     Ok(())
 }
