@@ -138,10 +138,9 @@ pub(crate) fn inside(mode: Mode, template: &Path, built: &str) -> Result<()> {
         rate(get)
     ));
 
-    say::step("look", "list, status, figures, and idle memory by process as the node sees it");
+    say::step("look", "list, status, and idle memory by process as the node sees it");
     host(&["list"])?;
     host(&["status", "demo"])?;
-    host(&["metrics", "demo"])?;
     let memory = idle_memory("demo")?;
     for (name, one) in &memory.0 {
         say::line(&format!("{name:<18} {:>2} × {:>10} PSS", one.count, say::mib(one.pss)));
