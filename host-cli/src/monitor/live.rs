@@ -127,6 +127,8 @@ pub struct Own {
     pub database_bytes: u64,
     /// Samples that could not be written.
     pub lost_samples: u64,
+    /// Looks that were left out, since an answer had not come or had taken long.
+    pub skipped_looks: u64,
 }
 
 /// All that is known, for those who ask.

@@ -12,8 +12,8 @@ use super::sample::Sample;
 use super::settings::Settings;
 use super::store::{BUCKET, Store, StoreError};
 
-/// How long answers of a round are gathered before they are written.
-const GATHER: Duration = Duration::from_millis(500);
+/// How often it is looked whether the service is to end.
+const ATTENTIVE: Duration = Duration::from_millis(500);
 /// Time until a history that could not be opened is tried again.
 const AGAIN: Duration = Duration::from_secs(60);
 /// How far the clock may stray from even time, in seconds, before it is said.
@@ -124,28 +124,28 @@ impl<A: Ask> Monitor<A> {
         while !ends() {
             let start = Instant::now();
             self.begin(start);
-            let mut flushed = start;
             let mut idle = false;
             while start.elapsed() < self.settings.interval() && !ends() {
                 let left = self.settings.interval().saturating_sub(start.elapsed());
-                if let Some(answered) = self.collector.next(left.min(GATHER)) {
+                if let Some(answered) = self.collector.next(left.min(ATTENTIVE)) {
                     self.take(answered);
                 }
                 if !idle && self.collector.is_idle() {
                     idle = true;
-                    self.board.lock().own.round = start.elapsed();
-                }
-                if !self.pending.is_empty() && (idle || flushed.elapsed() >= GATHER) {
-                    self.flush();
-                    flushed = Instant::now();
+                    self.end_round(start);
                 }
             }
             if !idle {
-                self.board.lock().own.round = start.elapsed();
+                self.end_round(start);
             }
         }
-        self.flush();
         tracing::info!("ending");
+    }
+
+    /// All have answered, or it is time for the next round: what there is is written, in one piece.
+    fn end_round(&mut self, start: Instant) {
+        self.board.lock().own.round = start.elapsed();
+        self.flush();
     }
 
     /// Begins a round.
@@ -175,6 +175,7 @@ impl<A: Ask> Monitor<A> {
             self.tidy(wall);
         }
         self.collector.start(&self.targets, start, self.settings.interval());
+        self.board.lock().own.skipped_looks = self.collector.skipped();
     }
 
     /// Takes in an answer.

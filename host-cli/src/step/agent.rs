@@ -112,7 +112,12 @@ impl Action for AwaitAgent {
                             Ok(GuestState::Stopped | GuestState::Absent)
                         );
                     last = Some(error);
-                    gone.then(|| Err(Error::infrastructure("guest-ended", "the guest ended while starting")))
+                    gone.then(|| {
+                        let error = Error::infrastructure("guest-ended", "the guest ended while starting");
+                        Err(error.hint(
+                            "`pve-smbgateway doctor` says what the node lacks; with many containers that may be inotify instances",
+                        ))
+                    })
                 }
                 Err(error) => Some(Err(error)),
             }

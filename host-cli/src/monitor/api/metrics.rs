@@ -33,6 +33,8 @@ pub fn exposition(board: &Board, clients: Clients) -> Exposition {
     out.gauge("smbgw_monitor_database_bytes", help, &[], own.database_bytes as f64);
     let help = "Samples that could not be written.";
     out.counter("smbgw_monitor_lost_samples", help, &[], own.lost_samples as f64);
+    let help = "Looks that were left out, since an answer had not come or had taken long.";
+    out.counter("smbgw_monitor_skipped_looks", help, &[], own.skipped_looks as f64);
     for severity in [Severity::Warning, Severity::Critical] {
         let count = board.alerts.iter().filter(|alert| alert.severity == severity).count();
         let labels = &[("severity", severity.as_str())];

@@ -224,10 +224,10 @@ impl Reader {
         let border = if step % BUCKET == 0 {
             summed
         } else {
-            // samples are finer, but sums are there for longer; a bucket is taken from one of them
+            // samples are finer, but sums are there for longer; no bucket has only some of its samples
             let oldest: Option<i64> =
                 self.connection.query_row(&format!("SELECT min(at) FROM {table}"), [], |row| row.get(0))?;
-            oldest.map_or(summed, |oldest| summed.min((oldest + BUCKET - 1).div_euclid(BUCKET) * BUCKET))
+            oldest.map_or(summed, retain::bucket)
         };
         let (names, sums) = (schema::names(columns), schema::sums(columns));
         let mut find = self.connection.prepare(&format!(

@@ -11,11 +11,18 @@ const SUMMED: &str = "summed";
 /// Events that are kept, at most.
 const EVENTS: i64 = 100_000;
 const DAY: i64 = 86_400;
+/// Pages that may be left of a file that is as large as it may be: a round takes a few at once.
+const NEAR: i64 = 64;
 
 /// Where sums end.
 pub(super) fn summed(connection: &Connection) -> Result<Option<i64>> {
     let find = "SELECT value FROM mark WHERE name = ?1";
     Ok(connection.query_row(find, [SUMMED], |row| row.get(0)).optional()?)
+}
+
+/// When the five minutes begin that a time is in.
+pub(super) fn bucket(at: i64) -> i64 {
+    at.div_euclid(BUCKET) * BUCKET
 }
 
 fn set_summed(connection: &Connection, to: i64) -> Result<()> {
@@ -25,7 +32,7 @@ fn set_summed(connection: &Connection, to: i64) -> Result<()> {
 
 /// A sample came for this time: sums over it are made again, as after the clock was set back.
 pub(super) fn touch(connection: &Connection, at: i64) -> Result<()> {
-    let bucket = at.div_euclid(BUCKET) * BUCKET;
+    let bucket = bucket(at);
     if summed(connection)?.is_none_or(|summed| summed > bucket) {
         set_summed(connection, bucket)?;
     }
@@ -34,7 +41,7 @@ pub(super) fn touch(connection: &Connection, at: i64) -> Result<()> {
 
 /// Makes the sums up to now.
 pub(super) fn sum_up(connection: &mut Connection, now: i64) -> Result<()> {
-    let to = now.div_euclid(BUCKET) * BUCKET;
+    let to = bucket(now);
     let Some(from) = summed(connection)?.filter(|from| *from < to) else { return Ok(()) };
     let transaction = connection.transaction()?;
     for (detail, sum, owner, columns) in SERIES {
@@ -55,8 +62,9 @@ pub(super) fn sum_up(connection: &mut Connection, now: i64) -> Result<()> {
 
 /// Drops what is too old, and names that nothing is left of.
 pub(super) fn drop_old(connection: &mut Connection, settings: &History, now: i64) -> Result<()> {
-    let (detail_from, from) =
-        (now - i64::from(settings.detail_days) * DAY, now - i64::from(settings.days) * DAY);
+    // whole buckets, so that what is left of samples says as much as their sums
+    let since = |days: u32| bucket(now - i64::from(days) * DAY);
+    let (detail_from, from) = (since(settings.detail_days), since(settings.days));
     let transaction = connection.transaction()?;
     for (detail, sum, ..) in SERIES {
         transaction.execute(&format!("DELETE FROM {detail} WHERE at < ?1"), [detail_from])?;
@@ -68,8 +76,13 @@ pub(super) fn drop_old(connection: &mut Connection, settings: &History, now: i64
     Ok(())
 }
 
-/// Drops the oldest tenth of what there is of samples, and of sums where there are no samples. Whether anything went.
+/// When the file is as large as it may be: drops the oldest tenth of what there is of samples, and of sums where there are no
+/// samples. Whether anything went. A disk that others have filled is no reason to.
 pub(super) fn make_room(connection: &Connection) -> Result<bool> {
+    let ask = |what: &str| connection.query_row(&format!("PRAGMA {what}"), [], |row| row.get::<_, i64>(0));
+    if ask("page_count")? - ask("freelist_count")? < ask("max_page_count")? - NEAR {
+        return Ok(false);
+    }
     let mut gone = 0;
     for table in ["sample", "share_sample", "sample_5m", "share_sample_5m"] {
         let ends: (Option<i64>, Option<i64>) =
@@ -81,7 +94,7 @@ pub(super) fn make_room(connection: &Connection) -> Result<bool> {
         if table.ends_with("5m") && gone > 0 {
             break;
         }
-        let before = first + ((last - first) / 10).max(1);
+        let before = bucket(first + (last - first) / 10).max(bucket(first) + BUCKET);
         gone += connection.execute(&format!("DELETE FROM {table} WHERE at < ?1"), [before])?;
     }
     Ok(gone > 0)

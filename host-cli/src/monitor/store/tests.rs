@@ -67,6 +67,21 @@ fn sums_say_what_samples_said() {
 }
 
 #[test]
+fn a_young_history_is_as_fine_as_its_samples() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("figures.db");
+    let (mut store, _) = open(&path);
+    // it begins in the middle of a bucket, which is summed up afterwards
+    fill(&mut store, START + 120, START + 420);
+    store.tidy(START + 420, true).unwrap();
+    let fine = Range { from: START, to: START + 600, step: 60 };
+    let minutes: Vec<_> = (2..7).map(|minute| (START + minute * 60, 4000)).collect();
+    assert_eq!(bytes(&path, "a", fine), minutes);
+    let short = Range { from: START + 180, to: START + 300, step: 60 };
+    assert_eq!(bytes(&path, "a", short), minutes[1..3]);
+}
+
+#[test]
 fn samples_go_before_sums() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("figures.db");

@@ -128,9 +128,8 @@ impl Store {
             let gateway = match self.gateways.get(name) {
                 Some(id) => *id,
                 None => {
-                    transaction.execute("INSERT OR IGNORE INTO gateway (name) VALUES (?1)", [name])?;
-                    let find = "SELECT id FROM gateway WHERE name = ?1";
-                    let id = transaction.query_row(find, [name], |row| row.get(0))?;
+                    let add = "INSERT INTO gateway (name) VALUES (?1) RETURNING id";
+                    let id = transaction.query_row(add, [name], |row| row.get(0))?;
                     self.gateways.insert(name.clone(), id);
                     id
                 }
@@ -162,10 +161,8 @@ impl Store {
                 let share = match self.shares.get(&key) {
                     Some(id) => *id,
                     None => {
-                        let add = "INSERT OR IGNORE INTO share (gateway, name) VALUES (?1, ?2)";
-                        transaction.execute(add, params![gateway, share])?;
-                        let find = "SELECT id FROM share WHERE gateway = ?1 AND name = ?2";
-                        let id = transaction.query_row(find, params![gateway, share], |row| row.get(0))?;
+                        let add = "INSERT INTO share (gateway, name) VALUES (?1, ?2) RETURNING id";
+                        let id = transaction.query_row(add, params![gateway, share], |row| row.get(0))?;
                         self.shares.insert(key, id);
                         id
                     }

@@ -63,6 +63,7 @@ impl Standalone {
             ids()?,
             cgroups(),
             limits(),
+            inotify(),
             self.storage(),
             network()?,
             machines(),
@@ -114,6 +115,27 @@ impl Standalone {
         }
         Ok(done)
     }
+}
+
+/// What the init of a container and its services take of the kernel's inotify instances, all of which count as one user's (seen
+/// with Debian 13 in them; inotify(7)).
+const INOTIFY_OF_A_CONTAINER: u64 = 7;
+/// Fewer are too few for some dozens of containers; Proxmox VE sets 65536 (pve-container, 10-pve-ct-inotify-limits.conf).
+const INOTIFY: u64 = 512;
+
+fn inotify() -> Finding {
+    let path = "/proc/sys/fs/inotify/max_user_instances";
+    let instances = std::fs::read_to_string(path).ok().and_then(|text| text.trim().parse::<u64>().ok());
+    let Some(instances) = instances else {
+        return finding("inotify", Verdict::Limited, format!("{path} cannot be read"), None);
+    };
+    let containers = instances / INOTIFY_OF_A_CONTAINER;
+    let detail = format!("{instances} instances: enough for about {containers} running containers");
+    if instances >= INOTIFY {
+        return finding("inotify", Verdict::Good, detail, None);
+    }
+    let fix = "for more of them: echo fs.inotify.max_user_instances=65536 > /etc/sysctl.d/60-smbgateway.conf && sysctl --system";
+    finding("inotify", Verdict::Limited, detail, Some(fix.to_owned()))
 }
 
 fn programs() -> Finding {
