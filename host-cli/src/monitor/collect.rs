@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use smbgw_api::GatewayName;
 
+use super::fit::fit;
 use super::sample::Look;
 use crate::operation::{Context, Secrets};
 use crate::platform::GuestState;
@@ -31,6 +32,8 @@ pub struct Target {
     pub name: GatewayName,
     /// Where it runs: lxc, vm or native.
     pub mode: String,
+    /// Its shares.
+    pub shares: Vec<String>,
 }
 
 /// Who can be asked.
@@ -53,7 +56,9 @@ impl Ask for Gateways {
         let mut targets = Vec::new();
         for record in self.0.platform.records()? {
             if record.state == RecordState::Active && self.0.platform.is_here(&record)? {
-                targets.push(Target { name: record.name().clone(), mode: record.spec.mode.to_string() });
+                let shares = record.spec.shares.iter().map(|share| share.name.to_string()).collect();
+                let (name, mode) = (record.name().clone(), record.spec.mode.to_string());
+                targets.push(Target { name, mode, shares });
             }
         }
         Ok(targets)
@@ -62,7 +67,7 @@ impl Ask for Gateways {
     fn look(&self, target: &Target) -> Look {
         let asked = self.0.world(Secrets::new()).agent(&target.name).and_then(|agent| agent.metrics());
         let error = match asked {
-            Ok(metrics) => return Look::Answer(Box::new(metrics)),
+            Ok(metrics) => return Look::Answer(Box::new(fit(metrics, &target.shares))),
             Err(error) => error,
         };
         // asked only then: on each platform it costs a program
@@ -201,7 +206,11 @@ mod tests {
 
     impl Ask for Arc<Three> {
         fn targets(&self) -> Result<Vec<Target>> {
-            let target = |name: &str| Target { name: GatewayName::parse(name).unwrap(), mode: "lxc".into() };
+            let target = |name: &str| Target {
+                name: GatewayName::parse(name).unwrap(),
+                mode: "lxc".into(),
+                shares: vec![],
+            };
             Ok(["hung", "a", "b"].map(target).to_vec())
         }
 

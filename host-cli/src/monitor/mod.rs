@@ -3,6 +3,7 @@
 //!
 //! * [`settings`]: what an administrator decides
 //! * [`collect`]: asking all gateways, none of which can hold up another
+//! * [`fit`]: what of an answer is taken; pure
 //! * [`sample`]: what happened between two answers; pure
 //! * [`live`]: what is known now
 //! * [`store`]: the history, in SQLite
@@ -14,6 +15,7 @@
 pub mod alert;
 pub mod api;
 pub mod collect;
+pub mod fit;
 pub mod history;
 pub mod live;
 pub mod run;

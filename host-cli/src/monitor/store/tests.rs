@@ -201,6 +201,18 @@ fn a_newer_one_is_left_alone() {
 }
 
 #[test]
+fn no_gateway_makes_sums_overflow() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("figures.db");
+    let (mut store, _) = open(&path);
+    for at in (START..START + 300).step_by(15) {
+        store.write(&[("a".into(), sample(at, u64::MAX))]).unwrap();
+    }
+    store.tidy(START + 300, true).unwrap();
+    assert_eq!(bytes(&path, "a", Range { from: START, to: START + 300, step: 300 }), [(START, 20 << 45)]);
+}
+
+#[test]
 fn events_the_newest_first() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("figures.db");

@@ -142,13 +142,13 @@ impl Store {
                 gateway,
                 1,
                 sample.up,
-                sample.span_ms as i64,
-                counted as i64,
-                sample.sessions as i64,
-                sample.open_files as i64,
-                (sample.pss_bytes >> 10) as i64,
-                sample.failed_logons.map(|count| count as i64),
-                sample.problems as i64,
+                whole(sample.span_ms),
+                whole(counted),
+                whole(sample.sessions),
+                whole(sample.open_files),
+                whole(sample.pss_bytes >> 10),
+                sample.failed_logons.map(whole),
+                whole(sample.problems),
                 traffic[0],
                 traffic[1],
                 traffic[2],
@@ -174,11 +174,11 @@ impl Store {
                     sample.at,
                     share,
                     1,
-                    sample.span_ms as i64,
-                    counted as i64,
-                    figures.tree_connects as i64,
-                    figures.size_bytes.map(|bytes| (bytes >> 10) as i64),
-                    figures.available_bytes.map(|bytes| (bytes >> 10) as i64),
+                    whole(sample.span_ms),
+                    whole(counted),
+                    whole(figures.tree_connects),
+                    figures.size_bytes.map(|bytes| whole(bytes >> 10)),
+                    figures.available_bytes.map(|bytes| whole(bytes >> 10)),
                     traffic[0],
                     traffic[1],
                     traffic[2],
@@ -296,13 +296,20 @@ fn insert_of_share() -> String {
     insert("share_sample", "share", schema::SHARE)
 }
 
+/// More than this happens in no interval. SQLite's sums must not overflow, whatever a gateway says.
+const MOST: u64 = 1 << 45;
+
+fn whole(value: u64) -> i64 {
+    value.min(MOST) as i64
+}
+
 /// Bytes, counts and times, in the order of the columns.
 fn columns(traffic: Option<Traffic>) -> [Option<i64>; 6] {
     match traffic {
         None => [None; 6],
         Some(Traffic { read, write }) => {
             [read.bytes, write.bytes, read.count, write.count, read.time_us, write.time_us]
-                .map(|value| Some(i64::try_from(value).unwrap_or(i64::MAX)))
+                .map(|value| Some(whole(value)))
         }
     }
 }
