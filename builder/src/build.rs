@@ -8,6 +8,7 @@ use serde::Serialize;
 use smbgw_command::{Command, Interrupt, Runner, System};
 
 use crate::agent::{self, AgentFiles};
+use crate::engine::Engine;
 use crate::error::Error;
 use crate::form::Form;
 use crate::lock::{self, Lock};
@@ -50,6 +51,8 @@ pub struct PackageOptions {
     pub update: bool,
     /// Use no network.
     pub offline: bool,
+    /// What installs the packages.
+    pub engine: Engine,
     /// Directory for packages, locks and trees.
     pub cache: PathBuf,
     /// In place of the recipe's mirror.

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use crate::engine::Engine;
 use crate::error::Error;
 use crate::hash;
 use crate::lock::Lock;
@@ -11,7 +12,7 @@ use crate::recipe::Recipe;
 use crate::tree::{Tree, write_tar};
 
 /// Raised when the steps before the overlay change what they make of the same input.
-const TREE_FORMAT: u32 = 3;
+const TREE_FORMAT: u32 = 4;
 /// Trees kept: both forms of two recipes. Each takes 300 to 600 MB.
 const KEPT: usize = 4;
 
@@ -28,11 +29,11 @@ impl TreeCache {
     }
 
     /// The name of the tree that recipe and lock of one form make.
-    pub fn key(recipe: &Recipe, lock: &Lock) -> String {
+    pub fn key(engine: Engine, recipe: &Recipe, lock: &Lock) -> String {
         let packages =
             lock.packages.iter().map(|package| format!("{}\n", package.sha256)).collect::<String>();
-        let (recipe, epoch) = (recipe.tree_hash(), lock.epoch);
-        hash::of_bytes(format!("{TREE_FORMAT}\n{recipe}\n{epoch}\n{packages}").as_bytes())
+        let (recipe, epoch, engine) = (recipe.tree_hash(), lock.epoch, engine.name());
+        hash::of_bytes(format!("{TREE_FORMAT}\n{engine}\n{recipe}\n{epoch}\n{packages}").as_bytes())
     }
 
     /// The tree, if it is kept. One that cannot be read is forgotten.

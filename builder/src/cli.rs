@@ -11,6 +11,7 @@ use serde_json::json;
 use smbgw_command::Interrupt;
 
 use crate::build::{self, Built, Context, Options, PackageOptions, megabytes};
+use crate::engine::{Engine, unpack};
 use crate::error::Error;
 use crate::form::Form;
 use crate::inspect;
@@ -40,6 +41,9 @@ enum Verb {
     Inspect(TemplateArgs),
     /// Check every file of a template against its manifest
     Verify(TemplateArgs),
+    /// The part of a build that runs in namespaces of its own
+    #[command(hide = true)]
+    Inside(InsideArgs),
 }
 
 #[derive(Debug, Args)]
@@ -61,6 +65,9 @@ struct BuildArgs {
     /// Use no network: lock and packages must be there
     #[arg(long)]
     offline: bool,
+    /// What installs the packages; both make the same template
+    #[arg(long, value_enum, default_value_t)]
+    engine: Engine,
     /// Compress as small as possible, for a release
     #[arg(long)]
     release: bool,
@@ -93,6 +100,12 @@ struct PackageArgs {
     /// Mirror in place of the recipe's: the part of the address before /debian; {archive} stands for that name elsewhere
     #[arg(long, value_name = "URL")]
     mirror: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct InsideArgs {
+    /// What to do, written by the builder
+    order: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -139,6 +152,10 @@ pub fn main() -> ExitCode {
         Verb::Lock(args) => (args.json, run_lock(args, &context)),
         Verb::Inspect(args) => (args.json, run_inspect(args)),
         Verb::Verify(args) => (args.json, run_verify(args)),
+        Verb::Inside(args) => (
+            false,
+            unpack::inside::run(&args.order).map(|()| Answer { data: json!(null), text: String::new() }),
+        ),
     };
     match outcome {
         Ok(answer) => {
@@ -165,7 +182,7 @@ impl Answer {
 
 fn run_build(args: &BuildArgs, context: &Context) -> Result<Answer, Error> {
     let mut packages = args.packages.options();
-    (packages.update, packages.offline) = (args.update, args.offline);
+    (packages.update, packages.offline, packages.engine) = (args.update, args.offline, args.engine);
     // named twice is built once, and the container first: the virtual machine is installed on its packages
     let forms: BTreeSet<Form> = args.format.iter().map(|format| Form::from(*format)).collect();
     let options = Options {
@@ -255,6 +272,7 @@ impl PackageArgs {
             lock: self.lock.clone(),
             update: false,
             offline: false,
+            engine: Engine::default(),
             cache: self.cache.clone().unwrap_or_else(default_cache),
             mirror: self.mirror.clone(),
         }

@@ -1,4 +1,4 @@
-//! Reading what a `.deb` says about itself. Source: deb(5): an ar archive with a `control.tar` in it.
+//! Reading a `.deb`. Source: deb(5): an ar archive with a `control.tar` and a `data.tar` in it.
 
 use std::io::Read;
 
@@ -6,13 +6,17 @@ use crate::error::Error;
 
 const MAGIC: &[u8] = b"!<arch>\n";
 const HEADER: usize = 60;
+/// Bytes that a package may have unpacked; the largest in Debian has half of that. A bomb ends here.
+const LARGEST: u64 = 4_000_000_000;
+/// The directories that a merged `/usr` has in `/usr`. Source: <https://wiki.debian.org/UsrMerge>.
+pub const MERGED: &[&str] = &["/bin", "/lib", "/lib32", "/lib64", "/libo32", "/libx32", "/sbin"];
 
 /// The text of the package's `control` file.
 ///
 /// # Errors
 /// [`Error::Tree`] with the name when the file is not a Debian package.
 pub fn control(name: &str, deb: &[u8]) -> Result<String, Error> {
-    read_control(deb).map_err(|detail| Error::Tree(format!("{name} is not a Debian package: {detail}")))
+    read_control(deb).map_err(not_a_package(name))
 }
 
 /// Path and content of the regular files that are wanted. Paths are absolute, and under `/usr` where a merged `/usr` has
@@ -21,14 +25,92 @@ pub fn control(name: &str, deb: &[u8]) -> Result<String, Error> {
 /// # Errors
 /// [`Error::Tree`] with the name when the file is not a Debian package.
 pub fn files(name: &str, deb: &[u8], wanted: &dyn Fn(&str) -> bool) -> Result<Vec<(String, Vec<u8>)>, Error> {
-    read_files(deb, "data.tar", wanted)
-        .map_err(|detail| Error::Tree(format!("{name} is not a Debian package: {detail}")))
+    read_files(deb, "data.tar", wanted).map_err(not_a_package(name))
+}
+
+/// A package, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Package {
+    /// The `control` file.
+    pub control: String,
+    /// What comes with it for dpkg: scripts, lists of configuration files, triggers. Sorted by name.
+    pub members: Vec<Member>,
+    /// The uncompressed tar of its files.
+    pub data: Vec<u8>,
+}
+
+/// A file of `control.tar` beside `control` itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its name: `postinst`, `md5sums` ...
+    pub name: String,
+    /// Permission bits.
+    pub mode: u32,
+    /// Its bytes.
+    pub content: Vec<u8>,
+}
+
+impl Package {
+    /// Takes a package apart.
+    ///
+    /// # Errors
+    /// [`Error::Tree`] with the name when the file is not a Debian package.
+    pub fn read(name: &str, deb: &[u8]) -> Result<Self, Error> {
+        Self::parse(deb).map_err(not_a_package(name))
+    }
+
+    fn parse(deb: &[u8]) -> Result<Self, String> {
+        let members = members(deb)?;
+        let mut control = None;
+        let mut others = Vec::new();
+        for (path, mode, content) in regular_files(unpack(&members, "control.tar")?, &|_| true)? {
+            match path.strip_prefix('/').filter(|name| !name.contains('/')) {
+                Some("control") => control = Some(String::from_utf8(content).map_err(text_of)?),
+                Some(name) => others.push(Member { name: name.to_owned(), mode, content }),
+                None => return Err(format!("{path} has no place in a control.tar")),
+            }
+        }
+        others.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut data = Vec::new();
+        unpack(&members, "data.tar")?.read_to_end(&mut data).map_err(text_of)?;
+        if data.len() as u64 > LARGEST {
+            return Err(too_large());
+        }
+        Ok(Self { control: control.ok_or("no control file in it")?, members: others, data })
+    }
+
+    /// The file of this name in `control.tar`, as text.
+    pub fn member(&self, name: &str) -> Option<&str> {
+        let found = self.members.iter().find(|member| member.name == name)?;
+        std::str::from_utf8(&found.content).ok()
+    }
+
+    /// The names in the tar of its files, in its order, as they stand there.
+    ///
+    /// # Errors
+    /// A sentence for people when the tar cannot be read.
+    pub fn names(&self) -> Result<Vec<String>, String> {
+        let mut archive = tar::Archive::new(self.data.as_slice());
+        archive
+            .entries()
+            .map_err(text_of)?
+            .map(|entry| {
+                let entry = entry.map_err(text_of)?;
+                String::from_utf8(entry.path_bytes().into_owned()).map_err(text_of)
+            })
+            .collect()
+    }
+}
+
+fn not_a_package(name: &str) -> impl FnOnce(String) -> Error {
+    move |detail| Error::Tree(format!("{name} is not a Debian package: {detail}"))
 }
 
 fn read_control(deb: &[u8]) -> Result<String, String> {
-    let (_, content) =
-        read_files(deb, "control.tar", &|path| path == "/control")?.pop().ok_or("no control file in it")?;
-    String::from_utf8(content).map_err(|error| error.to_string())
+    let control = unpack(&members(deb)?, "control.tar")?;
+    let (_, _, content) =
+        regular_files(control, &|path| path == "/control")?.pop().ok_or("no control file in it")?;
+    String::from_utf8(content).map_err(text_of)
 }
 
 fn read_files(
@@ -36,34 +118,67 @@ fn read_files(
     member: &str,
     wanted: &dyn Fn(&str) -> bool,
 ) -> Result<Vec<(String, Vec<u8>)>, String> {
-    let (name, data) = members(deb)?
-        .into_iter()
+    let merged = |path: &str| wanted(&merged_usr(path));
+    let found = regular_files(unpack(&members(deb)?, member)?, &merged)?;
+    Ok(found.into_iter().map(|(path, _, content)| (merged_usr(&path), content)).collect())
+}
+
+/// The uncompressed bytes of a member, one more than [`LARGEST`] at most.
+fn unpack<'a>(members: &[(String, &'a [u8])], member: &str) -> Result<Box<dyn Read + 'a>, String> {
+    let (name, data) = members
+        .iter()
         .find(|(name, _)| name.starts_with(member))
         .ok_or_else(|| format!("no {member} in it"))?;
     let unpacked: Box<dyn Read> = match &name[member.len()..] {
-        ".xz" => Box::new(liblzma::read::XzDecoder::new(data)),
-        ".zst" => Box::new(zstd::Decoder::new(data).map_err(|error| error.to_string())?),
-        "" => Box::new(data),
+        ".xz" => Box::new(liblzma::read::XzDecoder::new(*data)),
+        ".zst" => Box::new(zstd::Decoder::new(*data).map_err(text_of)?),
+        "" => Box::new(*data),
         _ => return Err(format!("{name} has a compression that is not known")),
     };
+    Ok(Box::new(unpacked.take(LARGEST + 1)))
+}
+
+/// Path, permission bits and content of the regular files that are wanted.
+fn regular_files(
+    tar: impl Read,
+    wanted: &dyn Fn(&str) -> bool,
+) -> Result<Vec<(String, u32, Vec<u8>)>, String> {
     let mut found = Vec::new();
-    let mut archive = tar::Archive::new(unpacked);
-    for entry in archive.entries().map_err(|error| error.to_string())? {
-        let mut entry = entry.map_err(|error| error.to_string())?;
+    let mut archive = tar::Archive::new(tar);
+    for entry in archive.entries().map_err(text_of)? {
+        let mut entry = entry.map_err(text_of)?;
         let path = absolute(&String::from_utf8_lossy(&entry.path_bytes()));
         if entry.header().entry_type() == tar::EntryType::Regular && wanted(&path) {
+            let mode = entry.header().mode().map_err(text_of)? & 0o7777;
+            let size = entry.size();
             let mut content = Vec::new();
-            entry.read_to_end(&mut content).map_err(|error| error.to_string())?;
-            found.push((path, content));
+            entry.read_to_end(&mut content).map_err(text_of)?;
+            // tar's reader takes an archive's sudden end for a file's
+            if content.len() as u64 != size {
+                return Err("cut short".into());
+            }
+            found.push((path, mode, content));
         }
     }
     Ok(found)
 }
 
+fn text_of(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+fn too_large() -> String {
+    format!("it has more than {} MB unpacked", LARGEST / 1_000_000)
+}
+
 fn absolute(path: &str) -> String {
-    let path = path.strip_prefix("./").unwrap_or(path);
-    let merged = ["bin/", "sbin/", "lib/", "lib64/"].iter().any(|start| path.starts_with(start));
-    if merged { format!("/usr/{path}") } else { format!("/{path}") }
+    format!("/{}", path.strip_prefix("./").unwrap_or(path).trim_matches('/'))
+}
+
+/// Where a merged `/usr` has an absolute path.
+pub fn merged_usr(path: &str) -> String {
+    let aliased = MERGED.iter().any(|top| path.strip_prefix(top).is_some_and(|rest| rest.starts_with('/')));
+    if aliased { format!("/usr{path}") } else { path.to_owned() }
 }
 
 /// Names and contents in an ar archive.

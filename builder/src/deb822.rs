@@ -20,6 +20,11 @@ pub fn paragraphs(text: &str) -> impl Iterator<Item = Paragraph<'_>> {
 }
 
 impl<'a> Paragraph<'a> {
+    /// A text that is one paragraph.
+    pub fn new(text: &'a str) -> Self {
+        Self(text.trim_start_matches('\n'))
+    }
+
     /// The value of a field (case does not matter): first line only, trimmed.
     pub fn get(&self, field: &str) -> Option<&'a str> {
         self.0.lines().find_map(|line| {

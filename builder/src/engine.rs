@@ -1,33 +1,71 @@
-//! What makes a root file system of locked packages. One engine so far; others go behind the same trait.
+//! What makes a root file system of locked packages: two engines behind one trait, which make the same templates.
 
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
 use smbgw_command::System;
 
 use crate::error::Error;
 use crate::glob::Glob;
+use crate::lock::Package;
 use crate::recipe::Recipe;
+use crate::store::Store;
 use crate::workdir::WorkDir;
 
+mod contained;
 mod mmdebstrap;
 mod subids;
+pub mod unpack;
 
 pub use mmdebstrap::Mmdebstrap;
+pub use unpack::Unpack;
+
+/// Which engine.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    /// Unpacks all packages at once by itself, and lets dpkg configure them
+    #[default]
+    Unpack,
+    /// mmdebstrap with apt and dpkg: slower
+    Mmdebstrap,
+}
+
+impl Engine {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unpack => "unpack",
+            Self::Mmdebstrap => "mmdebstrap",
+        }
+    }
+
+    /// What does the work.
+    pub fn implementation(self) -> &'static dyn RootfsEngine {
+        match self {
+            Self::Unpack => &Unpack,
+            Self::Mmdebstrap => &Mmdebstrap,
+        }
+    }
+}
 
 /// One root file system to make.
 pub struct Job<'a> {
     /// Suite, architecture, and how `/usr` is merged.
     pub recipe: &'a Recipe,
-    /// What to install.
-    pub packages: &'a [String],
+    /// What must come out installed, besides what `base` has.
+    pub packages: &'a [Package],
+    /// Those of them that somebody asked for; the others came along.
+    pub wanted: &'a [String],
     /// A tar of a root file system to install them on, instead of an empty one with the essential packages.
     pub base: Option<&'a Path>,
     /// Paths of the packages that are not to be unpacked.
     pub without: &'a [Glob],
     /// The time of every new file, in seconds since 1970.
     pub epoch: i64,
-    /// Private archive of exactly what must come out installed.
-    pub repo: &'a Path,
+    /// Where the packages are.
+    pub store: &'a Store,
     /// Where the engine may write.
     pub work: &'a WorkDir,
     /// Starts programs.
@@ -36,9 +74,6 @@ pub struct Job<'a> {
 
 /// Makes root file systems.
 pub trait RootfsEngine {
-    /// Its name and version, for the record.
-    fn name(&self) -> &'static str;
-
     /// Installs and configures the packages and gives an uncompressed tar of the result, in the work directory.
     ///
     /// # Errors

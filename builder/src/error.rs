@@ -73,6 +73,16 @@ pub enum Error {
         #[source]
         source: CommandError,
     },
+    /// The engine's process inside its namespaces failed.
+    #[error("installing the packages: {detail}")]
+    Inside {
+        /// What it said.
+        detail: String,
+        /// What it advised.
+        hint: Option<String>,
+        /// Who has to act.
+        category: Category,
+    },
     /// A file operation failed.
     #[error("{doing} {}", path.display())]
     Io {
@@ -133,6 +143,12 @@ impl Category {
         }
     }
 
+    /// The category of an exit code.
+    pub fn of_exit_code(code: i32) -> Option<Self> {
+        let all = [Self::Internal, Self::Usage, Self::Infrastructure, Self::Resource, Self::Interrupted];
+        all.into_iter().find(|category| i32::from(category.exit_code()) == code)
+    }
+
     /// The word used in JSON output.
     pub fn name(self) -> &'static str {
         match self {
@@ -183,6 +199,7 @@ impl Error {
                 _ => Category::Internal,
             },
             Self::Tree(_) => Category::Internal,
+            Self::Inside { category, .. } => *category,
             Self::Interrupted => Category::Interrupted,
         }
     }
@@ -195,6 +212,7 @@ impl Error {
                 "make one with `smbgw-builder lock RECIPE --lock FILE`, or leave out --lock and --offline".into()
             }
             Self::Missing { hint, .. } => hint.clone(),
+            Self::Inside { hint, .. } => return hint.clone(),
             Self::PackagesGone { .. } => "mirrors drop old versions: run `smbgw-builder lock RECIPE` to take the present \
                  ones, or give --mirror 'http://snapshot.debian.org/archive/{archive}/TIME' to get the old ones"
                 .into(),

@@ -4,10 +4,13 @@ use crate::error::Error;
 use crate::glob::Glob;
 use crate::tree::{Entry, Tree};
 
+mod order;
+
 /// Made while packages were installed, or made anew where they are missed.
 const VOLATILE: &[&str] = &[
     // identities: each gateway has its own; without a name in a file systemd keeps the one the platform gave
     "/etc/hostname",
+    "/etc/fstab",
     "/etc/ssh/ssh_host_*",
     "/var/lib/dbus/machine-id",
     "/var/lib/systemd/random-seed",
@@ -33,6 +36,11 @@ const VOLATILE: &[&str] = &[
     "/var/lib/dpkg/*-old",
     "/var/lib/dpkg/lock*",
     "/var/lib/dpkg/triggers/Lock",
+    // dpkg does without: the one says what is plain, the other is what dselect knew
+    "/var/lib/dpkg/arch",
+    "/var/lib/dpkg/available",
+    "/var/lib/dpkg/tmp.ci*",
+    "/var/cache/debconf/tmp.ci*",
     // the engine's
     "/etc/apt/apt.conf.d/99mmdebstrap",
     "/etc/dpkg/dpkg.cfg.d/99mmdebstrap",
@@ -69,14 +77,17 @@ pub fn clean(tree: &mut Tree) -> Result<(), Error> {
     // empty, not missing: systemd then makes an id without taking this for a first boot. Source: machine-id(5)
     tree.put("/etc/machine-id", Entry::file("").with_mode(0o444))?;
     // the building machine's, copied in by the engine; the platform writes the real one
-    tree.put("/etc/resolv.conf", Entry::file(""))
+    tree.put("/etc/resolv.conf", Entry::file(""))?;
+    order::sort(tree)
 }
 
-/// No time is later than the epoch of the lock, and what was made by us has exactly that.
+/// No time is later than the epoch of the lock; directories, and what was made by us, have exactly that.
 pub fn clamp_times(tree: &mut Tree, epoch: i64) {
     for (_, entry) in tree.entries_mut() {
         entry.mtime = match entry.mtime {
             0 => epoch,
+            // whatever came into a directory last
+            _ if entry.is_directory() => epoch,
             time => time.min(epoch),
         };
     }

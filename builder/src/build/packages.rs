@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Context, PackageOptions, megabytes};
 use crate::cache::TreeCache;
-use crate::engine::{Job, Mmdebstrap, RootfsEngine};
+use crate::engine::Job;
 use crate::error::Error;
 use crate::fetch;
 use crate::form::Form;
@@ -13,7 +13,6 @@ use crate::initrd;
 use crate::lock::{self, Lock, Package};
 use crate::normalise;
 use crate::recipe::Recipe;
-use crate::repo;
 use crate::resolve;
 use crate::store::Store;
 use crate::tree::{Tree, write_tar};
@@ -79,8 +78,10 @@ impl Packages<'_> {
     pub(super) fn tree(&self, lock: &Lock, form: Form) -> Result<(Tree, bool), Error> {
         let unfit = |detail| Error::Tree(format!("the recipe has no such form: {detail}"));
         let recipe = self.recipe.of_form(form).map_err(unfit)?;
-        let (cache, key) =
-            (TreeCache::new(&self.options.cache), TreeCache::key(&recipe, &lock.of_form(form)));
+        let (cache, key) = (
+            TreeCache::new(&self.options.cache),
+            TreeCache::key(self.options.engine, &recipe, &lock.of_form(form)),
+        );
         let stage = self.context.progress.stage("installed packages");
         if let Some(tree) = cache.load(&key) {
             stage.done(&format!("{form}: unchanged, from the cache"));
@@ -93,11 +94,11 @@ impl Packages<'_> {
                 let initrd = self.recipe.vm.as_ref().map(|vm| &vm.initrd);
                 initrd.map_or(Ok(()), |initrd| initrd::prepare(&mut base, initrd))?;
                 let without = initrd.map_or(&[][..], |initrd| &initrd.without);
-                let names: Vec<String> = vm.packages.iter().map(|package| package.name.clone()).collect();
+                let wanted = self.recipe.vm.as_ref().map_or(&[][..], |vm| &vm.packages);
                 let base_tar = self.work.join("base.tar");
                 write_base(&mut base, &base_tar)?;
                 drop(base);
-                let job = self.install(lock, &vm.packages, &names, Some(&base_tar), without)?;
+                let job = self.install(lock, &vm.packages, wanted, Some(&base_tar), without)?;
                 let _ = fs::remove_file(base_tar);
                 job
             }
@@ -125,27 +126,27 @@ impl Packages<'_> {
         &self,
         lock: &Lock,
         packages: &[Package],
-        names: &[String],
+        wanted: &[String],
         base: Option<&Path>,
         without: &[crate::glob::Glob],
     ) -> Result<Tree, Error> {
         let store = self.fetch(packages)?;
         let stage = self.context.progress.stage("installing packages");
-        let repo = repo::write(packages, &lock.suite, &store, self.work)?;
         let job = Job {
             recipe: self.recipe,
-            packages: names,
+            packages,
+            wanted,
             base,
             without,
             epoch: lock.epoch,
-            repo: &repo,
+            store: &store,
             work: self.work,
             system: &self.context.system(),
         };
-        let tar_path = Mmdebstrap.make(&job, &|line| stage.note(line))?;
+        let tar_path = self.options.engine.implementation().make(&job, &|line| stage.note(line))?;
         let tar = fs::read(&tar_path).map_err(Error::io("reading", &tar_path))?;
-        // both are in memory twice otherwise
-        let _ = (fs::remove_file(&tar_path), fs::remove_dir_all(&repo));
+        // it is in memory twice otherwise
+        let _ = fs::remove_file(&tar_path);
         stage.done(&format!("{} packages, {:.1} MB", packages.len(), megabytes(tar.len() as u64)));
         self.context.check()?;
         let mut tree = Tree::read_tar(tar)?;

@@ -5,48 +5,31 @@
 //! a build would be rude, so mmdebstrap runs with `--mode=root`. Either way root's mmdebstrap is inside mount and process
 //! namespaces of its own: its mounts and processes end with the builder, even when that is killed. All three give the same bytes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use smbgw_command::{Command, Streams};
 
+use super::contained::contained;
 use super::{Job, RootfsEngine, subids};
 use crate::error::Error;
 use crate::recipe::MergedUsr;
+use crate::repo;
 
 /// Ten times what a slow machine needs.
 const DEADLINE: Duration = Duration::from_secs(1800);
 /// Comes with mmdebstrap: makes the links and keeps `usrmerge` out.
 const MERGED_USR_HOOK: &str = "/usr/share/mmdebstrap/hooks/merged-usr";
 
-/// Root's namespaces for it. Its mounts are seen by nobody else; and since mmdebstrap ignores the signal that says that
-/// its parent is gone, its processes end with a process namespace, so that a build that was killed does not go on.
-const CONTAINED: &[&str] = &[
-    "--pdeathsig",
-    "KILL",
-    "unshare",
-    "--mount",
-    "--pid",
-    "--fork",
-    "--kill-child=SIGKILL",
-    "--mount-proc",
-    "--propagation",
-    "private",
-    "--",
-];
-
 /// Runs `mmdebstrap`.
 #[derive(Debug, Default)]
 pub struct Mmdebstrap;
 
 impl RootfsEngine for Mmdebstrap {
-    fn name(&self) -> &'static str {
-        "mmdebstrap"
-    }
-
     fn make(&self, job: &Job<'_>, said: &(dyn Fn(&str) + Sync)) -> Result<PathBuf, Error> {
         let tar = job.work.join("rootfs.tar");
-        let command = command(job, &tar.to_string_lossy(), subids::available());
+        let repo = repo::write(job.packages, &job.recipe.suite, job.store, job.work)?;
+        let command = command(job, &repo, &tar.to_string_lossy(), subids::available());
         let streams = Streams {
             stdin: None,
             on_stderr_line: Some(Box::new(|line| {
@@ -58,21 +41,24 @@ impl RootfsEngine for Mmdebstrap {
         job.system
             .run_streaming(&command, streams)
             .map_err(Error::program("installing the packages into a new root file system"))?;
+        // the packages are in memory twice otherwise
+        let _ = std::fs::remove_dir_all(&repo);
         Ok(tar)
     }
 }
 
-fn command(job: &Job<'_>, tar: &str, user_namespace: bool) -> Command {
+fn command(job: &Job<'_>, repo: &Path, tar: &str, user_namespace: bool) -> Command {
     let mode = if user_namespace { "--mode=unshare" } else { "--mode=root" };
     let mut command = if rustix::process::geteuid().is_root() {
-        Command::new("setpriv").args(CONTAINED.iter().copied()).args(["mmdebstrap", mode])
+        // it makes its own user namespace, so that here only mounts and processes need one
+        contained(false, "mmdebstrap").arg(mode)
     } else {
         Command::new("mmdebstrap").arg(mode)
     };
     command = command
         .args(["--format=tar", "--skip=output/dev"])
         .arg(format!("--architectures={}", job.recipe.architecture))
-        .arg(format!("--include={}", job.packages.join(",")))
+        .arg(format!("--include={}", job.wanted.join(",")))
         .args(["--aptopt=APT::Install-Recommends \"false\"", "--aptopt=Acquire::Languages \"none\""])
         // the tree is in a temporary place: syncing every file to disk only costs time
         .arg("--dpkgopt=force-unsafe-io")
@@ -90,7 +76,7 @@ fn command(job: &Job<'_>, tar: &str, user_namespace: bool) -> Command {
     command
         .args([job.recipe.suite.as_str(), tar])
         // trusted: every file in it was checked against the lock, which came from signed indexes
-        .arg(format!("deb [trusted=yes] copy://{} ./", job.repo.display()))
+        .arg(format!("deb [trusted=yes] copy://{} ./", repo.display()))
         .env("SOURCE_DATE_EPOCH", job.epoch.to_string())
         .env("TMPDIR", job.work.path().to_string_lossy())
         .deadline(DEADLINE)

@@ -1,0 +1,90 @@
+//! The engine of our own: all packages are taken apart at once, by all processors, and laid into one tree with the database
+//! that dpkg would have written; then dpkg configures them.
+//!
+//! * `job`: what is handed over to the process inside · `inside`: that process: unpack, configure, give back
+//! * `plan`: which package's file is where · `place`: writing it · `database`: what dpkg knows of it, `apt`: what apt does
+//! * `mounts`, `scripts`: what scripts of packages need, and running them · `give_back`: the tree as a tar
+//!
+//! Scripts run in mount and process namespaces of their own, and in a user namespace wherever there is a range of
+//! subordinate ids: for everybody but root always, for root where `/etc/subuid` gives root one, as with the other engine.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use smbgw_command::{CommandError, Streams};
+
+use super::contained::contained;
+use super::{Job, RootfsEngine, subids};
+use crate::error::{Category, Error};
+use crate::recipe::MergedUsr;
+
+mod apt;
+pub mod database;
+mod give_back;
+pub mod inside;
+mod job;
+mod mounts;
+mod place;
+mod plan;
+mod scripts;
+
+/// Ten times what a slow machine needs.
+const DEADLINE: Duration = Duration::from_secs(1800);
+/// The verb that this program is called with inside.
+pub const VERB: &str = "inside";
+/// What progress inside is told with.
+const SAID: &str = "I: ";
+
+/// Unpacks by itself.
+#[derive(Debug, Default)]
+pub struct Unpack;
+
+impl RootfsEngine for Unpack {
+    fn make(&self, job: &Job<'_>, said: &(dyn Fn(&str) + Sync)) -> Result<PathBuf, Error> {
+        let tar = job.work.join("rootfs.tar");
+        let inside = job::InsideJob {
+            root: job.work.join("root"),
+            tar: tar.clone(),
+            base: job.base.map(PathBuf::from),
+            packages: job.packages.iter().map(|package| job::Deb::new(package, job.store)).collect(),
+            wanted: job.wanted.to_vec(),
+            without: job.without.to_vec(),
+            merge_usr: job.recipe.merged_usr == MergedUsr::Hook,
+            architecture: job.recipe.architecture.clone(),
+            epoch: job.epoch,
+        };
+        let order = job.work.join("inside.json");
+        fs::write(&order, inside.to_text()).map_err(Error::io("writing", &order))?;
+        let this = std::env::current_exe().map_err(Error::io("finding", "/proc/self/exe"))?;
+        let command = contained(subids::available(), &this.to_string_lossy())
+            .args([VERB.to_owned(), order.to_string_lossy().into_owned()])
+            .deadline(DEADLINE);
+        let streams = Streams {
+            stdin: None,
+            on_stderr_line: Some(Box::new(|line| {
+                if let Some(stage) = line.strip_prefix(SAID) {
+                    said(stage);
+                }
+            })),
+        };
+        job.system.run_streaming(&command, streams).map_err(failed)?;
+        Ok(tar)
+    }
+}
+
+/// What went wrong inside is told once, in its own words.
+fn failed(error: CommandError) -> Error {
+    const DOING: &str = "installing the packages into a new root file system";
+    if let CommandError::Failed { stderr, code, .. } = &error {
+        let said = stderr.split_once("error: ").map(|(_, text)| text.trim().to_owned());
+        if let (Some(said), Some(category)) = (said, code.and_then(Category::of_exit_code)) {
+            let (detail, hint) = match said.split_once("\nhint: ") {
+                Some((detail, hint)) => (detail.to_owned(), Some(hint.to_owned())),
+                None => (said, None),
+            };
+            return Error::Inside { detail, hint, category };
+        }
+    }
+    Error::program(DOING)(error)
+}

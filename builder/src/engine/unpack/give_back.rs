@@ -1,0 +1,108 @@
+//! The finished tree as a tar, from inside the root.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::error::Error;
+use crate::tree::{Content, Entry, Kind, Tree, write_tar};
+
+/// Reads everything below `/` and writes it.
+///
+/// # Errors
+/// [`Error::Tree`] when something is there that no template may hold, [`Error::Io`].
+pub(super) fn give_back(to: File, name: &Path) -> Result<(), Error> {
+    let mut tree = Tree::default();
+    let mut names = HashMap::new();
+    tree.put("/", entry(Path::new("/"), &mut names, "/")?)?;
+    read("/", &mut tree, &mut names)?;
+    let write = || {
+        let mut writer = BufWriter::with_capacity(1 << 20, to);
+        write_tar(&tree, &mut writer)?;
+        writer.flush()
+    };
+    write().map_err(Error::io("writing", name))
+}
+
+fn read(directory: &str, tree: &mut Tree, names: &mut HashMap<(u64, u64), String>) -> Result<(), Error> {
+    let mut found: Vec<_> = fs::read_dir(directory)
+        .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>())
+        .map_err(Error::io("listing", directory))?;
+    found.sort();
+    for path in found {
+        let text = path
+            .to_str()
+            .ok_or_else(|| Error::Tree(format!("the name `{}` is not UTF-8", path.display())))?;
+        let entry = entry(&path, names, text)?;
+        let below = entry.is_directory();
+        tree.put(text, entry)?;
+        if below {
+            read(text, tree, names)?;
+        }
+    }
+    Ok(())
+}
+
+fn entry(path: &Path, names: &mut HashMap<(u64, u64), String>, text: &str) -> Result<Entry, Error> {
+    let io = || Error::io("reading", path);
+    let found = fs::symlink_metadata(path).map_err(io())?;
+    let kind = found.file_type();
+    let kind = if kind.is_dir() {
+        Kind::Directory
+    } else if kind.is_symlink() {
+        let target = fs::read_link(path).map_err(io())?;
+        Kind::Symlink(
+            target
+                .to_str()
+                .ok_or_else(|| Error::Tree(format!("{text} points at a name that is not UTF-8")))?
+                .to_owned(),
+        )
+    } else if kind.is_file() {
+        let id = (found.dev(), found.ino());
+        match names.get(&id).filter(|_| found.nlink() > 1) {
+            Some(first) => Kind::Hardlink(first.clone()),
+            None => {
+                if found.nlink() > 1 {
+                    names.insert(id, text.to_owned());
+                }
+                Kind::File(Content::Own(fs::read(path).map_err(io())?.into()))
+            }
+        }
+    } else {
+        let what = if kind.is_fifo() || kind.is_socket() { "a pipe or socket" } else { "a device" };
+        return Err(Error::Tree(format!("{text} is {what}, which no template may hold")));
+    };
+    let xattrs = if matches!(kind, Kind::File(_)) { xattrs(path).map_err(io())? } else { BTreeMap::new() };
+    Ok(Entry {
+        kind,
+        mode: found.mode() & 0o7777,
+        uid: found.uid(),
+        gid: found.gid(),
+        mtime: found.mtime(),
+        xattrs,
+    })
+}
+
+fn xattrs(path: &Path) -> io::Result<BTreeMap<String, Vec<u8>>> {
+    let mut list = vec![0u8; 4096];
+    let size = match rustix::fs::llistxattr(path, &mut list[..]) {
+        Err(rustix::io::Errno::OPNOTSUPP) => return Ok(BTreeMap::new()),
+        other => other?,
+    };
+    let mut found = BTreeMap::new();
+    for name in list[..size].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+        let name = String::from_utf8_lossy(name).into_owned();
+        // labels are the building machine's
+        if name == "security.selinux" {
+            continue;
+        }
+        let mut value = vec![0u8; 65_536];
+        let size = rustix::fs::lgetxattr(path, name.as_str(), &mut value[..])?;
+        value.truncate(size);
+        found.insert(name, value);
+    }
+    Ok(found)
+}

@@ -1,0 +1,144 @@
+//! Running the packages' scripts: each `preinst` by ourselves, all others by `dpkg --configure`.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use smbgw_command::{Command, CommandError, Runner, System};
+
+use super::database::{ADMIN, Unpacked, unfinished};
+use crate::error::Error;
+
+/// A kernel's ram disk on a slow machine takes a minute.
+const DEADLINE: Duration = Duration::from_secs(1500);
+/// Says that nothing may be started. Source: policy-rc.d in init-system-helpers.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+/// Runs before any other: it writes `/etc/passwd`, which the others' programs read.
+const FIRST: &str = "base-passwd";
+
+/// Reviewed: on a first installation they do nothing that stays, or look at what an older version left.
+const IDLE: &[&str] = &[];
+
+/// Runs the scripts of freshly unpacked packages until all are installed.
+///
+/// # Errors
+/// [`Error::Tree`] with what a script or dpkg said, [`Error::Io`].
+pub(super) fn run(packages: &[Unpacked], epoch: &str, system: &System) -> Result<(), Error> {
+    fs::write(POLICY, "#!/bin/sh\nexit 101\n")
+        .and_then(|()| fs::set_permissions(POLICY, fs::Permissions::from_mode(0o755)))
+        .map_err(Error::io("writing", POLICY))?;
+    let first = |package: &&Unpacked| package.name != FIRST;
+    let mut ordered: Vec<&Unpacked> = packages.iter().collect();
+    ordered.sort_by_key(|package| first(package));
+    for package in ordered.iter().filter(|package| package.script("preinst").is_some()) {
+        if !IDLE.contains(&package.name.as_str()) {
+            preinst(package, epoch, system)?;
+        }
+    }
+    check_diversions(packages)?;
+    let configure = dpkg(["--configure", "-a"], epoch);
+    system.run(&configure).map_err(|error| match error {
+        CommandError::Failed { stdout, stderr, .. } => {
+            Error::Tree(format!("dpkg could not configure the packages: {}", last_lines(&stdout, &stderr)))
+        }
+        other => Error::program("configuring the packages")(other),
+    })?;
+    fs::remove_file(POLICY).map_err(Error::io("removing", POLICY))?;
+    audit(epoch, system)
+}
+
+/// As dpkg runs it: from a directory where its control files are, by which debconf knows whose script it is.
+fn preinst(package: &Unpacked, epoch: &str, system: &System) -> Result<(), Error> {
+    let directory = format!("{ADMIN}/tmp.ci");
+    let put = || {
+        fs::create_dir(&directory)?;
+        fs::write(format!("{directory}/control"), &package.control)?;
+        for member in &package.members {
+            let path = format!("{directory}/{}", member.name);
+            fs::write(&path, &member.content)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(member.mode))?;
+        }
+        Ok(())
+    };
+    put().map_err(Error::io("writing", &directory))?;
+    let command = environment(Command::new(format!("{directory}/preinst")).arg("install"), epoch)
+        .env("DPKG_MAINTSCRIPT_NAME", "preinst")
+        .env("DPKG_MAINTSCRIPT_PACKAGE", &package.name)
+        .env("DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT", "1")
+        .env("DPKG_MAINTSCRIPT_ARCH", &package.architecture)
+        .env("DPKG_ADMINDIR", ADMIN)
+        .env("DPKG_ROOT", "");
+    system.run(&command).map(drop).map_err(|error| match error {
+        CommandError::Failed { stdout, stderr, .. } => Error::Tree(format!(
+            "the preinst script of {} failed: {}",
+            package.name,
+            last_lines(&stdout, &stderr)
+        )),
+        other => Error::program("running a preinst script")(other),
+    })?;
+    fs::remove_dir_all(&directory).map_err(Error::io("removing", &directory))
+}
+
+/// A diversion that a package makes before it is unpacked would have put another package's file elsewhere.
+fn check_diversions(packages: &[Unpacked]) -> Result<(), Error> {
+    let path = format!("{ADMIN}/diversions");
+    let text = fs::read_to_string(&path).map_err(Error::io("reading", &path))?;
+    let lines: Vec<&str> = text.lines().collect();
+    for group in lines.chunks(3) {
+        let [from, _, by] = group else { continue };
+        let other = |package: &&Unpacked| {
+            package.name != *by && package.tree.get(from).is_some_and(|entry| !entry.is_directory())
+        };
+        if let Some(package) = packages.iter().find(other) {
+            return Err(Error::Tree(format!(
+                "{by} diverts {from} of {}: build with --engine mmdebstrap, which unpacks one after the other",
+                package.name
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Everything is installed, and dpkg finds nothing to say of it.
+fn audit(epoch: &str, system: &System) -> Result<(), Error> {
+    let path = format!("{ADMIN}/status");
+    let status = fs::read_to_string(Path::new(&path)).map_err(Error::io("reading", &path))?;
+    let unfinished = unfinished(&status);
+    if !unfinished.is_empty() {
+        return Err(Error::Tree(format!("these packages are not installed: {}", unfinished.join(", "))));
+    }
+    let command = dpkg(["--audit"], epoch);
+    let output = system.run(&command).map_err(Error::program("auditing the packages"))?;
+    let said = output.text(&command).map_err(Error::program("auditing the packages"))?;
+    if said.trim().is_empty() {
+        Ok(())
+    } else {
+        Err(Error::Tree(format!("dpkg --audit says: {}", said.trim())))
+    }
+}
+
+fn dpkg<const N: usize>(args: [&str; N], epoch: &str) -> Command {
+    // the tree is in a temporary place: syncing every file to disk only costs time
+    environment(Command::new("dpkg").arg("--force-unsafe-io").args(args), epoch).deadline(DEADLINE)
+}
+
+fn environment(command: Command, epoch: &str) -> Command {
+    command
+        .env("SOURCE_DATE_EPOCH", epoch)
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("HOME", "/root")
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .env("DEBCONF_NONINTERACTIVE_SEEN", "true")
+        .env("LC_ALL", "C.UTF-8")
+        .env("LANGUAGE", "C.UTF-8")
+        .env("LANG", "C.UTF-8")
+}
+
+/// The end of what a program said, for people.
+fn last_lines(stdout: &str, stderr: &str) -> String {
+    const LINES: usize = 12;
+    let lines: Vec<&str> =
+        stdout.lines().chain(stderr.lines()).filter(|line| !line.trim().is_empty()).collect();
+    lines[lines.len().saturating_sub(LINES)..].join("; ")
+}
