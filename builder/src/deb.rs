@@ -46,6 +46,8 @@ pub struct Member {
     pub name: String,
     /// Permission bits.
     pub mode: u32,
+    /// Seconds since 1970.
+    pub mtime: i64,
     /// Its bytes.
     pub content: Vec<u8>,
 }
@@ -63,10 +65,11 @@ impl Package {
         let members = members(deb)?;
         let mut control = None;
         let mut others = Vec::new();
-        for (path, mode, content) in regular_files(unpack(&members, "control.tar")?, &|_| true)? {
+        for File { path, mode, mtime, content } in regular_files(unpack(&members, "control.tar")?, &|_| true)?
+        {
             match path.strip_prefix('/').filter(|name| !name.contains('/')) {
                 Some("control") => control = Some(String::from_utf8(content).map_err(text_of)?),
-                Some(name) => others.push(Member { name: name.to_owned(), mode, content }),
+                Some(name) => others.push(Member { name: name.to_owned(), mode, mtime, content }),
                 None => return Err(format!("{path} has no place in a control.tar")),
             }
         }
@@ -108,9 +111,8 @@ fn not_a_package(name: &str) -> impl FnOnce(String) -> Error {
 
 fn read_control(deb: &[u8]) -> Result<String, String> {
     let control = unpack(&members(deb)?, "control.tar")?;
-    let (_, _, content) =
-        regular_files(control, &|path| path == "/control")?.pop().ok_or("no control file in it")?;
-    String::from_utf8(content).map_err(text_of)
+    let found = regular_files(control, &|path| path == "/control")?.pop().ok_or("no control file in it")?;
+    String::from_utf8(found.content).map_err(text_of)
 }
 
 fn read_files(
@@ -120,7 +122,7 @@ fn read_files(
 ) -> Result<Vec<(String, Vec<u8>)>, String> {
     let merged = |path: &str| wanted(&merged_usr(path));
     let found = regular_files(unpack(&members(deb)?, member)?, &merged)?;
-    Ok(found.into_iter().map(|(path, _, content)| (merged_usr(&path), content)).collect())
+    Ok(found.into_iter().map(|file| (merged_usr(&file.path), file.content)).collect())
 }
 
 /// The uncompressed bytes of a member, one more than [`LARGEST`] at most.
@@ -138,11 +140,16 @@ fn unpack<'a>(members: &[(String, &'a [u8])], member: &str) -> Result<Box<dyn Re
     Ok(Box::new(unpacked.take(LARGEST + 1)))
 }
 
-/// Path, permission bits and content of the regular files that are wanted.
-fn regular_files(
-    tar: impl Read,
-    wanted: &dyn Fn(&str) -> bool,
-) -> Result<Vec<(String, u32, Vec<u8>)>, String> {
+/// A regular file in a tar.
+struct File {
+    path: String,
+    mode: u32,
+    mtime: i64,
+    content: Vec<u8>,
+}
+
+/// The regular files that are wanted.
+fn regular_files(tar: impl Read, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<File>, String> {
     let mut found = Vec::new();
     let mut archive = tar::Archive::new(tar);
     for entry in archive.entries().map_err(text_of)? {
@@ -157,7 +164,8 @@ fn regular_files(
             if content.len() as u64 != size {
                 return Err("cut short".into());
             }
-            found.push((path, mode, content));
+            let mtime = entry.header().mtime().map_err(text_of)? as i64;
+            found.push(File { path, mode, mtime, content });
         }
     }
     Ok(found)

@@ -4,6 +4,7 @@ use crate::error::Error;
 use crate::glob::Glob;
 use crate::tree::{Entry, Tree};
 
+mod ids;
 mod order;
 
 /// Made while packages were installed, or made anew where they are missed.
@@ -78,6 +79,7 @@ pub fn clean(tree: &mut Tree) -> Result<(), Error> {
     tree.put("/etc/machine-id", Entry::file("").with_mode(0o444))?;
     // the building machine's, copied in by the engine; the platform writes the real one
     tree.put("/etc/resolv.conf", Entry::file(""))?;
+    ids::renumber(tree)?;
     order::sort(tree)
 }
 

@@ -2,7 +2,8 @@
 //! that dpkg would have written; then dpkg configures them.
 //!
 //! * `job`: what is handed over to the process inside · `inside`: that process: unpack, configure, give back
-//! * `plan`: which package's file is where · `place`: writing it · `database`: what dpkg knows of it, `apt`: what apt does
+//! * `plan`: which package's file is where · `place`: writing it · `database`: what dpkg knows of it, `apt`: what apt does ·
+//!   `essential`: what comes first
 //! * `mounts`, `scripts`: what scripts of packages need, and running them · `give_back`: the tree as a tar
 //!
 //! Scripts run in mount and process namespaces of their own, and in a user namespace wherever there is a range of
@@ -21,6 +22,7 @@ use crate::recipe::MergedUsr;
 
 mod apt;
 pub mod database;
+mod essential;
 mod give_back;
 pub mod inside;
 mod job;

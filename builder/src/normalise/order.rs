@@ -60,7 +60,7 @@ fn joined(lines: &[&str]) -> String {
 }
 
 /// Gives a file another text, and leaves everything else of it as it is. None is none.
-fn rewrite(tree: &mut Tree, path: &str, change: impl FnOnce(&str) -> String) -> Result<(), Error> {
+pub(super) fn rewrite(tree: &mut Tree, path: &str, change: impl FnOnce(&str) -> String) -> Result<(), Error> {
     if tree.get(path).is_none() {
         return Ok(());
     }

@@ -159,6 +159,8 @@ pub struct DatabaseFile {
     pub path: String,
     /// Permission bits.
     pub mode: u32,
+    /// Seconds since 1970; that of writing if none.
+    pub mtime: Option<i64>,
     /// Its bytes.
     pub content: Vec<u8>,
 }
@@ -170,16 +172,18 @@ pub fn database(
     existing: &dyn Fn(&str) -> Option<String>,
 ) -> Vec<DatabaseFile> {
     let mut files = Vec::new();
-    let mut put = |path: String, mode, content: Vec<u8>| files.push(DatabaseFile { path, mode, content });
+    let mut put = |path: String, mode, mtime, content: Vec<u8>| {
+        files.push(DatabaseFile { path, mode, mtime, content });
+    };
     let mut status = existing(&format!("{ADMIN}/status")).unwrap_or_default();
     let mut explicit = std::collections::BTreeMap::<String, String>::new();
     let file_triggers = format!("{ADMIN}/triggers/File");
     for (package, replaced) in packages.iter().zip(replaced) {
         status.push_str(&package.status());
         let info = |name: &str| format!("{ADMIN}/info/{}.{name}", package.info_name);
-        put(info("list"), 0o644, package.list(replaced).into_bytes());
+        put(info("list"), 0o644, None, package.list(replaced).into_bytes());
         for member in &package.members {
-            put(info(&member.name), member.mode, member.content.clone());
+            put(info(&member.name), member.mode, Some(member.mtime), member.content.clone());
         }
         for (trigger, waits) in package.interests() {
             let (path, mut line) = if trigger.starts_with('/') {
@@ -194,16 +198,16 @@ pub fn database(
         }
     }
     for (path, text) in explicit {
-        put(path, 0o644, text.into_bytes());
+        put(path, 0o644, None, text.into_bytes());
     }
-    put(format!("{ADMIN}/status"), 0o644, status.into_bytes());
+    put(format!("{ADMIN}/status"), 0o644, None, status.into_bytes());
     for name in ["available", "diversions", "statoverride", "triggers/Unincorp"] {
         let path = format!("{ADMIN}/{name}");
         if existing(&path).is_none() {
-            put(path, 0o644, Vec::new());
+            put(path, 0o644, None, Vec::new());
         }
     }
-    put(format!("{ADMIN}/info/format"), 0o644, b"1\n".to_vec());
+    put(format!("{ADMIN}/info/format"), 0o644, None, b"1\n".to_vec());
     files
 }
 

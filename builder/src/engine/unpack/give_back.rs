@@ -75,7 +75,11 @@ fn entry(path: &Path, names: &mut HashMap<(u64, u64), String>, text: &str) -> Re
         let what = if kind.is_fifo() || kind.is_socket() { "a pipe or socket" } else { "a device" };
         return Err(Error::Tree(format!("{text} is {what}, which no template may hold")));
     };
-    let xattrs = if matches!(kind, Kind::File(_)) { xattrs(path).map_err(io())? } else { BTreeMap::new() };
+    // directories have access control lists; a link has nothing of its own
+    let xattrs = match kind {
+        Kind::File(_) | Kind::Directory => xattrs(path).map_err(io())?,
+        _ => BTreeMap::new(),
+    };
     Ok(Entry {
         kind,
         mode: found.mode() & 0o7777,

@@ -1,5 +1,6 @@
 //! The process inside the namespaces.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::symlink;
@@ -11,7 +12,7 @@ use smbgw_command::System;
 
 use super::database::{self, Unpacked};
 use super::job::{Deb, InsideJob};
-use super::{SAID, apt, give_back, mounts, place, plan, scripts};
+use super::{SAID, apt, essential, give_back, mounts, place, plan, scripts};
 use crate::deb::{self, MERGED};
 use crate::error::Error;
 use crate::hash;
@@ -57,17 +58,19 @@ pub fn run(order: &Path) -> Result<(), Error> {
     let existing = |path: &str| fs::read_to_string(path).ok();
     for file in database::database(&packages, &plan.replaced, &existing) {
         store(&file.path, file.mode, &file.content)?;
+        file.mtime.map_or(Ok(()), |mtime| place::date(&file.path, mtime))?;
     }
+    let basic = if job.base.is_none() { essential::basic(&packages) } else { BTreeSet::new() };
     let states = apt::extended_states(
         &existing(apt::EXTENDED_STATES).unwrap_or_default(),
         &packages,
         &job.wanted,
-        job.base.is_none(),
+        &basic,
         &job.architecture,
     );
     store(apt::EXTENDED_STATES, 0o644, states.as_bytes())?;
     say("configuring");
-    scripts::run(&packages, &job.epoch.to_string(), &System::new())?;
+    scripts::run(&packages, &basic, &job.epoch.to_string(), &System::new())?;
     say("reading back");
     drop(packages);
     mounts::unmount()?;

@@ -66,9 +66,20 @@ pub(super) fn directory(entry: &Entry, to: &str) -> Result<(), Error> {
         fs::create_dir_all(to)?;
         lchown(to, Some(entry.uid), Some(entry.gid))?;
         fs::set_permissions(to, fs::Permissions::from_mode(entry.mode))?;
+        for (name, value) in &entry.xattrs {
+            rustix::fs::setxattr(to, name.as_str(), value, XattrFlags::empty())?;
+        }
         set_time(Path::new(to), entry.mtime)
     };
     make().map_err(Error::io("making", to))
+}
+
+/// Sets the time of a file.
+///
+/// # Errors
+/// [`Error::Io`].
+pub(super) fn date(path: &str, seconds: i64) -> Result<(), Error> {
+    set_time(Path::new(path), seconds).map_err(Error::io("setting the time of", path))
 }
 
 fn set_time(path: &Path, seconds: i64) -> io::Result<()> {

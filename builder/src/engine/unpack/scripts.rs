@@ -1,5 +1,6 @@
 //! Running the packages' scripts: each `preinst` by ourselves, all others by `dpkg --configure`.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -24,7 +25,12 @@ const IDLE: &[&str] = &[];
 ///
 /// # Errors
 /// [`Error::Tree`] with what a script or dpkg said, [`Error::Io`].
-pub(super) fn run(packages: &[Unpacked], epoch: &str, system: &System) -> Result<(), Error> {
+pub(super) fn run(
+    packages: &[Unpacked],
+    basic: &BTreeSet<&str>,
+    epoch: &str,
+    system: &System,
+) -> Result<(), Error> {
     fs::write(POLICY, "#!/bin/sh\nexit 101\n")
         .and_then(|()| fs::set_permissions(POLICY, fs::Permissions::from_mode(0o755)))
         .map_err(Error::io("writing", POLICY))?;
@@ -37,15 +43,22 @@ pub(super) fn run(packages: &[Unpacked], epoch: &str, system: &System) -> Result
         }
     }
     check_diversions(packages)?;
-    let configure = dpkg(["--configure", "-a"], epoch);
-    system.run(&configure).map_err(|error| match error {
+    if !basic.is_empty() {
+        configure(basic.iter().copied(), epoch, system)?;
+    }
+    configure(["-a"], epoch, system)?;
+    fs::remove_file(POLICY).map_err(Error::io("removing", POLICY))?;
+    audit(epoch, system)
+}
+
+fn configure<'a>(what: impl IntoIterator<Item = &'a str>, epoch: &str, system: &System) -> Result<(), Error> {
+    let command = dpkg(["--configure"], epoch).args(what);
+    system.run(&command).map(drop).map_err(|error| match error {
         CommandError::Failed { stdout, stderr, .. } => {
             Error::Tree(format!("dpkg could not configure the packages: {}", last_lines(&stdout, &stderr)))
         }
         other => Error::program("configuring the packages")(other),
-    })?;
-    fs::remove_file(POLICY).map_err(Error::io("removing", POLICY))?;
-    audit(epoch, system)
+    })
 }
 
 /// As dpkg runs it: from a directory where its control files are, by which debconf knows whose script it is.
@@ -135,10 +148,14 @@ fn environment(command: Command, epoch: &str) -> Command {
         .env("LANG", "C.UTF-8")
 }
 
-/// The end of what a program said, for people.
+/// The end of what a program said, for people: of its errors first, since those say why.
 fn last_lines(stdout: &str, stderr: &str) -> String {
     const LINES: usize = 12;
-    let lines: Vec<&str> =
-        stdout.lines().chain(stderr.lines()).filter(|line| !line.trim().is_empty()).collect();
-    lines[lines.len().saturating_sub(LINES)..].join("; ")
+    let text = if stderr.trim().is_empty() { stdout } else { stderr };
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    match lines.iter().position(|line| line.starts_with("dpkg: error")) {
+        // what comes after the first one follows from it
+        Some(first) => lines[first.saturating_sub(LINES / 2)..lines.len().min(first + 2)].join("; "),
+        None => lines[lines.len().saturating_sub(LINES)..].join("; "),
+    }
 }
