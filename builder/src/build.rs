@@ -51,6 +51,8 @@ pub struct PackageOptions {
     pub update: bool,
     /// Use no network.
     pub offline: bool,
+    /// Install the packages anew, even where a tree of them is kept.
+    pub fresh: bool,
     /// What installs the packages.
     pub engine: Engine,
     /// Directory for packages, locks and trees.
@@ -122,7 +124,7 @@ pub fn make_lock(
     let recipe = Recipe::load(recipe_path)?;
     let place = lock::place(options.lock.as_deref(), recipe_path, &recipe, &options.cache);
     let work = WorkDir::create(ROOM)?;
-    let lock = Packages { recipe: &recipe, options, work: &work, context }.resolve(&place)?;
+    let lock = Packages::new(&recipe, options, &work, context).resolve(&place)?;
     Ok((place, lock))
 }
 
@@ -152,7 +154,7 @@ pub fn build(options: &Options, context: &Context) -> Result<Vec<Built>, Error> 
     let staging = Staging::create(&options.out)?;
     let work = WorkDir::create(ROOM * options.forms.len().max(1) as u64)?;
 
-    let packages = Packages { recipe: &recipe, options: &options.packages, work: &work, context };
+    let mut packages = Packages::new(&recipe, &options.packages, &work, context);
     let (lock_path, lock) = packages.lock(&options.recipe)?;
     let mut finished: Vec<Finished> = Vec::new();
     for (form, recipe) in options.forms.iter().zip(&recipes) {
@@ -166,6 +168,7 @@ pub fn build(options: &Options, context: &Context) -> Result<Vec<Built>, Error> 
             Finish { form: *form, recipe, packages: &packages, lock: &lock, files: &files, agent: &agent };
         finished.push(finish.run(tree, tree_cached, &staging, options.level)?);
     }
+    packages.keep()?;
     let names: Vec<String> = finished.iter().flat_map(|one| one.names.clone()).collect();
     staging.commit(&names)?;
     Ok(finished.into_iter().map(|one| one.built(&options.out, &lock_path)).collect())

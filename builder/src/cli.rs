@@ -19,12 +19,14 @@ use crate::progress::Progress;
 use crate::tarball::Level;
 use crate::verify;
 
+mod reproduce;
+
 /// Builds SMB gateway templates from Debian packages: small, checked, and the same bytes every time.
 #[derive(Debug, Parser)]
 #[command(name = "smbgw-builder", version, propagate_version = true)]
 #[command(
     after_help = "Exit codes: 0 done, 1 our fault, 2 usage or invalid recipe, 3 mirror or program missing, \
-                        4 file missing or disk full, 130 interrupted."
+                        4 file missing or disk full, 10 compared and not the same, 130 interrupted."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -41,6 +43,8 @@ enum Verb {
     Inspect(TemplateArgs),
     /// Check every file of a template against its manifest
     Verify(TemplateArgs),
+    /// Build a template again from its manifest, and say whether it is the same
+    Reproduce(reproduce::ReproduceArgs),
     /// The part of a build that runs in namespaces of its own
     #[command(hide = true)]
     Inside(InsideArgs),
@@ -152,17 +156,17 @@ pub fn main() -> ExitCode {
         Verb::Lock(args) => (args.json, run_lock(args, &context)),
         Verb::Inspect(args) => (args.json, run_inspect(args)),
         Verb::Verify(args) => (args.json, run_verify(args)),
-        Verb::Inside(args) => (
-            false,
-            unpack::inside::run(&args.order).map(|()| Answer { data: json!(null), text: String::new() }),
-        ),
+        Verb::Reproduce(args) => (args.json, reproduce::run(args, &context)),
+        Verb::Inside(args) => {
+            (false, unpack::inside::run(&args.order).map(|()| Answer::new(&(), String::new())))
+        }
     };
     match outcome {
         Ok(answer) => {
             let text =
                 if json { pretty(&json!({"success": true, "data": answer.data})) } else { answer.text };
             let _ = writeln!(std::io::stdout(), "{text}");
-            ExitCode::SUCCESS
+            if answer.differs { ExitCode::from(DIFFERS) } else { ExitCode::SUCCESS }
         }
         Err(error) => ExitCode::from(report(&error, json)),
     }
@@ -172,11 +176,20 @@ pub fn main() -> ExitCode {
 struct Answer {
     data: serde_json::Value,
     text: String,
+    /// Two things were compared, and are not the same.
+    differs: bool,
 }
+
+/// The exit code of a comparison that found differences.
+const DIFFERS: u8 = 10;
 
 impl Answer {
     fn new(data: &impl Serialize, text: String) -> Self {
-        Self { data: serde_json::to_value(data).unwrap_or_default(), text }
+        Self { data: serde_json::to_value(data).unwrap_or_default(), text, differs: false }
+    }
+
+    fn differs(self) -> Self {
+        Self { differs: true, ..self }
     }
 }
 
@@ -272,6 +285,7 @@ impl PackageArgs {
             lock: self.lock.clone(),
             update: false,
             offline: false,
+            fresh: false,
             engine: Engine::default(),
             cache: self.cache.clone().unwrap_or_else(default_cache),
             mirror: self.mirror.clone(),

@@ -224,6 +224,7 @@ mod tests {
         let mut header = tar::Header::new_gnu();
         header.set_size(text.len() as u64);
         header.set_mode(0o644);
+        header.set_mtime(0);
         builder.append_data(&mut header, "./control", text.as_bytes()).unwrap();
         builder.into_inner().unwrap()
     }
@@ -245,6 +246,8 @@ mod tests {
         for path in ["./lib/a.so", "./usr/bin/b", "./etc/c"] {
             let mut header = tar::Header::new_gnu();
             header.set_size(1);
+            header.set_mode(0o644);
+            header.set_mtime(0);
             builder.append_data(&mut header, path, &b"x"[..]).unwrap();
         }
         let deb = ar("data.tar", &builder.into_inner().unwrap());

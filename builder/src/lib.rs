@@ -7,12 +7,12 @@
 //! * [`lock`]: every package by version and hash (JSON)
 //! * [`resolve`]: recipe → lock, by apt in a root of its own ([`apt`], [`uris`], [`deb822`])
 //! * [`fetch`]: lock → [`store`], files by their hash · [`repo`]: store → private archive ([`deb`])
-//! * [`engine`]: private archive → tar of a root file system; mmdebstrap so far
+//! * [`engine`]: packages → tar of a root file system; our own, or mmdebstrap from a private archive
 //! * [`tree`]: a root file system in memory, and its deterministic tar · [`cache`]: keeps trees
 //! * [`normalise`], [`slim`]: what goes · [`overlay`], [`agent`], [`units`]: what comes · [`lint`]: what must hold
 //! * [`initrd`], [`boot`], [`disk`], [`qcow2`]: what a virtual machine has besides
 //! * [`tarball`], [`manifest`], [`sbom`], [`checksums`], [`outputs`]: the files that come out
-//! * [`build`](mod@build): all of it in order · [`inspect`], [`verify`]: a finished template
+//! * [`build`](mod@build): all of it in order · [`inspect`], [`verify`], [`reproduce`]: a finished template
 //! * [`cli`], [`progress`], [`error`], [`workdir`], [`glob`], [`guid`], [`hash`]: around it
 
 pub mod agent;
@@ -44,6 +44,7 @@ pub mod progress;
 pub mod qcow2;
 pub mod recipe;
 pub mod repo;
+pub mod reproduce;
 pub mod resolve;
 pub mod sbom;
 pub mod slim;

@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::disk::DiskRecord;
+use crate::engine::Engine;
 use crate::hash;
-use crate::lock::Package;
+use crate::lock::{Lock, Package};
+use crate::tarball::Level;
 use crate::tree::{Kind, Tree};
 
 /// Version of the file format.
@@ -35,6 +37,9 @@ pub struct Manifest {
     pub lock_hash: String,
     /// Seconds since 1970: no file in the template is newer.
     pub epoch: i64,
+    /// How to build it again; missing in manifests of older builders.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<BuildRecord>,
     /// The `.tar.zst` or `.qcow2`.
     pub archive: FileRecord,
     /// The tar in a `.tar.zst`.
@@ -47,6 +52,17 @@ pub struct Manifest {
     pub packages: Vec<PackageRecord>,
     /// Paths, sorted by their bytes.
     pub files: Vec<PathRecord>,
+}
+
+/// How a template was built: with recipe and agent, all that it takes to build it again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildRecord {
+    /// What installed the packages.
+    pub engine: Engine,
+    /// How hard it was compressed.
+    pub compression: Level,
+    /// The lock, whole.
+    pub lock: Lock,
 }
 
 /// The agent in a template.

@@ -96,6 +96,7 @@ mod tests {
             recipe_hash: String::new(),
             lock_hash: String::new(),
             epoch: 1_760_000_000,
+            build: None,
             archive: file("t.tar.zst"),
             tar: Some(file("t.tar")),
             disk: None,

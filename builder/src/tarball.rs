@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
 use smbgw_command::Interrupt;
 
 use crate::error::Error;
@@ -11,7 +12,8 @@ use crate::hash::HashWriter;
 use crate::tree::{Tree, write_tar};
 
 /// How hard to compress. Between these lies nothing worth its time: 12 saves 1 % and 15 takes seven times as long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Level {
     /// zstd 9: seconds. For CI and trying things.
     Quick,

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::error::Error;
 
@@ -10,11 +11,11 @@ mod write;
 
 pub use write::write_tar;
 
-/// A root file system. Paths are absolute; the root itself is `/`.
-#[derive(Debug, Default)]
+/// A root file system. Paths are absolute; the root itself is `/`. A clone shares the contents.
+#[derive(Debug, Clone, Default)]
 pub struct Tree {
     /// The tar it was read from; contents are slices of it.
-    base: Vec<u8>,
+    base: Arc<Vec<u8>>,
     entries: BTreeMap<String, Entry>,
 }
 

@@ -249,6 +249,7 @@ mod tests {
             recipe_hash: String::new(),
             lock_hash: String::new(),
             epoch: 0,
+            build: None,
             archive: file(names.archive(), packed),
             tar: Some(file(names.tar(), tar)),
             disk: None,

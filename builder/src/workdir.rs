@@ -73,6 +73,11 @@ impl WorkDir {
         self.path.join(name)
     }
 
+    /// Removes a path in it, whoever its files belong to.
+    pub fn remove(&self, name: &str) {
+        remove(&self.join(name));
+    }
+
     /// The directory itself.
     pub fn path(&self) -> &Path {
         &self.path

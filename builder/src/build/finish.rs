@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::form::Form;
 use crate::lint;
 use crate::lock::Lock;
-use crate::manifest::{self, AgentRecord, FileRecord, Manifest};
+use crate::manifest::{self, AgentRecord, BuildRecord, FileRecord, Manifest};
 use crate::normalise;
 use crate::outputs::{Names, Staging};
 use crate::overlay::{self, OverlayFile};
@@ -96,6 +96,11 @@ impl Finish<'_> {
             recipe_hash: self.packages.recipe.hash(),
             lock_hash: lock.hash(),
             epoch: lock.epoch,
+            build: Some(BuildRecord {
+                engine: self.packages.options.engine,
+                compression: level,
+                lock: lock.clone(),
+            }),
             archive: packed.archive,
             tar: packed.tar,
             disk: packed.disk,

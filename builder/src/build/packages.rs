@@ -1,7 +1,9 @@
 //! From a recipe to its lock, and from the lock to the installed tree of each form.
 
+use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 
 use super::{Context, PackageOptions, megabytes};
 use crate::cache::TreeCache;
@@ -24,9 +26,34 @@ pub(super) struct Packages<'a> {
     pub(super) options: &'a PackageOptions,
     pub(super) work: &'a WorkDir,
     pub(super) context: &'a Context,
+    /// The container's tree, for the virtual machine that is installed on it.
+    container: RefCell<Option<Tree>>,
+    /// Trees that are being written to the cache while the build goes on.
+    storing: RefCell<Vec<JoinHandle<Result<(), Error>>>>,
 }
 
-impl Packages<'_> {
+impl<'a> Packages<'a> {
+    pub(super) fn new(
+        recipe: &'a Recipe,
+        options: &'a PackageOptions,
+        work: &'a WorkDir,
+        context: &'a Context,
+    ) -> Self {
+        let (container, storing) = (RefCell::default(), RefCell::default());
+        Self { recipe, options, work, context, container, storing }
+    }
+
+    /// Waits until all trees are in the cache.
+    pub(super) fn keep(&mut self) -> Result<(), Error> {
+        let threads = std::mem::take(self.storing.get_mut());
+        let ended = threads.into_iter().map(|thread| match thread.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        // all of them, whatever the first one says
+        ended.collect::<Vec<_>>().into_iter().collect()
+    }
+
     /// The lock to build from: the one that is there, or a new one.
     pub(super) fn lock(&self, recipe_path: &Path) -> Result<(PathBuf, Lock), Error> {
         let (recipe, options) = (self.recipe, self.options);
@@ -83,7 +110,10 @@ impl Packages<'_> {
             TreeCache::key(self.options.engine, &recipe, &lock.of_form(form)),
         );
         let stage = self.context.progress.stage("installed packages");
-        if let Some(tree) = cache.load(&key) {
+        if let Some(tree) = self.container.borrow().clone().filter(|_| form == Form::Container) {
+            return Ok((tree, false));
+        }
+        if let Some(tree) = cache.load(&key).filter(|_| !self.options.fresh) {
             stage.done(&format!("{form}: unchanged, from the cache"));
             return Ok((tree, true));
         }
@@ -104,7 +134,13 @@ impl Packages<'_> {
             }
             _ => self.install(lock, &lock.packages, &self.recipe.packages, None, &[])?,
         };
-        cache.store(&key, &tree)?;
+        if !self.options.fresh {
+            let tree = tree.clone();
+            self.storing.borrow_mut().push(std::thread::spawn(move || cache.store(&key, &tree)));
+        }
+        if form == Form::Container && self.recipe.vm.is_some() {
+            *self.container.borrow_mut() = Some(tree.clone());
+        }
         Ok((tree, false))
     }
 
@@ -156,6 +192,13 @@ impl Packages<'_> {
 
     pub(super) fn mirror(&self) -> &str {
         self.options.mirror.as_deref().unwrap_or(&self.recipe.mirror).trim_end_matches('/')
+    }
+}
+
+impl Drop for Packages<'_> {
+    /// A build that failed leaves no half tree in the cache.
+    fn drop(&mut self) {
+        let _ = self.keep();
     }
 }
 

@@ -30,11 +30,15 @@ mod mounts;
 mod place;
 mod plan;
 mod scripts;
+#[cfg(test)]
+mod tests;
 
 /// Ten times what a slow machine needs.
 const DEADLINE: Duration = Duration::from_secs(1800);
 /// The verb that this program is called with inside.
 pub const VERB: &str = "inside";
+/// Where the tree is made, in the work directory.
+const ROOT: &str = "root";
 /// What progress inside is told with.
 const SAID: &str = "I: ";
 
@@ -46,7 +50,7 @@ impl RootfsEngine for Unpack {
     fn make(&self, job: &Job<'_>, said: &(dyn Fn(&str) + Sync)) -> Result<PathBuf, Error> {
         let tar = job.work.join("rootfs.tar");
         let inside = job::InsideJob {
-            root: job.work.join("root"),
+            root: job.work.join(ROOT),
             tar: tar.clone(),
             base: job.base.map(PathBuf::from),
             packages: job.packages.iter().map(|package| job::Deb::new(package, job.store)).collect(),
@@ -70,8 +74,10 @@ impl RootfsEngine for Unpack {
                 }
             })),
         };
-        job.system.run_streaming(&command, streams).map_err(failed)?;
-        Ok(tar)
+        let outcome = job.system.run_streaming(&command, streams).map_err(failed);
+        // the next form is made in the same place
+        job.work.remove(ROOT);
+        outcome.map(|_| tar)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 
 use super::{Content, Entry, Kind, Tree};
 use crate::error::Error;
@@ -47,7 +48,7 @@ impl Tree {
             };
             entries.insert(path, found);
         }
-        let mut tree = Self { base: tar, entries };
+        let mut tree = Self { base: Arc::new(tar), entries };
         tree.sort_hardlinks()?;
         tree.entries.entry("/".to_owned()).or_insert_with(Entry::directory);
         Ok(tree)
