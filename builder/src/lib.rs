@@ -5,11 +5,11 @@
 //!
 //! * [`recipe`]: what a template is made of (YAML) · [`form`]: container or virtual machine
 //! * [`lock`]: every package by version and hash (JSON)
-//! * [`resolve`]: recipe → lock, by apt in a root of its own ([`apt`], [`uris`], [`deb822`])
+//! * [`resolve`]: recipe → lock, by apt in a root of its own ([`apt`], [`uris`], [`deb822`], [`essential`])
 //! * [`fetch`]: lock → [`store`], files by their hash · [`repo`]: store → private archive ([`deb`])
 //! * [`engine`]: packages → tar of a root file system; our own, or mmdebstrap from a private archive
 //! * [`tree`]: a root file system in memory, and its deterministic tar · [`cache`]: keeps trees
-//! * [`normalise`], [`slim`]: what goes · [`overlay`], [`agent`], [`units`]: what comes · [`lint`]: what must hold
+//! * [`normalise`], [`slim`]: what goes · [`marks`], [`overlay`], [`agent`], [`units`]: what comes · [`lint`]: what must hold
 //! * [`initrd`], [`boot`], [`disk`], [`qcow2`]: what a virtual machine has besides
 //! * [`tarball`], [`manifest`], [`sbom`], [`checksums`], [`outputs`]: the files that come out
 //! * [`build`](mod@build): all of it in order · [`inspect`], [`verify`], [`reproduce`]: a finished template
@@ -27,6 +27,7 @@ pub mod deb822;
 pub mod disk;
 pub mod engine;
 pub mod error;
+pub mod essential;
 pub mod fetch;
 pub mod form;
 pub mod glob;
@@ -37,6 +38,7 @@ pub mod inspect;
 pub mod lint;
 pub mod lock;
 pub mod manifest;
+pub mod marks;
 pub mod normalise;
 pub mod outputs;
 pub mod overlay;

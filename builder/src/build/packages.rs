@@ -13,6 +13,7 @@ use crate::fetch;
 use crate::form::Form;
 use crate::initrd;
 use crate::lock::{self, Lock, Package};
+use crate::marks;
 use crate::normalise;
 use crate::recipe::Recipe;
 use crate::resolve;
@@ -118,7 +119,7 @@ impl<'a> Packages<'a> {
             return Ok((tree, true));
         }
         drop(stage);
-        let tree = match (form, &lock.vm) {
+        let mut tree = match (form, &lock.vm) {
             (Form::Machine, Some(vm)) => {
                 let (mut base, _) = self.tree(lock, Form::Container)?;
                 let initrd = self.recipe.vm.as_ref().map(|vm| &vm.initrd);
@@ -134,6 +135,7 @@ impl<'a> Packages<'a> {
             }
             _ => self.install(lock, &lock.packages, &self.recipe.packages, None, &[])?,
         };
+        marks::mark(&mut tree, &recipe.packages, &recipe.architecture)?;
         if !self.options.fresh {
             let tree = tree.clone();
             self.storing.borrow_mut().push(std::thread::spawn(move || cache.store(&key, &tree)));

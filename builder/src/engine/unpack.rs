@@ -2,8 +2,7 @@
 //! that dpkg would have written; then dpkg configures them.
 //!
 //! * `job`: what is handed over to the process inside · `inside`: that process: unpack, configure, give back
-//! * `plan`: which package's file is where · `place`: writing it · `database`: what dpkg knows of it, `apt`: what apt does ·
-//!   `essential`: what comes first
+//! * `plan`: which package's file is where · `place`: writing it · `database`: what dpkg knows of it
 //! * `mounts`, `scripts`: what scripts of packages need, and running them · `give_back`: the tree as a tar
 //!
 //! Scripts run in mount and process namespaces of their own, and in a user namespace wherever there is a range of
@@ -20,9 +19,7 @@ use super::{Job, RootfsEngine, subids};
 use crate::error::{Category, Error};
 use crate::recipe::MergedUsr;
 
-mod apt;
 pub mod database;
-mod essential;
 mod give_back;
 pub mod inside;
 mod job;
@@ -54,10 +51,8 @@ impl RootfsEngine for Unpack {
             tar: tar.clone(),
             base: job.base.map(PathBuf::from),
             packages: job.packages.iter().map(|package| job::Deb::new(package, job.store)).collect(),
-            wanted: job.wanted.to_vec(),
             without: job.without.to_vec(),
             merge_usr: job.recipe.merged_usr == MergedUsr::Hook,
-            architecture: job.recipe.architecture.clone(),
             epoch: job.epoch,
         };
         let order = job.work.join("inside.json");

@@ -40,7 +40,7 @@ pub(super) fn renumber(tree: &mut Tree) -> Result<(), Error> {
     Ok(())
 }
 
-/// The same numbers, in the order of the names.
+/// Numbers from the first one on, in the order of the names.
 fn numbers(accounts: &str) -> Numbers {
     let account = |line: &str| {
         let mut fields = line.split(':');
@@ -49,9 +49,7 @@ fn numbers(accounts: &str) -> Numbers {
     };
     let mut found: Vec<(String, u32)> = accounts.lines().filter_map(account).collect();
     found.sort();
-    let mut sorted: Vec<u32> = found.iter().map(|(_, number)| *number).collect();
-    sorted.sort_unstable();
-    found.into_iter().map(|(_, number)| number).zip(sorted).collect()
+    found.into_iter().map(|(_, number)| number).zip(DYNAMIC).collect()
 }
 
 fn new(number: u32, numbers: &Numbers) -> u32 {
@@ -131,16 +129,16 @@ mod tests {
         let text = one.text("/etc/group").unwrap();
         for line in [
             "adm:x:4:",
-            "sambashare:x:997:",
-            "systemd-journal:x:998:",
-            "systemd-network:x:999:",
+            "sambashare:x:100:",
+            "systemd-journal:x:101:",
+            "systemd-network:x:102:",
             "users:x:1000:",
         ] {
             assert!(text.contains(line), "{text}");
         }
         let journal = one.get("/var/log/journal").unwrap();
-        assert_eq!(journal.gid, 998);
+        assert_eq!(journal.gid, 101);
         let list = &journal.xattrs["system.posix_acl_access"];
-        assert_eq!((&list[16..20], &list[24..28]), (&997u32.to_le_bytes()[..], &4u32.to_le_bytes()[..]));
+        assert_eq!((&list[16..20], &list[24..28]), (&100u32.to_le_bytes()[..], &4u32.to_le_bytes()[..]));
     }
 }

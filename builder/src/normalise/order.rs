@@ -5,8 +5,6 @@ use std::collections::HashMap;
 use crate::error::Error;
 use crate::tree::{Content, Kind, Tree};
 
-/// Whose paragraphs have no order.
-const PARAGRAPHS: &[&str] = &["/var/lib/apt/extended_states"];
 /// Whose lines have no order. Source: deb-triggers(5): who is interested in which path.
 const LINES: &[&str] = &["/var/lib/dpkg/triggers/File"];
 /// Accounts by number, and the file that follows their order. Sources: passwd(5), group(5), shadow(5), gshadow(5).
@@ -17,14 +15,6 @@ const ACCOUNTS: &[(&str, &str)] = &[("/etc/passwd", "/etc/shadow"), ("/etc/group
 /// # Errors
 /// [`Error::Tree`] when one of them is not text.
 pub(super) fn sort(tree: &mut Tree) -> Result<(), Error> {
-    for path in PARAGRAPHS {
-        rewrite(tree, path, |text| {
-            let mut paragraphs: Vec<&str> =
-                text.split("\n\n").map(str::trim).filter(|one| !one.is_empty()).collect();
-            paragraphs.sort_unstable();
-            paragraphs.iter().map(|one| format!("{one}\n\n")).collect()
-        })?;
-    }
     for path in LINES {
         rewrite(tree, path, |text| {
             let mut lines: Vec<&str> = text.lines().collect();
@@ -82,11 +72,11 @@ mod tests {
         let mut tree = Tree::default();
         tree.put("/etc/group", Entry::file("b:x:5:\nroot:x:0:\na:x:100:x\n")).unwrap();
         tree.put("/etc/gshadow", Entry::file("a:!::x\nb:!::\nroot:*::\n").with_mode(0o640)).unwrap();
-        tree.put("/var/lib/apt/extended_states", Entry::file("Package: b\n\nPackage: a\n\n")).unwrap();
+        tree.put("/var/lib/dpkg/triggers/File", Entry::file("/b x\n/a y/noawait\n")).unwrap();
         sort(&mut tree).unwrap();
         assert_eq!(tree.text("/etc/group"), Some("root:x:0:\nb:x:5:\na:x:100:x\n"));
         assert_eq!(tree.text("/etc/gshadow"), Some("root:*::\nb:!::\na:!::x\n"));
         assert_eq!(tree.get("/etc/gshadow").map(|entry| entry.mode), Some(0o640));
-        assert_eq!(tree.text("/var/lib/apt/extended_states"), Some("Package: a\n\nPackage: b\n\n"));
+        assert_eq!(tree.text("/var/lib/dpkg/triggers/File"), Some("/a y/noawait\n/b x\n"));
     }
 }

@@ -12,9 +12,11 @@ use smbgw_command::System;
 
 use super::database::{self, Unpacked};
 use super::job::{Deb, InsideJob};
-use super::{SAID, apt, essential, give_back, mounts, place, plan, scripts};
+use super::{SAID, give_back, mounts, place, plan, scripts};
 use crate::deb::{self, MERGED};
+use crate::deb822::Paragraph;
 use crate::error::Error;
+use crate::essential;
 use crate::hash;
 use crate::tree::{Kind, Tree};
 
@@ -60,19 +62,11 @@ pub fn run(order: &Path) -> Result<(), Error> {
         store(&file.path, file.mode, &file.content)?;
         file.mtime.map_or(Ok(()), |mtime| place::date(&file.path, mtime))?;
     }
-    let basic = if job.base.is_none() { essential::basic(&packages) } else { BTreeSet::new() };
-    let states = apt::extended_states(
-        &existing(apt::EXTENDED_STATES).unwrap_or_default(),
-        &packages,
-        &job.wanted,
-        &basic,
-        &job.architecture,
-    );
-    store(apt::EXTENDED_STATES, 0o644, states.as_bytes())?;
+    let controls: Vec<_> = packages.iter().map(|package| Paragraph::new(&package.control)).collect();
+    let basic = if job.base.is_none() { essential::basic(&controls) } else { BTreeSet::new() };
     say("configuring");
     scripts::run(&packages, &basic, &job.epoch.to_string(), &System::new())?;
     say("reading back");
-    drop(packages);
     mounts::unmount()?;
     for (path, entry) in mount_points {
         place::directory(&entry, path)?;

@@ -21,14 +21,10 @@ pub(super) struct InsideJob {
     pub(super) base: Option<PathBuf>,
     /// What to install.
     pub(super) packages: Vec<Deb>,
-    /// Those of them that somebody asked for.
-    pub(super) wanted: Vec<String>,
     /// Paths that are not unpacked.
     pub(super) without: Vec<Glob>,
     /// Whether the links of a merged `/usr` come from us, and not from a package.
     pub(super) merge_usr: bool,
-    /// Debian architecture.
-    pub(super) architecture: String,
     /// The time that scripts are to take for the present one.
     pub(super) epoch: i64,
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use super::database::{Unpacked, database, unfinished};
 use super::plan::plan;
-use super::{apt, essential};
 use crate::deb::{Member, Package};
 use crate::tree::{Entry, Kind, Tree, write_tar};
 
@@ -161,23 +160,4 @@ fn hostile_packages_are_refused() {
     let mut out = Tree::default();
     out.put("/x", Entry { kind: Kind::Hardlink("/../../etc/shadow".into()), ..Entry::file("") }).unwrap();
     assert!(read("Package: a\nArchitecture: amd64\n", tar(&out)).is_err());
-}
-
-#[test]
-fn what_came_along_is_marked_and_what_is_basic_is_not() {
-    let one = |name: &str, more: &str| package(&control(name, more), &[], &[]);
-    let packages = [
-        one("apt", "Depends: gpgv | sqv, libapt (>= 1)\n"),
-        one("bash", "Essential: yes\nPre-Depends: libc6 (>= 2), awk\n"),
-        one("libapt", ""),
-        one("libc6", ""),
-        one("libx", ""),
-        one("mawk", "Provides: awk\n"),
-        one("samba", "Depends: libx\n"),
-        one("sqv", ""),
-    ];
-    let basic = essential::basic(&packages);
-    assert_eq!(basic.iter().copied().collect::<Vec<_>>(), ["apt", "bash", "libapt", "libc6", "mawk", "sqv"]);
-    let states = apt::extended_states("", &packages, &["samba".to_owned()], &basic, "amd64");
-    assert_eq!(states, "Package: libx\nArchitecture: amd64\nAuto-Installed: 1\n\n");
 }
