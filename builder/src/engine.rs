@@ -9,7 +9,7 @@ use smbgw_command::System;
 use crate::error::Error;
 use crate::glob::Glob;
 use crate::lock::Package;
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, Slim};
 use crate::store::Store;
 use crate::workdir::WorkDir;
 
@@ -62,6 +62,8 @@ pub struct Job<'a> {
     pub base: Option<&'a Path>,
     /// Paths of the packages that are not to be unpacked.
     pub without: &'a [Glob],
+    /// What is left out of every form of the template: an engine need not write it.
+    pub slim: &'a Slim,
     /// The time of every new file, in seconds since 1970.
     pub epoch: i64,
     /// Where the packages are.

@@ -254,7 +254,19 @@ impl Recipe {
 
     /// The hash of what decides the tree of one form before it is slimmed and laid over, given the same packages.
     pub fn tree_hash(&self) -> String {
-        hash_of(&(self.installed(), &self.name, self.vm.as_ref().map(|vm| &vm.initrd)))
+        hash_of(&(
+            self.installed(),
+            &self.name,
+            self.vm.as_ref().map(|vm| &vm.initrd),
+            self.slim_of_all_forms(),
+        ))
+    }
+
+    /// What is left out of every form: what one of them keeps is not in it.
+    pub fn slim_of_all_forms(&self) -> Slim {
+        let mut slim = self.slim.clone();
+        slim.keep.extend(self.vm.iter().flat_map(|vm| vm.slim.keep.iter().cloned()));
+        slim
     }
 
     fn installed(&self) -> impl Serialize + '_ {

@@ -176,6 +176,7 @@ impl<'a> Packages<'a> {
             wanted,
             base,
             without,
+            slim: &self.recipe.slim_of_all_forms(),
             epoch: lock.epoch,
             store: &store,
             work: self.work,

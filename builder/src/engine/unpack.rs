@@ -3,7 +3,7 @@
 //!
 //! * `job`: what is handed over to the process inside · `inside`: that process: unpack, configure, give back
 //! * `plan`: which package's file is where · `place`: writing it · `database`: what dpkg knows of it
-//! * `mounts`, `scripts`: what scripts of packages need, and running them · `give_back`: the tree as a tar
+//! * `mounts`, `scripts`, `preinst`: what scripts of packages need, running them, and which need not be run · `give_back`: the tree as a tar
 //!
 //! Scripts run in mount and process namespaces of their own, and in a user namespace wherever there is a range of
 //! subordinate ids: for everybody but root always, for root where `/etc/subuid` gives root one, as with the other engine.
@@ -26,6 +26,7 @@ mod job;
 mod mounts;
 mod place;
 mod plan;
+mod preinst;
 mod scripts;
 #[cfg(test)]
 mod tests;
@@ -52,6 +53,7 @@ impl RootfsEngine for Unpack {
             base: job.base.map(PathBuf::from),
             packages: job.packages.iter().map(|package| job::Deb::new(package, job.store)).collect(),
             without: job.without.to_vec(),
+            slim: job.slim.clone(),
             merge_usr: job.recipe.merged_usr == MergedUsr::Hook,
             epoch: job.epoch,
         };

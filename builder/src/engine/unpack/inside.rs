@@ -1,8 +1,8 @@
 //! The process inside the namespaces.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Mutex;
@@ -29,46 +29,79 @@ const LINKED: &[&str] = &["/bin", "/lib", "/lib32", "/lib64", "/libx32", "/sbin"
 /// Every [`Error`] of the engine.
 pub fn run(order: &Path) -> Result<(), Error> {
     let job = InsideJob::load(order)?;
-    say("unpacking");
+    say("reading packages");
     let base = match &job.base {
         Some(path) => Some(Tree::read_tar(fs::read(path).map_err(Error::io("reading", path))?)?),
         None => None,
     };
     let tar = File::create(&job.tar).map_err(Error::io("making", &job.tar))?;
-    let packages = take_apart(&job)?;
+    let read = in_parallel(&largest_first(&job.packages), |number| read(&job.packages[number]))?;
+    let controls: Vec<Paragraph<'_>> = read.iter().map(|package| Paragraph::new(&package.control)).collect();
+    // scripts of all others use these without saying so: they are configured before
+    let basic = if base.is_none() { essential::basic(&controls) } else { BTreeSet::new() };
+    let (first, second): (Vec<usize>, Vec<usize>) =
+        (0..read.len()).partition(|number| basic.contains(job.packages[*number].name.as_str()));
+
     fs::create_dir(&job.root).map_err(Error::io("making", &job.root))?;
-    let taken = |path: &str| base.as_ref().is_some_and(|base| base.get(path).is_some());
-    let plan = plan::plan(&packages, &taken)?;
+    mounts::mount(&job.root)?;
     // from here on every path is one of the tree, and a link in it cannot lead out of it
     let enter = || {
         rustix::process::chdir(&job.root)?;
         rustix::process::chroot(".")
     };
-    mounts::mount(&job.root)?;
     enter().map_err(|errno| Error::io("entering", &job.root)(errno.into()))?;
+    let mut mounted_on = BTreeMap::new();
     if let Some(base) = &base {
         lay(base)?;
-    }
-    drop(base);
-    if job.merge_usr && job.base.is_none() {
+        let found = mounts::POINTS.iter().filter_map(|path| Some((*path, base.get(path)?.clone())));
+        mounted_on.extend(found);
+    } else if job.merge_usr {
         merge_usr()?;
     }
-    write(&packages, &plan, &job.without)?;
-    let mount_points =
-        mounts::POINTS.iter().filter_map(|path| Some((*path, plan.directories.get(*path).cloned()?)));
-    let mount_points: Vec<_> = mount_points.collect();
-    let existing = |path: &str| fs::read_to_string(path).ok();
-    for file in database::database(&packages, &plan.replaced, &existing) {
-        store(&file.path, file.mode, &file.content)?;
-        file.mtime.map_or(Ok(()), |mtime| place::date(&file.path, mtime))?;
-    }
-    let controls: Vec<_> = packages.iter().map(|package| Paragraph::new(&package.control)).collect();
-    let basic = if job.base.is_none() { essential::basic(&controls) } else { BTreeSet::new() };
+    drop(base);
+
+    say("unpacking");
+    let system = System::new();
+    let epoch = job.epoch.to_string();
+    let decode = |numbers: &[usize]| {
+        in_parallel(numbers, |number| Unpacked::new(&job.packages[number].id, read[number].unpack()?))
+    };
+    let mut lay_out = |packages: &[Unpacked]| -> Result<(), Error> {
+        let plan =
+            plan::plan(packages, &|path| fs::symlink_metadata(path).is_ok_and(|found| !found.is_dir()))?;
+        write(packages, &plan, &job)?;
+        let existing = |path: &str| fs::read_to_string(path).ok();
+        for file in database::database(packages, &plan.replaced, &existing) {
+            store(&file.path, file.mode, &file.content)?;
+            file.mtime.map_or(Ok(()), |mtime| place::date(&file.path, mtime))?;
+        }
+        for path in mounts::POINTS {
+            if let Some(entry) = plan.directories.get(*path) {
+                mounted_on.entry(*path).or_insert_with(|| entry.clone());
+            }
+        }
+        Ok(())
+    };
+    // one processor configures what is on every system while the others decompress the rest
+    let second = std::thread::scope(|scope| {
+        let first = decode(&first)?;
+        let second = scope.spawn(|| decode(&second));
+        if !first.is_empty() {
+            lay_out(&first)?;
+            say("configuring the essential packages");
+            scripts::run(&first, &epoch, &system)?;
+        }
+        second.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })?;
+    drop(read);
+    lay_out(&second)?;
     say("configuring");
-    scripts::run(&packages, &basic, &job.epoch.to_string(), &System::new())?;
+    scripts::run(&second, &epoch, &system)?;
+    scripts::finish(&epoch, &system)?;
     say("reading back");
+    drop(second);
     mounts::unmount()?;
-    for (path, entry) in mount_points {
+    for (path, entry) in mounted_on {
         place::directory(&entry, path)?;
     }
     give_back::give_back(tar, &job.tar)
@@ -79,37 +112,46 @@ fn say(what: &str) {
     let _ = writeln!(std::io::stderr(), "{SAID}{what}");
 }
 
-/// Reads and decompresses all packages, the largest first, on all processors.
-fn take_apart(job: &InsideJob) -> Result<Vec<Unpacked>, Error> {
-    let size = |deb: &Deb| fs::metadata(&deb.file).map_or(0, |found| found.len());
-    let mut queue: Vec<usize> = (0..job.packages.len()).collect();
-    queue.sort_by_key(|number| std::cmp::Reverse(size(&job.packages[*number])));
-    let done = in_parallel(&queue, |number| {
-        let deb = &job.packages[number];
-        let mut content = Vec::new();
-        File::open(&deb.file)
-            .and_then(|mut file| file.read_to_end(&mut content))
-            .map_err(Error::io("reading", &deb.file))?;
-        if hash::of_bytes(&content) != deb.sha256 {
-            // gone, so that the next build fetches it again
-            let _ = fs::remove_file(&deb.file);
-            return Err(Error::NotIntact {
-                path: deb.file.clone(),
-                detail: format!("{} does not have the hash that it is stored under", deb.id),
-            });
-        }
-        Unpacked::new(&deb.id, deb::Package::read(&deb.id, &content)?)
-    })?;
-    let mut done: Vec<(usize, Unpacked)> = done;
-    done.sort_by_key(|(number, _)| *number);
-    Ok(done.into_iter().map(|(_, package)| package).collect())
+/// Numbers of the packages, the largest first, so that all processors end at about the same time.
+fn largest_first(debs: &[Deb]) -> Vec<usize> {
+    let size = |number: &usize| fs::metadata(&debs[*number].file).map_or(0, |found| found.len());
+    let mut queue: Vec<usize> = (0..debs.len()).collect();
+    queue.sort_by_key(|number| std::cmp::Reverse(size(number)));
+    queue
 }
 
-/// Does something for each number, in this order, on all processors; the first error ends it.
+/// A package of which only the control data was decompressed.
+struct Read {
+    id: String,
+    deb: Vec<u8>,
+    control: String,
+}
+
+impl Read {
+    fn unpack(&self) -> Result<deb::Package, Error> {
+        deb::Package::read(&self.id, &self.deb)
+    }
+}
+
+fn read(deb: &Deb) -> Result<Read, Error> {
+    let content = fs::read(&deb.file).map_err(Error::io("reading", &deb.file))?;
+    if hash::of_bytes(&content) != deb.sha256 {
+        // gone, so that the next build fetches it again
+        let _ = fs::remove_file(&deb.file);
+        return Err(Error::NotIntact {
+            path: deb.file.clone(),
+            detail: format!("{} does not have the hash that it is stored under", deb.id),
+        });
+    }
+    Ok(Read { id: deb.id.clone(), control: deb::control(&deb.id, &content)?, deb: content })
+}
+
+/// Does something for each number, in this order, on all processors, and gives the results in the order of the numbers; the first
+/// error ends it.
 fn in_parallel<T: Send>(
     queue: &[usize],
     work: impl Fn(usize) -> Result<T, Error> + Sync,
-) -> Result<Vec<(usize, T)>, Error> {
+) -> Result<Vec<T>, Error> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let next = AtomicUsize::new(0);
     let failed: Mutex<Option<Error>> = Mutex::new(None);
@@ -127,7 +169,7 @@ fn in_parallel<T: Send>(
         }
         mine
     };
-    let done: Vec<_> = std::thread::scope(|scope| {
+    let mut done: Vec<(usize, T)> = std::thread::scope(|scope| {
         let running: Vec<_> = (0..threads).map(|_| scope.spawn(one)).collect();
         running
             .into_iter()
@@ -136,7 +178,10 @@ fn in_parallel<T: Send>(
     });
     match failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
         Some(error) => Err(error),
-        None => Ok(done),
+        None => {
+            done.sort_by_key(|(number, _)| *number);
+            Ok(done.into_iter().map(|(_, result)| result).collect())
+        }
     }
 }
 
@@ -163,8 +208,7 @@ fn merge_usr() -> Result<(), Error> {
 }
 
 /// Writes all packages' files and directories.
-fn write(packages: &[Unpacked], plan: &plan::Plan, without: &[crate::glob::Glob]) -> Result<(), Error> {
-    let kept = |path: &str| !without.iter().any(|glob| glob.matches(path));
+fn write(packages: &[Unpacked], plan: &plan::Plan, job: &InsideJob) -> Result<(), Error> {
     // links of the merged `/usr` come first: what is below them must not become a directory in their place
     for (package, files) in packages.iter().zip(&plan.files) {
         for (path, to) in files.iter().filter(|(path, _)| MERGED.contains(&path.as_str())) {
@@ -173,27 +217,34 @@ fn write(packages: &[Unpacked], plan: &plan::Plan, without: &[crate::glob::Glob]
             }
         }
     }
-    let queue: Vec<usize> = (0..packages.len()).collect();
-    in_parallel(&queue, |number| {
-        let package = &packages[number];
-        let to_of = |path: &str| deb::merged_usr(path);
-        let mut later = Vec::new();
-        for (path, to) in &plan.files[number] {
-            if MERGED.contains(&path.as_str()) || !kept(to) {
-                continue;
-            }
-            match package.tree.get(path) {
-                Some(entry) if matches!(entry.kind, Kind::Hardlink(_)) => later.push((entry, to)),
-                Some(entry) => place::file(&package.tree, entry, to, &to_of)?,
+    let numbers: Vec<usize> = (0..packages.len()).collect();
+    in_parallel(&numbers, |number| {
+        let tree = &packages[number].tree;
+        let kept = |to: &str| !job.is_without(to) && !job.is_slimmed(to);
+        let (mut links, mut files) = (Vec::new(), Vec::new());
+        for (path, to) in plan.files[number].iter().filter(|(path, _)| !MERGED.contains(&path.as_str())) {
+            match tree.get(path) {
+                Some(entry) if matches!(entry.kind, Kind::Hardlink(_)) => links.push((entry, to)),
+                Some(entry) => files.push((path, entry, to)),
                 None => {}
             }
         }
-        for (entry, to) in later {
-            place::file(&package.tree, entry, to, &to_of)?;
+        links.retain(|(_, to)| kept(to));
+        let linked: BTreeSet<&str> = links
+            .iter()
+            .filter_map(|(entry, _)| match &entry.kind {
+                Kind::Hardlink(target) => Some(target.as_str()),
+                _ => None,
+            })
+            .collect();
+        for (path, entry, to) in files {
+            if kept(to) || linked.contains(path.as_str()) {
+                place::file(tree, entry, to, &str::to_owned)?;
+            }
         }
-        Ok(())
+        links.into_iter().try_for_each(|(entry, to)| place::file(tree, entry, to, &deb::merged_usr))
     })?;
-    for (path, entry) in plan.directories.iter().filter(|(path, _)| kept(path)) {
+    for (path, entry) in plan.directories.iter().filter(|(path, _)| !job.is_without(path)) {
         place::directory(entry, path)?;
     }
     Ok(())

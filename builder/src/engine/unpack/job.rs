@@ -7,7 +7,11 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::glob::Glob;
 use crate::lock::Package;
+use crate::recipe::Slim;
 use crate::store::Store;
+
+/// What scripts look for and do otherwise without: alternatives for manual pages, the journal's catalogue.
+const LOOKED_FOR: &[&str] = &["/usr/share/man/", "/usr/lib/systemd/"];
 
 /// All that the process inside knows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +27,8 @@ pub(super) struct InsideJob {
     pub(super) packages: Vec<Deb>,
     /// Paths that are not unpacked.
     pub(super) without: Vec<Glob>,
+    /// Files that would be left out afterwards: not even written.
+    pub(super) slim: Slim,
     /// Whether the links of a merged `/usr` come from us, and not from a package.
     pub(super) merge_usr: bool,
     /// The time that scripts are to take for the present one.
@@ -54,6 +60,18 @@ impl Deb {
 impl InsideJob {
     pub(super) fn to_text(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Whether a path is not to be unpacked.
+    pub(super) fn is_without(&self, path: &str) -> bool {
+        self.without.iter().any(|glob| glob.matches(path))
+    }
+
+    /// Whether a file would be left out afterwards.
+    pub(super) fn is_slimmed(&self, path: &str) -> bool {
+        let matches = |globs: &[Glob]| globs.iter().any(|glob| glob.matches(path));
+        let looked_for = LOOKED_FOR.iter().any(|start| path.starts_with(start));
+        !looked_for && matches(&self.slim.drop) && !matches(&self.slim.keep)
     }
 
     /// Reads it.

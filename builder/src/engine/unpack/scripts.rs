@@ -1,6 +1,5 @@
 //! Running the packages' scripts: each `preinst` by ourselves, all others by `dpkg --configure`.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -9,6 +8,7 @@ use std::time::Duration;
 use smbgw_command::{Command, CommandError, Runner, System};
 
 use super::database::{ADMIN, Unpacked, unfinished};
+use super::preinst;
 use crate::error::Error;
 
 /// A kernel's ram disk on a slow machine takes a minute.
@@ -18,41 +18,38 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 /// Runs before any other: it writes `/etc/passwd`, which the others' programs read.
 const FIRST: &str = "base-passwd";
 
-/// Reviewed: on a first installation they do nothing that stays, or look at what an older version left.
-const IDLE: &[&str] = &[];
-
 /// Runs the scripts of freshly unpacked packages until all are installed.
 ///
 /// # Errors
 /// [`Error::Tree`] with what a script or dpkg said, [`Error::Io`].
-pub(super) fn run(
-    packages: &[Unpacked],
-    basic: &BTreeSet<&str>,
-    epoch: &str,
-    system: &System,
-) -> Result<(), Error> {
+pub(super) fn run(packages: &[Unpacked], epoch: &str, system: &System) -> Result<(), Error> {
     fs::write(POLICY, "#!/bin/sh\nexit 101\n")
         .and_then(|()| fs::set_permissions(POLICY, fs::Permissions::from_mode(0o755)))
         .map_err(Error::io("writing", POLICY))?;
-    let first = |package: &&Unpacked| package.name != FIRST;
     let mut ordered: Vec<&Unpacked> = packages.iter().collect();
-    ordered.sort_by_key(|package| first(package));
-    for package in ordered.iter().filter(|package| package.script("preinst").is_some()) {
-        if !IDLE.contains(&package.name.as_str()) {
-            preinst(package, epoch, system)?;
-        }
+    ordered.sort_by_key(|package| package.name != FIRST);
+    let does_something = |package: &&&Unpacked| {
+        let script = package.script("preinst").map(|member| String::from_utf8_lossy(&member.content));
+        script.is_some_and(|text| !preinst::is_idle(&text))
+    };
+    for package in ordered.iter().filter(does_something) {
+        preinst(package, epoch, system)?;
     }
     check_diversions(packages)?;
-    if !basic.is_empty() {
-        configure(basic.iter().copied(), epoch, system)?;
-    }
-    configure(["-a"], epoch, system)?;
+    configure(epoch, system)
+}
+
+/// Nothing is left to do, and nothing of ours stays.
+///
+/// # Errors
+/// [`Error::Tree`] when a package is not installed as it should be, [`Error::Io`].
+pub(super) fn finish(epoch: &str, system: &System) -> Result<(), Error> {
     fs::remove_file(POLICY).map_err(Error::io("removing", POLICY))?;
     audit(epoch, system)
 }
 
-fn configure<'a>(what: impl IntoIterator<Item = &'a str>, epoch: &str, system: &System) -> Result<(), Error> {
-    let command = dpkg(["--configure"], epoch).args(what);
+fn configure(epoch: &str, system: &System) -> Result<(), Error> {
+    let command = dpkg(["--configure", "-a"], epoch);
     system.run(&command).map(drop).map_err(|error| match error {
         CommandError::Failed { stdout, stderr, .. } => {
             Error::Tree(format!("dpkg could not configure the packages: {}", last_lines(&stdout, &stderr)))
