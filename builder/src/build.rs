@@ -11,10 +11,11 @@ use crate::agent::{self, AgentFiles};
 use crate::error::Error;
 use crate::form::Form;
 use crate::lock::{self, Lock};
-use crate::outputs::Staging;
+use crate::outputs::{Committed, Staging};
 use crate::overlay;
 use crate::progress::Progress;
 use crate::recipe::Recipe;
+use crate::sign::KeyFile;
 use crate::tarball::Level;
 use crate::workdir::WorkDir;
 
@@ -39,6 +40,8 @@ pub struct Options {
     pub level: Level,
     /// The forms to make, in this order.
     pub forms: Vec<Form>,
+    /// Who signs manifests and `SHA256SUMS`; nobody if `None`.
+    pub sign: Option<KeyFile>,
 }
 
 /// Where packages come from.
@@ -105,6 +108,9 @@ pub struct Built {
     pub tree_cached: bool,
     /// The lock it was built from.
     pub lock: PathBuf,
+    /// The key that signed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<String>,
 }
 
 /// Makes the lock of a recipe and gives its place.
@@ -136,6 +142,7 @@ pub fn build(options: &Options, context: &Context) -> Result<Vec<Built>, Error> 
         found.map_err(|detail| Error::Recipe { path: options.recipe.clone(), detail })
     };
     let recipes: Vec<Recipe> = options.forms.iter().map(of_form).collect::<Result<_, _>>()?;
+    let key = options.sign.as_ref().map(KeyFile::load).transpose()?;
     let binary = options.agent.clone().unwrap_or_else(agent::of_builder);
     let version = agent_version(&binary, &context.system());
     let agent = AgentFiles::read(&binary, &beside.join(&recipe.agent.unit), version)?;
@@ -163,9 +170,26 @@ pub fn build(options: &Options, context: &Context) -> Result<Vec<Built>, Error> 
             Finish { form: *form, recipe, packages: &packages, lock: &lock, files: &files, agent: &agent };
         finished.push(finish.run(tree, tree_cached, &staging, options.level)?);
     }
+    if let Some(key) = &key {
+        finished.iter_mut().try_for_each(|one| one.sign(key, &staging))?;
+    }
     let names: Vec<String> = finished.iter().flat_map(|one| one.names.clone()).collect();
-    staging.commit(&names)?;
+    let committed = staging.commit(&names, key.as_ref())?;
+    tell(&committed, key.is_some(), context.progress);
     Ok(finished.into_iter().map(|one| one.built(&options.out, &lock_path)).collect())
+}
+
+/// What else became of the directory.
+fn tell(committed: &Committed, signed: bool, progress: Progress) {
+    if !committed.dropped.is_empty() {
+        progress
+            .say(&format!("note: removed, for what they signed is gone: {}", committed.dropped.join(", ")));
+    }
+    if signed && !committed.also_listed.is_empty() {
+        let list = committed.also_listed.join(", ");
+        progress
+            .say(&format!("note: the signature of SHA256SUMS covers files of earlier builds, too: {list}"));
+    }
 }
 
 /// What the agent says of its version; nothing if it does not run here.

@@ -15,8 +15,11 @@ use crate::error::Error;
 use crate::form::Form;
 use crate::inspect;
 use crate::progress::Progress;
+use crate::sign::KeyFile;
 use crate::tarball::Level;
-use crate::verify;
+
+mod key;
+mod verify;
 
 /// Builds SMB gateway templates from Debian packages: small, checked, and the same bytes every time.
 #[derive(Debug, Parser)]
@@ -39,7 +42,9 @@ enum Verb {
     /// Show what is in a template
     Inspect(TemplateArgs),
     /// Check every file of a template against its manifest
-    Verify(TemplateArgs),
+    Verify(verify::VerifyArgs),
+    /// Make keys that sign templates
+    Key(key::KeyArgs),
 }
 
 #[derive(Debug, Args)]
@@ -64,6 +69,12 @@ struct BuildArgs {
     /// Compress as small as possible, for a release
     #[arg(long)]
     release: bool,
+    /// Sign manifest and SHA256SUMS with this secret key of minisign
+    #[arg(long, value_name = "KEYFILE")]
+    sign: Option<PathBuf>,
+    /// The key is encrypted, with the password in this file's only line
+    #[arg(long, value_name = "FILE", requires = "sign")]
+    password_file: Option<PathBuf>,
     #[command(flatten)]
     packages: PackageArgs,
     /// Print JSON
@@ -138,7 +149,8 @@ pub fn main() -> ExitCode {
         Verb::Build(args) => (args.json, run_build(args, &context)),
         Verb::Lock(args) => (args.json, run_lock(args, &context)),
         Verb::Inspect(args) => (args.json, run_inspect(args)),
-        Verb::Verify(args) => (args.json, run_verify(args)),
+        Verb::Verify(args) => (args.json, args.run()),
+        Verb::Key(args) => (args.json(), args.run()),
     };
     match outcome {
         Ok(answer) => {
@@ -175,6 +187,7 @@ fn run_build(args: &BuildArgs, context: &Context) -> Result<Answer, Error> {
         packages,
         level: if args.release { Level::Release } else { Level::Quick },
         forms: forms.into_iter().collect(),
+        sign: args.sign.clone().map(|key| KeyFile { key, password: args.password_file.clone() }),
     };
     let templates = build::build(&options, context)?;
     let text = templates.iter().map(describe).collect::<Vec<_>>().join("\n");
@@ -191,8 +204,9 @@ struct AllBuilt<'a> {
 }
 
 fn describe(built: &Built) -> String {
+    let signed = built.key_id.as_ref().map(|id| format!("\n  signed with key {id}")).unwrap_or_default();
     format!(
-        "{}\n  {:.1} MB, {:.1} MB unpacked, {} packages, Samba {}\n  sha256 {}\n  lock   {}",
+        "{}\n  {:.1} MB, {:.1} MB unpacked, {} packages, Samba {}\n  sha256 {}\n  lock   {}{signed}",
         built.template.display(),
         megabytes(built.size),
         megabytes(built.unpacked_size),
@@ -238,14 +252,6 @@ fn run_inspect(args: &TemplateArgs) -> Result<Answer, Error> {
     for (name, size) in found.by_package.iter().take(SHOWN) {
         text.push_str(&format!("\n  {:>7.1} MB  {name}", megabytes(*size)));
     }
-    Ok(Answer::new(&found, text))
-}
-
-fn run_verify(args: &TemplateArgs) -> Result<Answer, Error> {
-    let found = verify::verify(&args.template)?;
-    let listed =
-        if found.listed { "its manifest and SHA256SUMS" } else { "its manifest (no SHA256SUMS lists it)" };
-    let text = format!("{}: {} paths are as {listed} say", args.template.display(), found.paths);
     Ok(Answer::new(&found, text))
 }
 
@@ -310,7 +316,7 @@ mod tests {
     fn help_of_every_verb() {
         let mut command = Cli::command().term_width(100);
         let mut text = command.render_long_help().to_string();
-        for verb in ["build", "lock", "inspect", "verify"] {
+        for verb in ["build", "lock", "inspect", "verify", "key"] {
             let mut verb = command.find_subcommand(verb).unwrap().clone().term_width(100);
             text.push_str(&format!("\n--- {}\n{}", verb.get_name().to_owned(), verb.render_help()));
         }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use smbgw_command::CommandError;
 
 use crate::lint::Finding;
+use crate::sign::{KeyFault, SignatureFault};
 
 /// Every way the builder fails.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +102,22 @@ pub enum Error {
         /// What differs.
         detail: String,
     },
+    /// A key that cannot be used.
+    #[error("key {}: {fault}", path.display())]
+    Key {
+        /// The key's file, or its password's.
+        path: PathBuf,
+        /// Why.
+        fault: KeyFault,
+    },
+    /// A file that its signature does not vouch for.
+    #[error("{}: {fault}", path.display())]
+    Signature {
+        /// The file, not its signature.
+        path: PathBuf,
+        /// Why.
+        fault: SignatureFault,
+    },
     /// Ctrl-C, or SIGTERM.
     #[error("interrupted")]
     Interrupted,
@@ -166,6 +183,8 @@ impl Error {
             Self::Recipe { .. } | Self::Lock { .. } | Self::Unresolvable { .. } | Self::Lint { .. } => {
                 Category::Usage
             }
+            Self::Key { .. } => Category::Usage,
+            Self::Signature { .. } => Category::Resource,
             Self::Missing { .. }
             | Self::PackagesGone { .. }
             | Self::StoreLacks { .. }
@@ -218,6 +237,8 @@ impl Error {
             },
             Self::Lint { .. } => "a template is only written when every check passes; change the recipe or overlay".into(),
             Self::NotIntact { .. } => "do not use it: build it again, or copy it again from where it came".into(),
+            Self::Key { fault, .. } => fault.hint().into(),
+            Self::Signature { fault, .. } => fault.hint().into(),
             Self::Tree(_) | Self::Interrupted => return None,
         };
         Some(hint)

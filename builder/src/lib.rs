@@ -11,7 +11,7 @@
 //! * [`tree`]: a root file system in memory, and its deterministic tar · [`cache`]: keeps trees
 //! * [`normalise`], [`slim`]: what goes · [`overlay`], [`agent`], [`units`]: what comes · [`lint`]: what must hold
 //! * [`initrd`], [`boot`], [`disk`], [`qcow2`]: what a virtual machine has besides
-//! * [`tarball`], [`manifest`], [`sbom`], [`checksums`], [`outputs`]: the files that come out
+//! * [`tarball`], [`manifest`], [`sbom`], [`checksums`], [`outputs`]: the files that come out · [`sign`]: their signatures
 //! * [`build`](mod@build): all of it in order · [`inspect`], [`verify`]: a finished template
 //! * [`cli`], [`progress`], [`error`], [`workdir`], [`glob`], [`guid`], [`hash`]: around it
 
@@ -46,6 +46,7 @@ pub mod recipe;
 pub mod repo;
 pub mod resolve;
 pub mod sbom;
+pub mod sign;
 pub mod slim;
 pub mod store;
 pub mod tarball;

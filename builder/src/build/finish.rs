@@ -18,6 +18,7 @@ use crate::overlay::{self, OverlayFile};
 use crate::qcow2;
 use crate::recipe::{Recipe, Vm};
 use crate::sbom;
+use crate::sign::SecretKey;
 use crate::slim;
 use crate::tarball::{self, Level};
 use crate::tree::{Entry, Tree};
@@ -39,6 +40,7 @@ pub(super) struct Finished {
     manifest: Manifest,
     file_names: Names,
     tree_cached: bool,
+    key_id: Option<String>,
     /// What is to be put in place; the template comes last.
     pub(super) names: [String; 3],
 }
@@ -106,7 +108,7 @@ impl Finish<'_> {
         staging.write(&names.sbom(), &sbom::text(&manifest, &recipe.name))?;
         context.check()?;
         let listed = [names.manifest(), names.sbom(), names.archive()];
-        Ok(Finished { manifest, file_names: names, tree_cached, names: listed })
+        Ok(Finished { manifest, file_names: names, tree_cached, key_id: None, names: listed })
     }
 
     fn pack_container(
@@ -178,6 +180,15 @@ fn fstab(origin: &str) -> String {
 }
 
 impl Finished {
+    /// Signs the manifest, which has everything else by hash.
+    pub(super) fn sign(&mut self, key: &SecretKey, staging: &Staging) -> Result<(), Error> {
+        let Manifest { template, version, form, archive, .. } = &self.manifest;
+        let comment = format!("template:{template} version:{version} form:{form} sha256:{}", archive.sha256);
+        staging.sign(&self.file_names.manifest(), key, &comment)?;
+        self.key_id = Some(key.id().to_string());
+        Ok(())
+    }
+
     /// What is said of it, once it is in place.
     pub(super) fn built(self, out: &Path, lock: &Path) -> Built {
         let (manifest, names) = (self.manifest, self.file_names);
@@ -195,6 +206,7 @@ impl Finished {
             files: manifest.files.len(),
             tree_cached: self.tree_cached,
             lock: lock.to_owned(),
+            key_id: self.key_id,
         }
     }
 }
