@@ -19,6 +19,7 @@ use crate::sign::KeyFile;
 use crate::tarball::Level;
 
 mod key;
+mod size;
 mod verify;
 
 /// Builds SMB gateway templates from Debian packages: small, checked, and the same bytes every time.
@@ -45,6 +46,8 @@ enum Verb {
     Verify(verify::VerifyArgs),
     /// Make keys that sign templates
     Key(key::KeyArgs),
+    /// Show what makes a template big, and what made it bigger
+    Size(size::SizeArgs),
 }
 
 #[derive(Debug, Args)]
@@ -69,6 +72,9 @@ struct BuildArgs {
     /// Compress as small as possible, for a release
     #[arg(long)]
     release: bool,
+    /// Write sizes to RECIPE.sizes.json beside the recipe, which later builds are compared with
+    #[arg(long)]
+    record_sizes: bool,
     /// Sign manifest and SHA256SUMS with this secret key of minisign
     #[arg(long, value_name = "KEYFILE")]
     sign: Option<PathBuf>,
@@ -150,6 +156,7 @@ pub fn main() -> ExitCode {
         Verb::Lock(args) => (args.json, run_lock(args, &context)),
         Verb::Inspect(args) => (args.json, run_inspect(args)),
         Verb::Verify(args) => (args.json, args.run()),
+        Verb::Size(args) => (args.json, args.run()),
         Verb::Key(args) => (args.json(), args.run()),
     };
     match outcome {
@@ -187,6 +194,7 @@ fn run_build(args: &BuildArgs, context: &Context) -> Result<Answer, Error> {
         packages,
         level: if args.release { Level::Release } else { Level::Quick },
         forms: forms.into_iter().collect(),
+        record_sizes: args.record_sizes,
         sign: args.sign.clone().map(|key| KeyFile { key, password: args.password_file.clone() }),
     };
     let templates = build::build(&options, context)?;
@@ -316,7 +324,7 @@ mod tests {
     fn help_of_every_verb() {
         let mut command = Cli::command().term_width(100);
         let mut text = command.render_long_help().to_string();
-        for verb in ["build", "lock", "inspect", "verify", "key"] {
+        for verb in ["build", "lock", "inspect", "verify", "key", "size"] {
             let mut verb = command.find_subcommand(verb).unwrap().clone().term_width(100);
             text.push_str(&format!("\n--- {}\n{}", verb.get_name().to_owned(), verb.render_help()));
         }

@@ -7,6 +7,7 @@ use smbgw_command::CommandError;
 
 use crate::lint::Finding;
 use crate::sign::{KeyFault, SignatureFault};
+use crate::size::Excess;
 
 /// Every way the builder fails.
 #[derive(Debug, thiserror::Error)]
@@ -118,6 +119,17 @@ pub enum Error {
         /// Why.
         fault: SignatureFault,
     },
+    /// A record of sizes that cannot be used.
+    #[error("size record {}: {detail}", path.display())]
+    SizeRecord {
+        /// The record.
+        path: PathBuf,
+        /// What is wrong.
+        detail: String,
+    },
+    /// A template that is bigger than its recipe allows.
+    #[error("{0}")]
+    TooBig(Excess),
     /// Ctrl-C, or SIGTERM.
     #[error("interrupted")]
     Interrupted,
@@ -183,7 +195,7 @@ impl Error {
             Self::Recipe { .. } | Self::Lock { .. } | Self::Unresolvable { .. } | Self::Lint { .. } => {
                 Category::Usage
             }
-            Self::Key { .. } => Category::Usage,
+            Self::Key { .. } | Self::SizeRecord { .. } | Self::TooBig(_) => Category::Usage,
             Self::Signature { .. } => Category::Resource,
             Self::Missing { .. }
             | Self::PackagesGone { .. }
@@ -239,6 +251,10 @@ impl Error {
             Self::NotIntact { .. } => "do not use it: build it again, or copy it again from where it came".into(),
             Self::Key { fault, .. } => fault.hint().into(),
             Self::Signature { fault, .. } => fault.hint().into(),
+            Self::SizeRecord { .. } => "build with --record-sizes, or take it back from version control".into(),
+            Self::TooBig(_) => "leave something out with `slim` or `exclude`, or raise the budget, `size` of the recipe; \
+                 nothing was put in place"
+                .into(),
             Self::Tree(_) | Self::Interrupted => return None,
         };
         Some(hint)

@@ -12,7 +12,7 @@
 //! * [`normalise`], [`slim`]: what goes · [`overlay`], [`agent`], [`units`]: what comes · [`lint`]: what must hold
 //! * [`initrd`], [`boot`], [`disk`], [`qcow2`]: what a virtual machine has besides
 //! * [`tarball`], [`manifest`], [`sbom`], [`checksums`], [`outputs`]: the files that come out · [`sign`]: their signatures
-//! * [`build`](mod@build): all of it in order · [`inspect`], [`verify`]: a finished template
+//! * [`build`](mod@build): all of it in order · [`inspect`], [`verify`]: a finished template · [`size`]: what makes it big, and whether it may
 //! * [`cli`], [`progress`], [`error`], [`workdir`], [`glob`], [`guid`], [`hash`]: around it
 
 pub mod agent;
@@ -47,6 +47,7 @@ pub mod repo;
 pub mod resolve;
 pub mod sbom;
 pub mod sign;
+pub mod size;
 pub mod slim;
 pub mod store;
 pub mod tarball;
