@@ -52,6 +52,30 @@ fn changes_are_in_order_of_growth() {
 }
 
 #[test]
+fn a_package_of_another_version_is_not_a_new_one() {
+    let before =
+        sizes(&[("linux-image-6.12.9+deb13-amd64", 33), ("libicu76", 38), ("liba1", 1), ("liba2", 1)]);
+    let now = sizes(&[("linux-image-6.12.118+deb13-amd64", 35), ("libicu78", 38), ("liba3", 1)]);
+    let found = changes(&before, &now);
+    let change = |package: &str, was: Option<&str>, before, now| Change {
+        package: package.into(),
+        was: was.map(Into::into),
+        before,
+        now,
+    };
+    let kernel = "linux-image-6.12.9+deb13-amd64";
+    let expected = [
+        change("linux-image-6.12.118+deb13-amd64", Some(kernel), Some(33), Some(35)),
+        // which of the two it replaces cannot be said
+        change("liba3", None, None, Some(1)),
+        change("liba1", None, Some(1), None),
+        change("liba2", None, Some(1), None),
+    ];
+    assert_eq!(found, expected);
+    assert!(found[0].to_string().ends_with("(linux-image-6.12.9+deb13-amd64: 0.00 → 0.00)"));
+}
+
+#[test]
 fn a_record_keeps_other_forms_and_levels() {
     let directory = tempfile::tempdir().unwrap();
     let place = SizeRecord::place(&directory.path().join("debian-13.yaml"));
