@@ -12,10 +12,12 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::form::Form;
 use crate::lock::{self, Lock};
-use crate::outputs::Staging;
+use crate::outputs::{Committed, Staging};
 use crate::overlay;
 use crate::progress::Progress;
 use crate::recipe::Recipe;
+use crate::sign::KeyFile;
+use crate::size::{SizeRecord, gate};
 use crate::tarball::Level;
 use crate::workdir::WorkDir;
 
@@ -40,6 +42,10 @@ pub struct Options {
     pub level: Level,
     /// The forms to make, in this order.
     pub forms: Vec<Form>,
+    /// Who signs manifests and `SHA256SUMS`; nobody if `None`.
+    pub sign: Option<KeyFile>,
+    /// Write sizes to the record beside the recipe.
+    pub record_sizes: bool,
 }
 
 /// Where packages come from.
@@ -110,6 +116,9 @@ pub struct Built {
     pub tree_cached: bool,
     /// The lock it was built from.
     pub lock: PathBuf,
+    /// The key that signed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<String>,
 }
 
 /// Makes the lock of a recipe and gives its place.
@@ -141,6 +150,8 @@ pub fn build(options: &Options, context: &Context) -> Result<Vec<Built>, Error> 
         found.map_err(|detail| Error::Recipe { path: options.recipe.clone(), detail })
     };
     let recipes: Vec<Recipe> = options.forms.iter().map(of_form).collect::<Result<_, _>>()?;
+    let key = options.sign.as_ref().map(KeyFile::load).transpose()?;
+    let sizes = Sizes::load(&recipe, options)?;
     let binary = options.agent.clone().unwrap_or_else(agent::of_builder);
     let version = agent_version(&binary, &context.system());
     let agent = AgentFiles::read(&binary, &beside.join(&recipe.agent.unit), version)?;
@@ -166,12 +177,70 @@ pub fn build(options: &Options, context: &Context) -> Result<Vec<Built>, Error> 
         context.check()?;
         let finish =
             Finish { form: *form, recipe, packages: &packages, lock: &lock, files: &files, agent: &agent };
-        finished.push(finish.run(tree, tree_cached, &staging, options.level)?);
+        let one = finish.run(tree, tree_cached, &staging, options.level)?;
+        sizes.check(&one.packed(), context.progress)?;
+        finished.push(one);
+    }
+    if let Some(key) = &key {
+        finished.iter_mut().try_for_each(|one| one.sign(key, &staging))?;
     }
     packages.keep()?;
     let names: Vec<String> = finished.iter().flat_map(|one| one.names.clone()).collect();
-    staging.commit(&names)?;
+    let committed = staging.commit(&names, key.as_ref())?;
+    tell(&committed, key.is_some(), context.progress);
+    if options.record_sizes {
+        sizes.record(finished.iter().map(Finished::packed))?;
+    }
     Ok(finished.into_iter().map(|one| one.built(&options.out, &lock_path)).collect())
+}
+
+/// The recipe's budget, and the record of sizes beside it.
+struct Sizes<'a> {
+    recipe: &'a Recipe,
+    place: PathBuf,
+    record: Option<SizeRecord>,
+}
+
+impl<'a> Sizes<'a> {
+    /// Reads the record if anybody wants it.
+    fn load(recipe: &'a Recipe, options: &Options) -> Result<Self, Error> {
+        let place = SizeRecord::place(&options.recipe);
+        let wanted = recipe.size.is_some() || options.record_sizes;
+        let record = if wanted { SizeRecord::load(&place)? } else { None };
+        Ok(Self { recipe, place, record })
+    }
+
+    fn check(&self, packed: &gate::Packed<'_>, progress: Progress) -> Result<(), Error> {
+        let Some(budget) = self.recipe.size.and_then(|size| size.of(packed.form, packed.level)) else {
+            return Ok(());
+        };
+        let record = self.record.as_ref().and_then(|record| record.form(packed.form));
+        gate::check(packed, budget, record, &self.place).map_err(Error::TooBig)?;
+        let (size, budget) = (megabytes(packed.size), megabytes(budget));
+        progress.say(&format!("size ({}, {}): {size:.1} MB of {budget:.0} MB", packed.form, packed.level));
+        Ok(())
+    }
+
+    fn record<'b>(self, packed: impl Iterator<Item = gate::Packed<'b>>) -> Result<(), Error> {
+        let mut record = self.record.unwrap_or_else(|| SizeRecord::new(&self.recipe.name));
+        for one in packed {
+            record.set(one.form, one.packages.clone(), one.level, one.size);
+        }
+        record.save(&self.place)
+    }
+}
+
+/// What else became of the directory.
+fn tell(committed: &Committed, signed: bool, progress: Progress) {
+    if !committed.dropped.is_empty() {
+        progress
+            .say(&format!("note: removed, for what they signed is gone: {}", committed.dropped.join(", ")));
+    }
+    if signed && !committed.also_listed.is_empty() {
+        let list = committed.also_listed.join(", ");
+        progress
+            .say(&format!("note: the signature of SHA256SUMS covers files of earlier builds, too: {list}"));
+    }
 }
 
 /// What the agent says of its version; nothing if it does not run here.

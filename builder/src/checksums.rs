@@ -29,10 +29,18 @@ impl Checksums {
     /// # Errors
     /// [`Error::Io`].
     pub fn load(directory: &Path) -> Result<Self, Error> {
+        Ok(Self::read(directory)?.map(|text| Self::parse(&text)).unwrap_or_default())
+    }
+
+    /// The text of the directory's file, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn read(directory: &Path) -> Result<Option<String>, Error> {
         let path = directory.join(NAME);
         match std::fs::read_to_string(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
-            other => Ok(Self::parse(&other.map_err(Error::io("reading", &path))?)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            other => other.map(Some).map_err(Error::io("reading", &path)),
         }
     }
 
@@ -44,6 +52,11 @@ impl Checksums {
     /// The hash of a file.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
+    }
+
+    /// The files it lists.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
     }
 
     /// Keeps only files that are in the directory, or are about to be.

@@ -16,10 +16,13 @@ use crate::error::Error;
 use crate::form::Form;
 use crate::inspect;
 use crate::progress::Progress;
+use crate::sign::KeyFile;
 use crate::tarball::Level;
-use crate::verify;
 
+mod key;
 mod reproduce;
+mod size;
+mod verify;
 
 /// Builds SMB gateway templates from Debian packages: small, checked, and the same bytes every time.
 #[derive(Debug, Parser)]
@@ -42,12 +45,16 @@ enum Verb {
     /// Show what is in a template
     Inspect(TemplateArgs),
     /// Check every file of a template against its manifest
-    Verify(TemplateArgs),
+    Verify(verify::VerifyArgs),
     /// Build a template again from its manifest, and say whether it is the same
     Reproduce(reproduce::ReproduceArgs),
     /// The part of a build that runs in namespaces of its own
     #[command(hide = true)]
     Inside(InsideArgs),
+    /// Make keys that sign templates
+    Key(key::KeyArgs),
+    /// Show what makes a template big, and what made it bigger
+    Size(size::SizeArgs),
 }
 
 #[derive(Debug, Args)]
@@ -75,6 +82,15 @@ struct BuildArgs {
     /// Compress as small as possible, for a release
     #[arg(long)]
     release: bool,
+    /// Write sizes to RECIPE.sizes.json beside the recipe, which later builds are compared with
+    #[arg(long)]
+    record_sizes: bool,
+    /// Sign manifest and SHA256SUMS with this secret key of minisign
+    #[arg(long, value_name = "KEYFILE")]
+    sign: Option<PathBuf>,
+    /// The key is encrypted, with the password in this file's only line
+    #[arg(long, value_name = "FILE", requires = "sign")]
+    password_file: Option<PathBuf>,
     #[command(flatten)]
     packages: PackageArgs,
     /// Print JSON
@@ -155,11 +171,13 @@ pub fn main() -> ExitCode {
         Verb::Build(args) => (args.json, run_build(args, &context)),
         Verb::Lock(args) => (args.json, run_lock(args, &context)),
         Verb::Inspect(args) => (args.json, run_inspect(args)),
-        Verb::Verify(args) => (args.json, run_verify(args)),
         Verb::Reproduce(args) => (args.json, reproduce::run(args, &context)),
         Verb::Inside(args) => {
             (false, unpack::inside::run(&args.order).map(|()| Answer::new(&(), String::new())))
         }
+        Verb::Verify(args) => (args.json, args.run()),
+        Verb::Size(args) => (args.json, args.run()),
+        Verb::Key(args) => (args.json(), args.run()),
     };
     match outcome {
         Ok(answer) => {
@@ -205,6 +223,8 @@ fn run_build(args: &BuildArgs, context: &Context) -> Result<Answer, Error> {
         packages,
         level: if args.release { Level::Release } else { Level::Quick },
         forms: forms.into_iter().collect(),
+        record_sizes: args.record_sizes,
+        sign: args.sign.clone().map(|key| KeyFile { key, password: args.password_file.clone() }),
     };
     let templates = build::build(&options, context)?;
     let text = templates.iter().map(describe).collect::<Vec<_>>().join("\n");
@@ -221,8 +241,9 @@ struct AllBuilt<'a> {
 }
 
 fn describe(built: &Built) -> String {
+    let signed = built.key_id.as_ref().map(|id| format!("\n  signed with key {id}")).unwrap_or_default();
     format!(
-        "{}\n  {:.1} MB, {:.1} MB unpacked, {} packages, Samba {}\n  sha256 {}\n  lock   {}",
+        "{}\n  {:.1} MB, {:.1} MB unpacked, {} packages, Samba {}\n  sha256 {}\n  lock   {}{signed}",
         built.template.display(),
         megabytes(built.size),
         megabytes(built.unpacked_size),
@@ -268,14 +289,6 @@ fn run_inspect(args: &TemplateArgs) -> Result<Answer, Error> {
     for (name, size) in found.by_package.iter().take(SHOWN) {
         text.push_str(&format!("\n  {:>7.1} MB  {name}", megabytes(*size)));
     }
-    Ok(Answer::new(&found, text))
-}
-
-fn run_verify(args: &TemplateArgs) -> Result<Answer, Error> {
-    let found = verify::verify(&args.template)?;
-    let listed =
-        if found.listed { "its manifest and SHA256SUMS" } else { "its manifest (no SHA256SUMS lists it)" };
-    let text = format!("{}: {} paths are as {listed} say", args.template.display(), found.paths);
     Ok(Answer::new(&found, text))
 }
 
@@ -342,7 +355,7 @@ mod tests {
     fn help_of_every_verb() {
         let mut command = Cli::command().term_width(100);
         let mut text = command.render_long_help().to_string();
-        for verb in ["build", "lock", "inspect", "verify"] {
+        for verb in ["build", "lock", "inspect", "verify", "key", "size"] {
             let mut verb = command.find_subcommand(verb).unwrap().clone().term_width(100);
             text.push_str(&format!("\n--- {}\n{}", verb.get_name().to_owned(), verb.render_help()));
         }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use smbgw_command::CommandError;
 
 use crate::lint::Finding;
+use crate::sign::{KeyFault, SignatureFault};
+use crate::size::Excess;
 
 /// Every way the builder fails.
 #[derive(Debug, thiserror::Error)]
@@ -111,6 +113,33 @@ pub enum Error {
         /// What differs.
         detail: String,
     },
+    /// A key that cannot be used.
+    #[error("key {}: {fault}", path.display())]
+    Key {
+        /// The key's file, or its password's.
+        path: PathBuf,
+        /// Why.
+        fault: KeyFault,
+    },
+    /// A file that its signature does not vouch for.
+    #[error("{}: {fault}", path.display())]
+    Signature {
+        /// The file, not its signature.
+        path: PathBuf,
+        /// Why.
+        fault: SignatureFault,
+    },
+    /// A record of sizes that cannot be used.
+    #[error("size record {}: {detail}", path.display())]
+    SizeRecord {
+        /// The record.
+        path: PathBuf,
+        /// What is wrong.
+        detail: String,
+    },
+    /// A template that is bigger than its recipe allows.
+    #[error("{0}")]
+    TooBig(Excess),
     /// Ctrl-C, or SIGTERM.
     #[error("interrupted")]
     Interrupted,
@@ -182,6 +211,8 @@ impl Error {
             Self::Recipe { .. } | Self::Lock { .. } | Self::Unresolvable { .. } | Self::Lint { .. } => {
                 Category::Usage
             }
+            Self::Key { .. } | Self::SizeRecord { .. } | Self::TooBig(_) => Category::Usage,
+            Self::Signature { .. } => Category::Resource,
             Self::Missing { .. }
             | Self::PackagesGone { .. }
             | Self::StoreLacks { .. }
@@ -236,6 +267,12 @@ impl Error {
             },
             Self::Lint { .. } => "a template is only written when every check passes; change the recipe or overlay".into(),
             Self::NotIntact { .. } => "do not use it: build it again, or copy it again from where it came".into(),
+            Self::Key { fault, .. } => fault.hint().into(),
+            Self::Signature { fault, .. } => fault.hint().into(),
+            Self::SizeRecord { .. } => "build with --record-sizes, or take it back from version control".into(),
+            Self::TooBig(_) => "leave something out with `slim` or `exclude`, or raise the budget, `size` of the recipe; \
+                 nothing was put in place"
+                .into(),
             Self::Tree(_) | Self::Interrupted => return None,
         };
         Some(hint)

@@ -2,12 +2,16 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// What a template is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Form {
     /// A root file system for a container, `.tar.zst`.
+    #[serde(rename = "lxc")]
     Container,
     /// A disk for a virtual machine, `.qcow2`: the container's packages, and a kernel with what that needs.
+    #[serde(rename = "vm")]
     Machine,
 }
 

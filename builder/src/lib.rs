@@ -11,8 +11,8 @@
 //! * [`tree`]: a root file system in memory, and its deterministic tar · [`cache`]: keeps trees
 //! * [`normalise`], [`slim`]: what goes · [`marks`], [`overlay`], [`agent`], [`units`]: what comes · [`lint`]: what must hold
 //! * [`initrd`], [`boot`], [`disk`], [`qcow2`]: what a virtual machine has besides
-//! * [`tarball`], [`manifest`], [`sbom`], [`checksums`], [`outputs`]: the files that come out
-//! * [`build`](mod@build): all of it in order · [`inspect`], [`verify`], [`reproduce`]: a finished template
+//! * [`tarball`], [`manifest`], [`sbom`], [`checksums`], [`outputs`]: the files that come out · [`sign`]: their signatures
+//! * [`build`](mod@build): all of it in order · [`inspect`], [`verify`], [`reproduce`]: a finished template · [`size`]: what makes it big, and whether it may
 //! * [`cli`], [`progress`], [`error`], [`workdir`], [`glob`], [`guid`], [`hash`]: around it
 
 pub mod agent;
@@ -49,6 +49,8 @@ pub mod repo;
 pub mod reproduce;
 pub mod resolve;
 pub mod sbom;
+pub mod sign;
+pub mod size;
 pub mod slim;
 pub mod store;
 pub mod tarball;

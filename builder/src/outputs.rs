@@ -8,6 +8,7 @@ use crate::checksums::{self, Checksums};
 use crate::error::Error;
 use crate::form::Form;
 use crate::hash;
+use crate::sign::{self, SecretKey, Signature};
 use crate::workdir::WorkDir;
 
 /// The names of a template's files.
@@ -71,6 +72,15 @@ fn archive_suffix(form: Form) -> &'static str {
     }
 }
 
+/// What changed in a directory besides the files that were put there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// Signatures of what was there before, which are gone: they would fit nothing.
+    pub dropped: Vec<String>,
+    /// Files of earlier builds that `SHA256SUMS` lists, too.
+    pub also_listed: Vec<String>,
+}
+
 /// Files that are written but not yet in place.
 pub struct Staging {
     directory: WorkDir,
@@ -101,16 +111,30 @@ impl Staging {
         fs::write(&path, text).map_err(Error::io("writing", path))
     }
 
-    /// Puts the files in place and brings `SHA256SUMS` up to date, under a lock, so that builds may share a directory.
+    /// Signs a file that is written, beside it. The comment is part of what is signed.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn commit(self, names: &[String]) -> Result<(), Error> {
+    pub fn sign(&self, name: &str, key: &SecretKey, comment: &str) -> Result<(), Error> {
+        let path = self.path(name);
+        let content = fs::read(&path).map_err(Error::io("reading", &path))?;
+        let comment = format!("file:{name} {comment}");
+        self.write(&sign::name_of(name), &Signature::make(key, &content, comment.trim_end()).to_text())
+    }
+
+    /// Puts the files in place, each with its signature if it was signed, and brings `SHA256SUMS` up to date, which the key signs. Under a
+    /// lock, so that builds may share a directory. At no time is there a signature that does not fit the file beside it.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn commit(self, names: &[String], key: Option<&SecretKey>) -> Result<Committed, Error> {
         let directory = fs::File::open(&self.out).map_err(Error::io("opening", &self.out))?;
         rustix::fs::flock(&directory, rustix::fs::FlockOperation::LockExclusive)
             .map_err(|errno| Error::io("locking", &self.out)(errno.into()))?;
         let mut sums = Checksums::load(&self.out)?;
         sums.retain(|name| self.out.join(name).is_file());
+        let also_listed =
+            sums.names().filter(|name| !names.iter().any(|new| new == name)).map(str::to_owned).collect();
         for name in names {
             let path = self.path(name);
             let (sha256, _) = hash::of_file(&path).map_err(Error::io("reading", &path))?;
@@ -123,11 +147,39 @@ impl Staging {
             file.sync_data()
         };
         write().map_err(Error::io("writing", &sums_path))?;
-        for name in names.iter().map(String::as_str).chain([checksums::NAME]) {
-            let target = self.out.join(name);
-            fs::rename(self.path(name), &target).map_err(Error::io("putting in place", target))?;
+        if let Some(key) = key {
+            self.sign(checksums::NAME, key, "")?;
         }
-        Ok(())
+        let all = || names.iter().map(String::as_str).chain([checksums::NAME]);
+        let signatures: Vec<String> = all().map(sign::name_of).collect();
+        let old = self.remove(&signatures)?;
+        for (name, signature) in all().zip(&signatures) {
+            self.put_in_place(name)?;
+            if self.path(signature).exists() {
+                self.put_in_place(signature)?;
+            }
+        }
+        let dropped = old.into_iter().filter(|name| !self.out.join(name).exists()).collect();
+        Ok(Committed { dropped, also_listed })
+    }
+
+    fn put_in_place(&self, name: &str) -> Result<(), Error> {
+        let target = self.out.join(name);
+        fs::rename(self.path(name), &target).map_err(Error::io("putting in place", target))
+    }
+
+    /// Removes these from the output directory, and gives those that were there.
+    fn remove(&self, names: &[String]) -> Result<Vec<String>, Error> {
+        let mut found = Vec::new();
+        for name in names {
+            let path = self.out.join(name);
+            match fs::remove_file(&path) {
+                Ok(()) => found.push(name.clone()),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(Error::io("removing", path)(error)),
+            }
+        }
+        Ok(found)
     }
 }
 
@@ -154,12 +206,52 @@ mod tests {
         for name in ["a.tar.zst", "b.tar.zst"] {
             let staging = Staging::create(out.path()).unwrap();
             staging.write(name, name).unwrap();
-            staging.commit(&[name.into()]).unwrap();
+            staging.commit(&[name.into()], None).unwrap();
         }
         let sums = Checksums::load(out.path()).unwrap();
         assert_eq!(sums.get("a.tar.zst"), Some(hash::of_bytes(b"a.tar.zst").as_str()));
         assert!(sums.get("b.tar.zst").is_some());
         assert_eq!(fs::read_dir(out.path()).unwrap().count(), 3, "nothing but the files");
+    }
+
+    /// Signs and commits a file, or only commits it.
+    fn put(out: &Path, name: &str, text: &str, key: Option<&SecretKey>) -> Committed {
+        let staging = Staging::create(out).unwrap();
+        staging.write(name, text).unwrap();
+        if let Some(key) = key {
+            staging.sign(name, key, "").unwrap();
+        }
+        staging.commit(&[name.into()], key).unwrap()
+    }
+
+    #[test]
+    fn no_signature_stays_that_does_not_fit() {
+        let (out, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let file = sign::KeyFile { key: elsewhere.path().join("key"), password: None };
+        let public = file.create().unwrap().public;
+        let key = file.load().unwrap();
+        let fits = |name: &str| {
+            let read = |name: &str| fs::read_to_string(out.path().join(name)).ok();
+            let signature = Signature::parse(&read(&sign::name_of(name))?).unwrap();
+            Some(signature.check(&public, read(name).unwrap().as_bytes()).is_ok())
+        };
+        assert_eq!(put(out.path(), "a.manifest.json", "1", Some(&key)), Committed::default());
+        let second = put(out.path(), "b.manifest.json", "1", Some(&key));
+        assert_eq!(second, Committed { dropped: vec![], also_listed: vec!["a.manifest.json".into()] });
+        for name in ["a.manifest.json", "b.manifest.json", checksums::NAME] {
+            assert_eq!(fits(name), Some(true), "{name}");
+        }
+        assert!(Checksums::load(out.path()).unwrap().names().eq(["a.manifest.json", "b.manifest.json"]));
+        // signed anew: the old signature makes room for one that fits
+        put(out.path(), "b.manifest.json", "2", Some(&key));
+        assert_eq!((fits("b.manifest.json"), fits(checksums::NAME)), (Some(true), Some(true)));
+        // not signed: what is replaced loses its signature, and so does the list; the other template keeps its own
+        let unsigned = put(out.path(), "b.manifest.json", "3", None);
+        assert_eq!(unsigned.dropped, ["b.manifest.json.minisig", "SHA256SUMS.minisig"]);
+        assert_eq!(
+            (fits("a.manifest.json"), fits("b.manifest.json"), fits(checksums::NAME)),
+            (Some(true), None, None)
+        );
     }
 
     #[test]

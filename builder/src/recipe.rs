@@ -11,11 +11,13 @@ use crate::glob::Glob;
 use crate::hash;
 
 mod mode;
+mod size;
 #[cfg(test)]
 mod tests;
 mod vm;
 
 pub use mode::{Mode, Owner};
+pub use size::{Budget, FormBudget};
 pub use vm::{Disk, Initrd, Vm};
 
 /// A recipe as it is written. Paths in it are relative to the recipe's directory.
@@ -57,6 +59,9 @@ pub struct Recipe {
     /// Paths that must not exist in the finished tree.
     #[serde(default)]
     pub forbid: Vec<Glob>,
+    /// How big a template may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<Budget>,
     /// What the form for virtual machines has besides, or in place of the above.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vm: Option<Vm>,
@@ -197,6 +202,8 @@ impl Recipe {
         recipe.check()?;
         if recipe.vm.is_some() {
             recipe.of_form(Form::Machine).map_err(|detail| format!("with its `vm` section, {detail}"))?;
+        } else if recipe.size.is_some_and(|size| size.vm.is_some()) {
+            return Err("`size` has a budget for `vm`, and there is no `vm` section".into());
         }
         Ok(recipe)
     }

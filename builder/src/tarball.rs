@@ -1,5 +1,6 @@
 //! A tree as `.tar.zst`, with the hashes of both layers, in one pass.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -12,7 +13,7 @@ use crate::hash::HashWriter;
 use crate::tree::{Tree, write_tar};
 
 /// How hard to compress. Between these lies nothing worth its time: 12 saves 1 % and 15 takes seven times as long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// zstd 9: seconds. For CI and trying things.
@@ -28,6 +29,15 @@ impl Level {
             Self::Quick => 9,
             Self::Release => 19,
         }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Quick => "quick",
+            Self::Release => "release",
+        })
     }
 }
 

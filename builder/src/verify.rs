@@ -3,17 +3,22 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::checksums::Checksums;
+use crate::checksums::{self, Checksums};
 use crate::error::Error;
 use crate::hash::{self, HashWriter};
 use crate::manifest::{Manifest, PathKind, PathRecord};
 use crate::outputs::Names;
+use crate::sign::PublicKey;
 
 mod machine;
+mod signatures;
+
+use signatures::Signed;
+pub use signatures::Vouched;
 
 /// What was checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -26,6 +31,8 @@ pub struct Verified {
     pub listed: bool,
     /// SHA-256 of the template.
     pub sha256: String,
+    /// Who vouches for it.
+    pub signature: Vouched,
 }
 
 /// Reads the manifest that belongs to a template (or is named itself).
@@ -33,6 +40,12 @@ pub struct Verified {
 /// # Errors
 /// [`Error::Missing`], [`Error::NotIntact`], [`Error::Io`].
 pub fn load_manifest(template: &Path) -> Result<Manifest, Error> {
+    let (path, text) = read_manifest(template)?;
+    Manifest::parse(&text).map_err(|detail| Error::NotIntact { path, detail })
+}
+
+/// The manifest's path and text.
+fn read_manifest(template: &Path) -> Result<(PathBuf, String), Error> {
     let name = template.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let path = match Names::of_archive(&name) {
         Some(names) => template.with_file_name(names.manifest()),
@@ -46,14 +59,14 @@ pub fn load_manifest(template: &Path) -> Result<Manifest, Error> {
         });
     }
     let text = std::fs::read_to_string(&path).map_err(Error::io("reading", &path))?;
-    Manifest::parse(&text).map_err(|detail| Error::NotIntact { path, detail })
+    Ok((path, text))
 }
 
-/// Checks a template.
+/// Checks a template. With a key, manifest and `SHA256SUMS` must be signed with it.
 ///
 /// # Errors
-/// [`Error::NotIntact`] with the first differences, [`Error::Missing`], [`Error::Io`].
-pub fn verify(template: &Path) -> Result<Verified, Error> {
+/// [`Error::Signature`], [`Error::NotIntact`] with the first differences, [`Error::Missing`], [`Error::Io`].
+pub fn verify(template: &Path, key: Option<&PublicKey>) -> Result<Verified, Error> {
     if !template.is_file() {
         return Err(Error::Missing {
             what: "the template",
@@ -62,8 +75,22 @@ pub fn verify(template: &Path) -> Result<Verified, Error> {
         });
     }
     let broken = |detail: String| Error::NotIntact { path: template.to_owned(), detail };
-    let listed = check_listed(template)?;
-    let manifest = load_manifest(template)?;
+    let name = template.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let names = Names::of_archive(&name)
+        .ok_or_else(|| broken("it is called neither *.tar.zst nor *.qcow2, so it is no template".into()))?;
+    let directory = template.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (manifest_path, manifest) = read_manifest(template)?;
+    let sums = Checksums::read(directory)?;
+    let signed = Signed { directory, names: &names, manifest: &manifest, sums: sums.as_deref() };
+    let signature = match key {
+        Some(key) => signed.check(key)?,
+        None => signed.unchecked()?,
+    };
+    let sums = sums.as_deref().map(Checksums::parse).unwrap_or_default();
+    check_listed(directory, &names, &sums)?;
+    let listed = sums.get(&name).is_some();
+    let manifest =
+        Manifest::parse(&manifest).map_err(|detail| Error::NotIntact { path: manifest_path, detail })?;
     let (sha256, size) = hash::of_file(template).map_err(Error::io("reading", template))?;
     if (&sha256, size) != (&manifest.archive.sha256, manifest.archive.size) {
         return Err(broken(format!(
@@ -86,7 +113,7 @@ pub fn verify(template: &Path) -> Result<Verified, Error> {
     if (&found, bytes) != unpacked {
         return Err(broken("what is in it is not the manifest's".into()));
     }
-    Ok(Verified { paths: manifest.files.len(), bytes, listed, sha256 })
+    Ok(Verified { paths: manifest.files.len(), bytes, listed, sha256, signature })
 }
 
 /// What a template holds, beside its manifest.
@@ -111,13 +138,7 @@ fn unpack(template: &Path, manifest: &Manifest) -> Result<Compared, Error> {
 }
 
 /// Compares the template and the files that belong to it with `SHA256SUMS` beside them, if there is one that lists it.
-fn check_listed(template: &Path) -> Result<bool, Error> {
-    let name = template.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let directory = template.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let sums = Checksums::load(directory)?;
-    let Some(names) = Names::of_archive(&name) else {
-        return Ok(false);
-    };
+fn check_listed(directory: &Path, names: &Names, sums: &Checksums) -> Result<(), Error> {
     for name in [names.archive(), names.manifest(), names.sbom()] {
         let path = directory.join(&name);
         let Some(expected) = sums.get(&name).filter(|_| path.is_file()) else {
@@ -127,11 +148,11 @@ fn check_listed(template: &Path) -> Result<bool, Error> {
         if found != expected {
             return Err(Error::NotIntact {
                 path,
-                detail: format!("its SHA-256 is {found}, SHA256SUMS says {expected}"),
+                detail: format!("its SHA-256 is {found}, {} says {expected}", checksums::NAME),
             });
         }
     }
-    Ok(sums.get(&name).is_some())
+    Ok(())
 }
 
 /// One line for each path that differs.
@@ -220,11 +241,16 @@ mod tests {
     use crate::form::Form;
     use crate::manifest::{AgentRecord, FORMAT, FileRecord, list_paths};
     use crate::outputs::Staging;
+    use crate::sign::{KeyFile, SecretKey, SignatureFault};
     use crate::tarball::{self, Level};
     use crate::tree::{Entry, Kind, Tree};
 
-    /// A template of three files in a directory, with all that belongs to it.
     fn template(directory: &Path) -> PathBuf {
+        signed(directory, None)
+    }
+
+    /// A template of three files in a directory, with all that belongs to it.
+    fn signed(directory: &Path, key: Option<&SecretKey>) -> PathBuf {
         let mut tree = Tree::default();
         tree.put("/usr/bin/perl", Entry::file("perl").with_mode(0o755)).unwrap();
         tree.put("/usr/bin/perl5", Entry { kind: Kind::Hardlink("/usr/bin/perl".into()), ..Entry::file("") })
@@ -257,7 +283,10 @@ mod tests {
             files: list_paths(&tree),
         };
         staging.write(&names.manifest(), &manifest.to_text()).unwrap();
-        staging.commit(&[names.manifest(), names.archive()]).unwrap();
+        if let Some(key) = key {
+            staging.sign(&names.manifest(), key, "template:t").unwrap();
+        }
+        staging.commit(&[names.manifest(), names.archive()], key).unwrap();
         directory.join(names.archive())
     }
 
@@ -270,7 +299,7 @@ mod tests {
     #[test]
     fn an_intact_template_is_said_to_be() {
         let directory = tempfile::tempdir().unwrap();
-        let found = verify(&template(directory.path())).unwrap();
+        let found = verify(&template(directory.path()), None).unwrap();
         assert_eq!((found.paths, found.listed), (7, true));
     }
 
@@ -281,7 +310,7 @@ mod tests {
             let path = template(directory.path());
             std::fs::remove_file(directory.path().join("SHA256SUMS")).unwrap();
             change(&path);
-            verify(&path).unwrap_err().to_string()
+            verify(&path, None).unwrap_err().to_string()
         };
         let manifest = |path: &Path| path.with_file_name("smb-gateway-t_1_amd64.manifest.json");
         let said = damage(&|path| std::fs::write(path, "short").unwrap());
@@ -297,12 +326,83 @@ mod tests {
         assert!(said.contains("manifest"), "{said}");
     }
 
+    const MANIFEST: &str = "smb-gateway-t_1_amd64.manifest.json";
+
+    fn key(directory: &Path, name: &str) -> SecretKey {
+        let file = KeyFile { key: directory.join(name), password: None };
+        file.create().unwrap();
+        file.load().unwrap()
+    }
+
+    #[test]
+    fn a_signed_template_says_who_signed_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let key = key(directory.path(), "key");
+        let path = signed(directory.path(), Some(&key));
+        let found = verify(&path, Some(&key.public())).unwrap();
+        let key_id = key.id().to_string();
+        let comment = format!("file:{MANIFEST} template:t");
+        assert_eq!(found.signature, Vouched::Verified { key_id: key_id.clone(), comment });
+        assert_eq!(verify(&path, None).unwrap().signature, Vouched::NotChecked { key_id: Some(key_id) });
+        // everything else is checked all the same
+        let staging = Staging::create(directory.path()).unwrap();
+        std::fs::copy(path.with_file_name(MANIFEST), staging.path(MANIFEST)).unwrap();
+        change(&staging.path(MANIFEST), "\"0755\"", "\"0777\"");
+        staging.sign(MANIFEST, &key, "").unwrap();
+        std::fs::copy(&path, staging.path("smb-gateway-t_1_amd64.tar.zst")).unwrap();
+        staging.commit(&[MANIFEST.into(), "smb-gateway-t_1_amd64.tar.zst".into()], Some(&key)).unwrap();
+        let said = verify(&path, Some(&key.public())).unwrap_err().to_string();
+        assert!(said.contains("1 paths differ"), "{said}");
+    }
+
+    #[test]
+    fn every_fault_of_a_signature_is_found() {
+        let fault = |change: &dyn Fn(&Path)| {
+            let directory = tempfile::tempdir().unwrap();
+            let key = key(directory.path(), "key");
+            let path = signed(directory.path(), Some(&key));
+            change(directory.path());
+            match verify(&path, Some(&key.public())) {
+                Err(Error::Signature { path, fault }) => {
+                    (path.file_name().unwrap().to_string_lossy().into_owned(), fault)
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        for name in [MANIFEST, "SHA256SUMS"] {
+            let signature = format!("{name}.minisig");
+            let (of, found) = fault(&|directory| std::fs::remove_file(directory.join(&signature)).unwrap());
+            assert_eq!((of.as_str(), found), (name, SignatureFault::Missing(signature.clone())));
+            let (of, found) =
+                fault(&|directory| change(&directory.join(&signature), "trusted comment: f", "f"));
+            assert!(of == name && matches!(found, SignatureFault::Damaged(_)), "{found}");
+            let (of, found) =
+                fault(&|directory| std::fs::write(directory.join(&signature), [0xff; 300]).unwrap());
+            assert!(of == name && matches!(found, SignatureFault::Damaged(_)), "{found}");
+            let (of, found) = fault(&|directory| change(&directory.join(name), "smb", "smB"));
+            assert!(of == name && matches!(found, SignatureFault::Changed(_)), "{found}");
+            let (of, found) = fault(&|directory| {
+                let other = key(directory, "other");
+                let content = std::fs::read(directory.join(name)).unwrap();
+                let text = crate::sign::Signature::make(&other, &content, "").to_text();
+                std::fs::write(directory.join(&signature), text).unwrap();
+            });
+            assert!(of == name && matches!(found, SignatureFault::WrongKey { .. }), "{found}");
+        }
+        let (of, found) = fault(&|directory| {
+            std::fs::write(directory.join("smb-gateway-t_1_amd64.sbom.cdx.json"), "{}").unwrap();
+        });
+        assert!(of == "SHA256SUMS" && matches!(found, SignatureFault::NotListed(_)), "{found}");
+        let (of, _) = fault(&|directory| std::fs::remove_file(directory.join("SHA256SUMS")).unwrap());
+        assert_eq!(of, "SHA256SUMS");
+    }
+
     #[test]
     fn checksums_beside_it_count() {
         let directory = tempfile::tempdir().unwrap();
         let path = template(directory.path());
         let manifest = directory.path().join("smb-gateway-t_1_amd64.manifest.json");
         std::fs::write(&manifest, std::fs::read_to_string(&manifest).unwrap() + "\n").unwrap();
-        assert!(verify(&path).unwrap_err().to_string().contains("SHA256SUMS"));
+        assert!(verify(&path, None).unwrap_err().to_string().contains("SHA256SUMS"));
     }
 }

@@ -7,6 +7,8 @@
     reason = "a test: it starts programs, and tells what it does"
 )]
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -136,6 +138,89 @@ fn verify_sees_a_flipped_bit() -> Result<()> {
     let name =
         lab.templates()?.into_iter().find(|name| name.starts_with("debian-13")).context("not installed")?;
     lab.host(["template", "verify", &name])?.ok()?;
+    lab.leave()
+}
+
+/// A build with more arguments.
+fn build_with(lab: &Lab, images: &Path, out: &Path, more: &[&str]) -> Result<Answer> {
+    let cache = std::env::var_os("SMBGW_CACHE").context("SMBGW_CACHE is not set")?;
+    let text = |path: &Path| path.display().to_string();
+    let recipe = text(&images.join("debian-13.yaml"));
+    let (out, cache, agent) = (text(out), text(Path::new(&cache)), lab.product.program("smbgw-agent"));
+    let command =
+        lab.product.builder().args(["build", &recipe, "--offline", "--out", &out, "--cache", &cache]);
+    Answer::of(&command.args(["--agent", &agent]).args(more.iter().copied()))
+}
+
+/// Names and hashes of a directory's files.
+fn contents(directory: &Path) -> Result<BTreeMap<OsString, String>> {
+    fs::read_dir(directory)?
+        .map(|entry| {
+            let entry = entry?;
+            Ok((entry.file_name(), files::sha256(&entry.path())?))
+        })
+        .collect()
+}
+
+#[test]
+fn signed_builds_repeat_and_lose_their_signatures_with_what_was_signed() -> Result<()> {
+    let lab = Lab::enter("debian-13")?;
+    let data = lab.data("sign")?;
+    let (key, out, images) = (data.join("key"), data.join("out"), lab.product.source.join("images"));
+    let key = key.display().to_string();
+    Answer::of(&lab.product.builder().args(["key", "new", &key]))?.ok()?;
+    build_with(&lab, &images, &out, &["--sign", &key])?.ok()?;
+    let first = contents(&out)?;
+    ensure!(
+        first.keys().filter(|name| name.to_string_lossy().ends_with(".minisig")).count() == 2,
+        "{first:?}"
+    );
+    build_with(&lab, &images, &out, &["--sign", &key])?.ok()?;
+    ensure!(contents(&out)? == first, "a second build signed other bytes");
+    let template = template_in(&out, "debian-13")?.display().to_string();
+    let public = format!("{key}.pub");
+    let verify = || Answer::of(&lab.product.builder().args(["verify", &template, "--key", &public]));
+    verify()?.ok()?;
+    build_with(&lab, &images, &out, &[])?.ok()?;
+    ensure!(contents(&out)?.len() == first.len() - 2, "signatures of the build before are still there");
+    verify()?.exits(4)?;
+    lab.leave()
+}
+
+#[test]
+fn a_template_over_its_budget_is_not_put_in_place() -> Result<()> {
+    let lab = Lab::enter("debian-13")?;
+    let data = lab.data("budget")?;
+    // a recipe's paths lead to its overlay and the agent's unit
+    for (what, to) in [("images", "images"), ("guest-agent/smbgw-agent.service", "guest-agent")] {
+        fs::create_dir_all(data.join("guest-agent"))?;
+        let status =
+            Command::new("cp").arg("-r").arg(lab.product.source.join(what)).arg(data.join(to)).status()?;
+        ensure!(status.success(), "copying {what}");
+    }
+    let images = data.join("images");
+    let (recipe, out) = (images.join("debian-13.yaml"), data.join("out"));
+    // in place of the recipe's own budget
+    let mut inside = false;
+    let mut other = |line: &&str| {
+        if !line.starts_with(' ') {
+            inside = line.starts_with("size:");
+        }
+        !inside
+    };
+    let text = fs::read_to_string(&recipe)?;
+    let text = text.lines().filter(|line| other(line)).collect::<Vec<_>>().join("\n");
+    let budget =
+        |megabytes: u32| fs::write(&recipe, format!("{text}\nsize: {{lxc: {{quick-mb: {megabytes}}}}}\n"));
+    budget(1000)?;
+    build_with(&lab, &images, &out, &["--record-sizes"])?.ok()?;
+    let (before, recorded) = (contents(&out)?, contents(&images)?);
+    budget(1)?;
+    let answer = build_with(&lab, &images, &out, &["--record-sizes"])?.exits(2)?;
+    ensure!(answer.all().contains("more than its budget of 1 MB"), "{answer}");
+    ensure!(contents(&out)? == before, "something was put in place");
+    let record = OsString::from("debian-13.sizes.json");
+    ensure!(contents(&images)?.get(&record) == recorded.get(&record), "the record is another");
     lab.leave()
 }
 

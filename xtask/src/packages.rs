@@ -84,7 +84,7 @@ pub(crate) const PVE: &[Need] = &[
     ("perl", "perl-base"),
 ];
 
-/// What unit tests ask whether we are right: the usual makers and checkers of file systems and disks.
+/// What unit tests ask whether we are right: the usual makers and checkers of file systems, disks and signatures.
 pub(crate) const ORACLES: &[Need] = &[
     ("sgdisk", "gdisk"),
     ("fsck.vfat", "dosfstools"),
@@ -96,6 +96,7 @@ pub(crate) const ORACLES: &[Need] = &[
     ("qemu-img", "qemu-utils"),
     ("setfacl", "acl"),
     ("getfattr", "attr"),
+    ("minisign", "minisign"),
 ];
 
 /// Installs what demo, tests and benchmarks need, all of it.

@@ -18,6 +18,8 @@ use crate::overlay::{self, OverlayFile};
 use crate::qcow2;
 use crate::recipe::{Recipe, Vm};
 use crate::sbom;
+use crate::sign::SecretKey;
+use crate::size::{Owners, PackageSizes, gate};
 use crate::slim;
 use crate::tarball::{self, Level};
 use crate::tree::{Entry, Tree};
@@ -39,6 +41,10 @@ pub(super) struct Finished {
     manifest: Manifest,
     file_names: Names,
     tree_cached: bool,
+    key_id: Option<String>,
+    level: Level,
+    /// By package, unpacked.
+    sizes: PackageSizes,
     /// What is to be put in place; the template comes last.
     pub(super) names: [String; 3],
 }
@@ -79,6 +85,7 @@ impl Finish<'_> {
             megabytes(dropped.bytes),
             lint::CHECKS.len()
         ));
+        let sizes = PackageSizes::add_up(&paths, &Owners::of_tree(&tree), &self.agent.sha256);
         let names = Names::new(&recipe.name, env!("CARGO_PKG_VERSION"), &recipe.architecture, self.form);
         let packed = match &recipe.vm {
             None => self.pack_container(&tree, &names, staging, level)?,
@@ -111,7 +118,7 @@ impl Finish<'_> {
         staging.write(&names.sbom(), &sbom::text(&manifest, &recipe.name))?;
         context.check()?;
         let listed = [names.manifest(), names.sbom(), names.archive()];
-        Ok(Finished { manifest, file_names: names, tree_cached, names: listed })
+        Ok(Finished { manifest, file_names: names, tree_cached, key_id: None, level, sizes, names: listed })
     }
 
     fn pack_container(
@@ -183,6 +190,21 @@ fn fstab(origin: &str) -> String {
 }
 
 impl Finished {
+    /// What its size is judged by.
+    pub(super) fn packed(&self) -> gate::Packed<'_> {
+        let (form, size) = (self.file_names.form(), self.manifest.archive.size);
+        gate::Packed { form, level: self.level, size, packages: &self.sizes }
+    }
+
+    /// Signs the manifest, which has everything else by hash.
+    pub(super) fn sign(&mut self, key: &SecretKey, staging: &Staging) -> Result<(), Error> {
+        let Manifest { template, version, form, archive, .. } = &self.manifest;
+        let comment = format!("template:{template} version:{version} form:{form} sha256:{}", archive.sha256);
+        staging.sign(&self.file_names.manifest(), key, &comment)?;
+        self.key_id = Some(key.id().to_string());
+        Ok(())
+    }
+
     /// What is said of it, once it is in place.
     pub(super) fn built(self, out: &Path, lock: &Path) -> Built {
         let (manifest, names) = (self.manifest, self.file_names);
@@ -200,6 +222,7 @@ impl Finished {
             files: manifest.files.len(),
             tree_cached: self.tree_cached,
             lock: lock.to_owned(),
+            key_id: self.key_id,
         }
     }
 }

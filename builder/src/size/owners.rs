@@ -1,0 +1,107 @@
+//! Which package a path belongs to, from dpkg's lists in a tree or in a finished template.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+
+use crate::disk;
+use crate::error::Error;
+use crate::form::Form;
+use crate::manifest::Manifest;
+use crate::outputs::Names;
+use crate::qcow2;
+use crate::tree::Tree;
+
+/// Where dpkg keeps the list of each package's paths.
+const LISTS: &str = "/var/lib/dpkg/info";
+
+/// The package of each path.
+#[derive(Debug, Clone, Default)]
+pub struct Owners(HashMap<String, String>);
+
+/// One of dpkg's lists: its file name, `PACKAGE.list` or `PACKAGE:ARCHITECTURE.list`, and its text, one absolute path a line.
+type List = (String, String);
+
+impl Owners {
+    /// Of a tree.
+    pub fn of_tree(tree: &Tree) -> Self {
+        let list = |path: &str| {
+            let name = path.strip_prefix(LISTS)?.strip_prefix('/').filter(|name| name.ends_with(".list"))?;
+            Some((name.to_owned(), tree.text(path)?.to_owned()))
+        };
+        Self::of_lists(tree.under(LISTS).filter_map(list))
+    }
+
+    /// Of a finished template.
+    ///
+    /// # Errors
+    /// [`Error::NotIntact`], [`Error::Io`].
+    pub fn of_template(path: &Path, manifest: &Manifest) -> Result<Self, Error> {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        match Names::of_archive(&name).map(|names| names.form()) {
+            Some(Form::Machine) => on_disk(path, manifest),
+            _ => in_tar(path),
+        }
+        .map(Self::of_lists)
+    }
+
+    fn of_lists(lists: impl IntoIterator<Item = List>) -> Self {
+        let mut owners = HashMap::new();
+        for (name, text) in lists {
+            let package = name.trim_end_matches(".list");
+            let package = package.split(':').next().unwrap_or(package);
+            // packages of Debian 12 list /lib where the tree has /usr/lib
+            let real = |line: &str| match line.split('/').nth(1) {
+                Some("bin" | "sbin" | "lib" | "lib64") => format!("/usr{line}"),
+                _ => line.to_owned(),
+            };
+            owners.extend(text.lines().map(|line| (real(line), package.to_owned())));
+        }
+        Self(owners)
+    }
+
+    /// The package that brought a path.
+    pub fn of(&self, path: &str) -> Option<&str> {
+        self.0.get(path).map(String::as_str)
+    }
+}
+
+fn in_tar(template: &Path) -> Result<Vec<List>, Error> {
+    let broken = |error: io::Error| Error::NotIntact { path: template.to_owned(), detail: error.to_string() };
+    let file = File::open(template).map_err(Error::io("reading", template))?;
+    let decoder = zstd::Decoder::new(file).map_err(broken)?;
+    let mut archive = tar::Archive::new(BufReader::with_capacity(1 << 20, decoder));
+    let mut lists = Vec::new();
+    for entry in archive.entries().map_err(broken)? {
+        let mut entry = entry.map_err(broken)?;
+        let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let name = path.strip_prefix(&format!(".{LISTS}/")).filter(|name| name.ends_with(".list"));
+        if let Some(name) = name {
+            let mut text = String::new();
+            entry.read_to_string(&mut text).map_err(broken)?;
+            lists.push((name.to_owned(), text));
+        }
+    }
+    Ok(lists)
+}
+
+fn on_disk(template: &Path, manifest: &Manifest) -> Result<Vec<List>, Error> {
+    let broken = |detail: String| Error::NotIntact { path: template.to_owned(), detail };
+    let image = qcow2::Image::open(template).map_err(|error| broken(error.to_string()))?;
+    let root = manifest.disk.as_ref().and_then(|disk| disk.root());
+    let root = root.ok_or_else(|| broken("its manifest names no root partition".into()))?;
+    let system = disk::open_ext4(&image, root.offset).map_err(broken)?;
+    let read = || {
+        let mut lists = Vec::new();
+        for entry in system.read_dir(system.resolve(LISTS)?)? {
+            let name = String::from_utf8_lossy(&entry.name).into_owned();
+            if name.ends_with(".list") {
+                let text = system.read_file(entry.inode)?;
+                lists.push((name, String::from_utf8_lossy(&text).into_owned()));
+            }
+        }
+        Ok(lists)
+    };
+    read().map_err(|error: mkext4::Error| broken(error.to_string()))
+}
