@@ -24,6 +24,7 @@ pub mod checksums;
 pub mod cli;
 pub mod deb;
 pub mod deb822;
+pub mod debversion;
 pub mod disk;
 pub mod engine;
 pub mod error;

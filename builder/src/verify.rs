@@ -118,7 +118,7 @@ fn check_listed(template: &Path) -> Result<bool, Error> {
     let Some(names) = Names::of_archive(&name) else {
         return Ok(false);
     };
-    for name in [names.archive(), names.manifest(), names.sbom()] {
+    for name in [names.archive(), names.manifest(), names.sbom(), names.sbom_spdx()] {
         let path = directory.join(&name);
         let Some(expected) = sums.get(&name).filter(|_| path.is_file()) else {
             continue;
