@@ -18,12 +18,14 @@ use crate::progress::Progress;
 use crate::tarball::Level;
 use crate::verify;
 
+mod diff;
+
 /// Builds SMB gateway templates from Debian packages: small, checked, and the same bytes every time.
 #[derive(Debug, Parser)]
 #[command(name = "smbgw-builder", version, propagate_version = true)]
 #[command(
     after_help = "Exit codes: 0 done, 1 our fault, 2 usage or invalid recipe, 3 mirror or program missing, \
-                        4 file missing or disk full, 130 interrupted."
+                        4 file missing or disk full, 10 templates differ (diff --exit-code), 130 interrupted."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -40,6 +42,8 @@ enum Verb {
     Inspect(TemplateArgs),
     /// Check every file of a template against its manifest
     Verify(TemplateArgs),
+    /// Compare two templates: packages, agent, sizes and files
+    Diff(diff::DiffArgs),
 }
 
 #[derive(Debug, Args)]
@@ -139,13 +143,14 @@ pub fn main() -> ExitCode {
         Verb::Lock(args) => (args.json, run_lock(args, &context)),
         Verb::Inspect(args) => (args.json, run_inspect(args)),
         Verb::Verify(args) => (args.json, run_verify(args)),
+        Verb::Diff(args) => (args.json, diff::run(args)),
     };
     match outcome {
         Ok(answer) => {
             let text =
                 if json { pretty(&json!({"success": true, "data": answer.data})) } else { answer.text };
             let _ = writeln!(std::io::stdout(), "{text}");
-            ExitCode::SUCCESS
+            ExitCode::from(answer.exit_code)
         }
         Err(error) => ExitCode::from(report(&error, json)),
     }
@@ -155,11 +160,13 @@ pub fn main() -> ExitCode {
 struct Answer {
     data: serde_json::Value,
     text: String,
+    /// 0, but for what a verb's help says.
+    exit_code: u8,
 }
 
 impl Answer {
     fn new(data: &impl Serialize, text: String) -> Self {
-        Self { data: serde_json::to_value(data).unwrap_or_default(), text }
+        Self { data: serde_json::to_value(data).unwrap_or_default(), text, exit_code: 0 }
     }
 }
 
@@ -310,7 +317,7 @@ mod tests {
     fn help_of_every_verb() {
         let mut command = Cli::command().term_width(100);
         let mut text = command.render_long_help().to_string();
-        for verb in ["build", "lock", "inspect", "verify"] {
+        for verb in ["build", "lock", "inspect", "verify", "diff"] {
             let mut verb = command.find_subcommand(verb).unwrap().clone().term_width(100);
             text.push_str(&format!("\n--- {}\n{}", verb.get_name().to_owned(), verb.render_help()));
         }

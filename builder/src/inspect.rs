@@ -54,15 +54,9 @@ pub struct Inspection {
 /// [`Error::Missing`], [`Error::NotIntact`], [`Error::Io`].
 pub fn inspect(path: &Path) -> Result<Inspection, Error> {
     let manifest = load_manifest(path)?;
-    let form = path
-        .file_name()
-        .and_then(|name| Names::of_archive(&name.to_string_lossy()))
-        .map(|names| names.form());
-    let owners = match form.filter(|_| path.is_file()) {
-        None => HashMap::new(),
-        Some(Form::Container) => owners(listed_in_tar(path)?),
-        Some(Form::Machine) => owners(listed_on_disk(path, &manifest)?),
-    };
+    let is_template =
+        path.file_name().is_some_and(|name| Names::of_archive(&name.to_string_lossy()).is_some());
+    let owners = if is_template && path.is_file() { owners(path, &manifest)? } else { HashMap::new() };
     let by_package = if owners.is_empty() { Vec::new() } else { sizes(&manifest, &owners) };
     let tar_size = manifest.tar.map(|tar| tar.size);
     let disk_size = manifest.disk.map(|disk| disk.virtual_size);
@@ -87,8 +81,21 @@ pub fn inspect(path: &Path) -> Result<Inspection, Error> {
 /// Where dpkg keeps the list of each package's paths.
 const LISTS: &str = "/var/lib/dpkg/info";
 
-/// The package of each path, from dpkg's lists in the template: file name and text of each.
-fn owners(lists: Vec<(String, String)>) -> HashMap<String, String> {
+/// The package of each path, from dpkg's lists in a template.
+///
+/// # Errors
+/// [`Error::NotIntact`], [`Error::Io`].
+pub fn owners(template: &Path, manifest: &Manifest) -> Result<HashMap<String, String>, Error> {
+    let name = template.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    match Names::of_archive(&name).map(|names| names.form()) {
+        Some(Form::Machine) => listed_on_disk(template, manifest),
+        _ => listed_in_tar(template),
+    }
+    .map(owners_of)
+}
+
+/// From file name and text of each list.
+fn owners_of(lists: Vec<(String, String)>) -> HashMap<String, String> {
     let mut owners = HashMap::new();
     for (name, text) in lists {
         let package = name.trim_end_matches(".list");

@@ -5,14 +5,14 @@
 //!
 //! * [`recipe`]: what a template is made of (YAML) · [`form`]: container or virtual machine
 //! * [`lock`]: every package by version and hash (JSON)
-//! * [`resolve`]: recipe → lock, by apt in a root of its own ([`apt`], [`uris`], [`deb822`])
+//! * [`resolve`]: recipe → lock, by apt in a root of its own ([`apt`], [`uris`], [`deb822`], [`debversion`])
 //! * [`fetch`]: lock → [`store`], files by their hash · [`repo`]: store → private archive ([`deb`])
 //! * [`engine`]: private archive → tar of a root file system; mmdebstrap so far
 //! * [`tree`]: a root file system in memory, and its deterministic tar · [`cache`]: keeps trees
 //! * [`normalise`], [`slim`]: what goes · [`overlay`], [`agent`], [`units`]: what comes · [`lint`]: what must hold
 //! * [`initrd`], [`boot`], [`disk`], [`qcow2`]: what a virtual machine has besides
 //! * [`tarball`], [`manifest`], [`sbom`], [`checksums`], [`outputs`]: the files that come out
-//! * [`build`](mod@build): all of it in order · [`inspect`], [`verify`]: a finished template
+//! * [`build`](mod@build): all of it in order · [`inspect`], [`verify`], [`diff`]: finished templates
 //! * [`cli`], [`progress`], [`error`], [`workdir`], [`glob`], [`guid`], [`hash`]: around it
 
 pub mod agent;
@@ -25,6 +25,7 @@ pub mod cli;
 pub mod deb;
 pub mod deb822;
 pub mod debversion;
+pub mod diff;
 pub mod disk;
 pub mod engine;
 pub mod error;

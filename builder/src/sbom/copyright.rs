@@ -74,12 +74,15 @@ fn split_value(value: &str) -> (String, String) {
 fn of_prose(text: &str, source: &str) -> Option<Expression> {
     let mut found = Vec::new();
     let mut from = 0;
+    let somewhere_later = allows_later(&words(text));
     for (at, _) in text.match_indices(COMMON) {
         let name =
             text[at + COMMON.len()..].split(|c: char| !c.is_ascii_alphanumeric() && c != '.' && c != '-');
         let name = name.into_iter().next().unwrap_or_default().trim_end_matches(['.', '-']);
         // what is said of the licence stands before the place of its text
-        let id = licence::of_common_file(name).map(str::to_owned).or_else(|| gnu(name, &text[from..at]));
+        let gnu =
+            || gnu_or_later(name, &text[from..at]).or_else(|| gnu_only(name).filter(|_| !somewhere_later));
+        let id = licence::of_common_file(name).map(str::to_owned).or_else(gnu);
         found.extend(id.map(|id| Expression::One(Licence::Known(id))));
         from = at + COMMON.len();
     }
@@ -91,25 +94,37 @@ fn of_prose(text: &str, source: &str) -> Option<Expression> {
     Expression::all(found)
 }
 
-/// `GPL-2`, and whether what stands before it allows later versions. "version 2" of the text goes before that of the file's name:
-/// "version 2 or later" often names the file with the latest.
-fn gnu(name: &str, before: &str) -> Option<String> {
-    const REACH: usize = 60;
-    let (family, version) = name.split_once('-').unwrap_or((name, ""));
-    if !matches!(family, "GPL" | "LGPL" | "GFDL") {
-        return None;
-    }
+/// In lower case, without the stars of comments.
+fn words(text: &str) -> String {
     let words =
-        before.split(|c: char| c.is_whitespace() || c == '*' || c == '#').filter(|word| !word.is_empty());
-    let said = words.collect::<Vec<_>>().join(" ").to_ascii_lowercase();
-    let later = said.rmatch_indices("version ").find_map(|(at, word)| {
+        text.split(|c: char| c.is_whitespace() || c == '*' || c == '#').filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join(" ").to_ascii_lowercase()
+}
+
+fn allows_later(words: &str) -> bool {
+    ["any later", "or later", "or newer"].iter().any(|phrase| words.contains(phrase))
+}
+
+const GNU: [&str; 3] = ["GPL", "LGPL", "GFDL"];
+
+/// A licence of GNU's whose later versions will do. The version is that of the text, "version 2, or (at your option) any later": the file
+/// that is named is often the latest.
+fn gnu_or_later(file: &str, before: &str) -> Option<String> {
+    const REACH: usize = 60;
+    let family = file.split('-').next().filter(|family| GNU.contains(family))?;
+    let said = words(before);
+    said.rmatch_indices("version ").find_map(|(at, word)| {
         let rest = &said[at + word.len()..];
         let number = &rest[..rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len())];
         let near: String = rest.chars().take(REACH).collect();
-        let allowed = ["any later", "or later", "or newer"].iter().any(|words| near.contains(words));
-        allowed.then(|| licence::known(&format!("{family}-{}+", number.trim_end_matches('.'))))?
-    });
-    later.or_else(|| licence::known(&format!("{family}-{version}")))
+        allows_later(&near).then(|| licence::known(&format!("{family}-{}+", number.trim_end_matches('.'))))?
+    })
+}
+
+/// A licence of GNU's in the version of the file alone.
+fn gnu_only(file: &str) -> Option<String> {
+    let (family, _) = file.split_once('-')?;
+    licence::known(file).filter(|_| GNU.contains(&family))
 }
 
 #[cfg(test)]
@@ -195,6 +210,10 @@ License: Expat
             (
                 "/usr/share/common-licenses/Apache-2.0, and version 2.1 or later: /usr/share/common-licenses/LGPL-2.1",
                 Some("Apache-2.0 AND LGPL-2.1-or-later AND LicenseRef-debian-copyright-src"),
+            ),
+            (
+                "version 2.1 or later: /usr/share/common-licenses/LGPL. For GPL 3 see /usr/share/common-licenses/GPL-3",
+                Some("LGPL-2.1-or-later AND LicenseRef-debian-copyright-src"),
             ),
             ("/usr/share/common-licenses/", Some("LicenseRef-debian-copyright-src")),
             ("All rights reserved.", None),
