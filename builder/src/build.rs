@@ -98,8 +98,10 @@ pub struct Built {
     pub template: PathBuf,
     /// Its manifest.
     pub manifest: PathBuf,
-    /// Its bill of materials.
+    /// Its bill of materials in CycloneDX.
     pub sbom: PathBuf,
+    /// The same in SPDX.
+    pub sbom_spdx: PathBuf,
     /// SHA-256 of the template.
     pub sha256: String,
     /// Its size in bytes.

@@ -19,6 +19,7 @@ use crate::progress::Progress;
 use crate::sign::KeyFile;
 use crate::tarball::Level;
 
+mod diff;
 mod key;
 mod reproduce;
 mod size;
@@ -29,7 +30,7 @@ mod verify;
 #[command(name = "smbgw-builder", version, propagate_version = true)]
 #[command(
     after_help = "Exit codes: 0 done, 1 our fault, 2 usage or invalid recipe, 3 mirror or program missing, \
-                        4 file missing or disk full, 10 compared and not the same, 130 interrupted."
+                        4 file missing or disk full, 10 compared and not the same (reproduce, diff --exit-code), 130 interrupted."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -55,6 +56,8 @@ enum Verb {
     Key(key::KeyArgs),
     /// Show what makes a template big, and what made it bigger
     Size(size::SizeArgs),
+    /// Compare two templates: packages, agent, sizes and files
+    Diff(diff::DiffArgs),
 }
 
 #[derive(Debug, Args)]
@@ -178,13 +181,14 @@ pub fn main() -> ExitCode {
         Verb::Verify(args) => (args.json, args.run()),
         Verb::Size(args) => (args.json, args.run()),
         Verb::Key(args) => (args.json(), args.run()),
+        Verb::Diff(args) => (args.json, diff::run(args)),
     };
     match outcome {
         Ok(answer) => {
             let text =
                 if json { pretty(&json!({"success": true, "data": answer.data})) } else { answer.text };
             let _ = writeln!(std::io::stdout(), "{text}");
-            if answer.differs { ExitCode::from(DIFFERS) } else { ExitCode::SUCCESS }
+            ExitCode::from(answer.exit_code)
         }
         Err(error) => ExitCode::from(report(&error, json)),
     }
@@ -194,8 +198,8 @@ pub fn main() -> ExitCode {
 struct Answer {
     data: serde_json::Value,
     text: String,
-    /// Two things were compared, and are not the same.
-    differs: bool,
+    /// 0, but for what a verb's help says.
+    exit_code: u8,
 }
 
 /// The exit code of a comparison that found differences.
@@ -203,11 +207,11 @@ const DIFFERS: u8 = 10;
 
 impl Answer {
     fn new(data: &impl Serialize, text: String) -> Self {
-        Self { data: serde_json::to_value(data).unwrap_or_default(), text, differs: false }
+        Self { data: serde_json::to_value(data).unwrap_or_default(), text, exit_code: 0 }
     }
 
     fn differs(self) -> Self {
-        Self { differs: true, ..self }
+        Self { exit_code: DIFFERS, ..self }
     }
 }
 
@@ -355,7 +359,7 @@ mod tests {
     fn help_of_every_verb() {
         let mut command = Cli::command().term_width(100);
         let mut text = command.render_long_help().to_string();
-        for verb in ["build", "lock", "inspect", "verify", "key", "size"] {
+        for verb in ["build", "lock", "inspect", "verify", "reproduce", "diff", "key", "size"] {
             let mut verb = command.find_subcommand(verb).unwrap().clone().term_width(100);
             text.push_str(&format!("\n--- {}\n{}", verb.get_name().to_owned(), verb.render_help()));
         }

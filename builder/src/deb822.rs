@@ -9,7 +9,7 @@ pub fn paragraphs(text: &str) -> impl Iterator<Item = Paragraph<'_>> {
     let mut rest = text;
     std::iter::from_fn(move || {
         while !rest.is_empty() {
-            let (paragraph, after) = rest.split_once("\n\n").unwrap_or((rest, ""));
+            let (paragraph, after) = split_at_blank_line(rest);
             rest = after;
             if !paragraph.trim().is_empty() {
                 return Some(Paragraph(paragraph.trim_start_matches('\n')));
@@ -17,6 +17,15 @@ pub fn paragraphs(text: &str) -> impl Iterator<Item = Paragraph<'_>> {
         }
         None
     })
+}
+
+/// What is before the first line with nothing but spaces in it, and what comes after.
+fn split_at_blank_line(text: &str) -> (&str, &str) {
+    let blank = text.match_indices('\n').find_map(|(at, _)| {
+        let after = text[at + 1..].trim_start_matches([' ', '\t', '\r']).strip_prefix('\n')?;
+        Some((&text[..at], after))
+    });
+    blank.unwrap_or((text, ""))
 }
 
 impl<'a> Paragraph<'a> {
@@ -30,6 +39,26 @@ impl<'a> Paragraph<'a> {
         self.0.lines().find_map(|line| {
             let (name, value) = line.split_once(':')?;
             name.eq_ignore_ascii_case(field).then(|| value.trim())
+        })
+    }
+
+    /// Every field in order: its name, and its value with the lines that continue it, as they stand. What is no field is left out.
+    pub fn fields(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            while !rest.is_empty() {
+                let mut ends = rest.match_indices('\n').map(|(at, _)| at + 1);
+                let end = ends.find(|at| !rest[*at..].starts_with([' ', '\t'])).unwrap_or(rest.len());
+                let (field, after) = rest.split_at(end);
+                rest = after;
+                match field.split_once(':') {
+                    Some((name, value)) if !name.contains(char::is_whitespace) && !name.starts_with('#') => {
+                        return Some((name, value.trim_end()));
+                    }
+                    _ => {}
+                }
+            }
+            None
         })
     }
 
@@ -68,6 +97,14 @@ mod tests {
     }
 
     #[test]
+    fn fields_with_their_continuation_lines() {
+        let text = "# no field\nFiles: a\n b\n\tc\nno field\nLicense: Expat\n Text: of it\n .\n more\n \t\nFiles: *\n";
+        let found: Vec<Vec<_>> = paragraphs(text).map(|paragraph| paragraph.fields().collect()).collect();
+        let first = [("Files", " a\n b\n\tc"), ("License", " Expat\n Text: of it\n .\n more")];
+        assert_eq!(found, [&first[..], &[("Files", " *")]]);
+    }
+
+    #[test]
     fn source_in_all_its_forms() {
         let of = |source| source_of("libacl1", "2.3-1+b1", source);
         assert_eq!(of(None), ("libacl1".into(), "2.3-1+b1".into()));
@@ -80,6 +117,7 @@ mod tests {
         fn anything_is_read_without_panic(text in "(\\PC|\n){0,200}") {
             for paragraph in paragraphs(&text) {
                 paragraph.get("Package");
+                paragraph.fields().count();
             }
         }
 

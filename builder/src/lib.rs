@@ -5,14 +5,14 @@
 //!
 //! * [`recipe`]: what a template is made of (YAML) · [`form`]: container or virtual machine
 //! * [`lock`]: every package by version and hash (JSON)
-//! * [`resolve`]: recipe → lock, by apt in a root of its own ([`apt`], [`uris`], [`deb822`], [`essential`])
+//! * [`resolve`]: recipe → lock, by apt in a root of its own ([`apt`], [`uris`], [`deb822`], [`debversion`], [`essential`])
 //! * [`fetch`]: lock → [`store`], files by their hash · [`repo`]: store → private archive ([`deb`])
 //! * [`engine`]: packages → tar of a root file system; our own, or mmdebstrap from a private archive
 //! * [`tree`]: a root file system in memory, and its deterministic tar · [`cache`]: keeps trees
 //! * [`normalise`], [`slim`]: what goes · [`marks`], [`overlay`], [`agent`], [`units`]: what comes · [`lint`]: what must hold
 //! * [`initrd`], [`boot`], [`disk`], [`qcow2`]: what a virtual machine has besides
 //! * [`tarball`], [`manifest`], [`sbom`], [`checksums`], [`outputs`]: the files that come out · [`sign`]: their signatures
-//! * [`build`](mod@build): all of it in order · [`inspect`], [`verify`], [`reproduce`]: a finished template · [`size`]: what makes it big, and whether it may
+//! * [`build`](mod@build): all of it in order · [`inspect`], [`verify`], [`reproduce`], [`diff`]: finished templates · [`size`]: what makes it big, and whether it may
 //! * [`cli`], [`progress`], [`error`], [`workdir`], [`glob`], [`guid`], [`hash`]: around it
 
 pub mod agent;
@@ -24,6 +24,8 @@ pub mod checksums;
 pub mod cli;
 pub mod deb;
 pub mod deb822;
+pub mod debversion;
+pub mod diff;
 pub mod disk;
 pub mod engine;
 pub mod error;

@@ -167,7 +167,8 @@ impl Lock {
         lock
     }
 
-    fn all(&self) -> impl Iterator<Item = &Package> {
+    /// Every package, of any form.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Package> {
         let vm = self.vm.iter().flat_map(|vm| vm.packages.iter().chain(&vm.boot));
         self.packages.iter().chain(vm)
     }

@@ -52,9 +52,14 @@ impl Names {
         self.beside("manifest.json")
     }
 
-    /// The bill of materials.
+    /// The bill of materials in CycloneDX.
     pub fn sbom(&self) -> String {
         self.beside("sbom.cdx.json")
+    }
+
+    /// The bill of materials in SPDX.
+    pub fn sbom_spdx(&self) -> String {
+        self.beside("sbom.spdx.json")
     }
 
     fn beside(&self, what: &str) -> String {
@@ -194,6 +199,7 @@ mod tests {
         assert_eq!(container.manifest(), "smb-gateway-debian-13_1_amd64.manifest.json");
         assert_eq!(machine.archive(), "smb-gateway-debian-13_1_amd64.qcow2");
         assert_eq!(machine.sbom(), "smb-gateway-debian-13_1_amd64.vm.sbom.cdx.json");
+        assert_eq!(container.sbom_spdx(), "smb-gateway-debian-13_1_amd64.sbom.spdx.json");
         for names in [container, machine] {
             assert_eq!(Names::of_archive(&names.archive()), Some(names));
         }

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::build::{self, Context, Options, PackageOptions};
+use crate::diff;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::form::Form;
-use crate::manifest::{Manifest, PathRecord};
+use crate::manifest::Manifest;
 use crate::recipe::Recipe;
 use crate::verify::load_manifest;
 use crate::workdir::WorkDir;
@@ -107,6 +108,8 @@ pub fn reproduce(request: &Request, context: &Context) -> Result<Reproduced, Err
         },
         level: record.compression,
         forms: vec![form],
+        record_sizes: false,
+        sign: None,
     };
     let built = build::build(&options, context)?;
     let built = built.first().ok_or_else(|| Error::Tree("nothing was built".into()))?;
@@ -132,49 +135,19 @@ pub fn reproduce(request: &Request, context: &Context) -> Result<Reproduced, Err
     })
 }
 
-/// Every path that is not the same in both.
+/// Every path that is not the same in both, sorted.
 fn differences(published: &Manifest, built: &Manifest) -> Vec<PathDifference> {
-    let mut found = Vec::new();
-    let mut say = |path: &str, how: String| found.push(PathDifference { path: path.to_owned(), how });
-    let (mut old, mut new) = (published.files.iter().peekable(), built.files.iter().peekable());
-    // both are sorted by path
-    loop {
-        match (old.peek(), new.peek()) {
-            (None, None) => return found,
-            (Some(a), Some(b)) if a.path == b.path => {
-                if a != b {
-                    say(&a.path, how(a, b));
-                }
-                (old.next(), new.next());
-            }
-            (Some(a), b) if b.is_none_or(|b| a.path < b.path) => {
-                say(&a.path, "is missing now".into());
-                old.next();
-            }
-            (_, Some(b)) => {
-                say(&b.path, "was not there".into());
-                new.next();
-            }
-            (Some(_), None) => return found,
-        }
-    }
-}
-
-fn how(old: &PathRecord, new: &PathRecord) -> String {
-    let mut parts = Vec::new();
-    if old.kind != new.kind {
-        parts.push("another kind of file".to_owned());
-    }
-    if (old.sha256.as_ref(), old.link.as_ref()) != (new.sha256.as_ref(), new.link.as_ref()) {
-        parts.push("other content".to_owned());
-    }
-    if old.mode != new.mode {
-        parts.push(format!("mode {} instead of {}", new.mode, old.mode));
-    }
-    if (old.uid, old.gid) != (new.uid, new.gid) {
-        parts.push(format!("owner {}:{} instead of {}:{}", new.uid, new.gid, old.uid, old.gid));
-    }
-    if parts.is_empty() { "other attributes".to_owned() } else { parts.join(", ") }
+    let files = diff::files(&published.files, &built.files);
+    let say = |path: &str, how: String| PathDifference { path: path.to_owned(), how };
+    let mut found: Vec<PathDifference> =
+        files.added.iter().map(|new| say(&new.path, "was not there".into())).collect();
+    found.extend(files.removed.iter().map(|old| say(&old.path, "is missing now".into())));
+    found.extend(files.changed.iter().map(|change| {
+        let aspects: Vec<&str> = change.what.iter().map(|aspect| aspect.word()).collect();
+        say(&change.new.path, format!("differs in {}", aspects.join(", ")))
+    }));
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found
 }
 
 fn said(version: Option<&str>, sha256: &str) -> String {

@@ -139,7 +139,7 @@ fn unpack(template: &Path, manifest: &Manifest) -> Result<Compared, Error> {
 
 /// Compares the template and the files that belong to it with `SHA256SUMS` beside them, if there is one that lists it.
 fn check_listed(directory: &Path, names: &Names, sums: &Checksums) -> Result<(), Error> {
-    for name in [names.archive(), names.manifest(), names.sbom()] {
+    for name in [names.archive(), names.manifest(), names.sbom(), names.sbom_spdx()] {
         let path = directory.join(&name);
         let Some(expected) = sums.get(&name).filter(|_| path.is_file()) else {
             continue;

@@ -46,7 +46,7 @@ pub(super) struct Finished {
     /// By package, unpacked.
     sizes: PackageSizes,
     /// What is to be put in place; the template comes last.
-    pub(super) names: [String; 3],
+    pub(super) names: [String; 4],
 }
 
 /// The template itself, written.
@@ -115,9 +115,11 @@ impl Finish<'_> {
             files: paths,
         };
         staging.write(&names.manifest(), &manifest.to_text())?;
-        staging.write(&names.sbom(), &sbom::text(&manifest, &recipe.name))?;
+        let bill = sbom::Bill::new(&sbom::Subject { manifest: &manifest, recipe, lock, tree: &tree });
+        staging.write(&names.sbom(), &sbom::cyclonedx::text(&bill))?;
+        staging.write(&names.sbom_spdx(), &sbom::spdx::text(&bill))?;
         context.check()?;
-        let listed = [names.manifest(), names.sbom(), names.archive()];
+        let listed = [names.manifest(), names.sbom(), names.sbom_spdx(), names.archive()];
         Ok(Finished { manifest, file_names: names, tree_cached, key_id: None, level, sizes, names: listed })
     }
 
@@ -214,6 +216,7 @@ impl Finished {
             template: out.join(names.archive()),
             manifest: out.join(names.manifest()),
             sbom: out.join(names.sbom()),
+            sbom_spdx: out.join(names.sbom_spdx()),
             sha256: manifest.archive.sha256,
             size: manifest.archive.size,
             unpacked_size: manifest.tar.map(|tar| tar.size).or(disk_size).unwrap_or_default(),

@@ -67,6 +67,13 @@ impl Owners {
     }
 }
 
+impl FromIterator<(String, String)> for Owners {
+    /// From each path and its package.
+    fn from_iter<T: IntoIterator<Item = (String, String)>>(pairs: T) -> Self {
+        Self(pairs.into_iter().collect())
+    }
+}
+
 fn in_tar(template: &Path) -> Result<Vec<List>, Error> {
     let broken = |error: io::Error| Error::NotIntact { path: template.to_owned(), detail: error.to_string() };
     let file = File::open(template).map_err(Error::io("reading", template))?;

@@ -10,8 +10,8 @@ use crate::lock::Package;
 use crate::recipe::Slim;
 use crate::store::Store;
 
-/// What scripts look for and do otherwise without: alternatives for manual pages, the journal's catalogue.
-const LOOKED_FOR: &[&str] = &["/usr/share/man/", "/usr/lib/systemd/"];
+/// What scripts look for, and do otherwise without: alternatives for manual pages, the journal's catalogue, Python to compile.
+const LOOKED_FOR: &[&str] = &["/usr/share/man/", "/usr/lib/systemd/", "/usr/lib/python3"];
 
 /// All that the process inside knows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

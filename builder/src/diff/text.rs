@@ -1,0 +1,148 @@
+//! A difference for people: the first lines of each list, and how many there are.
+
+use super::{Difference, FileChange, PackageChange, SizeChange};
+use crate::build::megabytes;
+use crate::manifest::PathRecord;
+
+/// Lines of a list that are shown.
+const SHOWN: usize = 20;
+
+impl Difference<'_> {
+    /// As text, without a line break at its end.
+    pub fn text(&self) -> String {
+        let (old, new) = (&self.old, &self.new);
+        let mut lines = vec![format!(
+            "{} {} ({}, {}) -> {} {} ({}, {})",
+            old.template, old.version, old.form, old.suite, new.template, new.version, new.form, new.suite
+        )];
+        if !self.differ {
+            let packed = if old.size == new.size { "" } else { ", but for how hard they are compressed" };
+            lines.push(format!("  no difference{packed}"));
+            return lines.join("\n");
+        }
+        lines.push(format!("  Samba {}", change(old.samba.unwrap_or("none"), new.samba.unwrap_or("none"))));
+        let version =
+            |version: &Option<String>| version.clone().unwrap_or_else(|| "of unknown version".into());
+        let (before, after) = (version(&old.agent.version), version(&new.agent.version));
+        let other =
+            if before == after && old.agent.sha256 != new.agent.sha256 { ", other bytes" } else { "" };
+        lines.push(format!("  agent {}{other}", change(&before, &after)));
+        lines.push(format!(
+            "  size {}; unpacked {}; files {}",
+            size(old.size, new.size),
+            size(old.unpacked_size, new.unpacked_size),
+            size(old.file_size, new.file_size)
+        ));
+        self.packages_text(&mut lines);
+        self.sizes_text(&mut lines);
+        self.files_text(&mut lines);
+        lines.join("\n")
+    }
+
+    fn packages_text(&self, lines: &mut Vec<String>) {
+        let found = &self.packages;
+        let counts = [
+            (found.added.len(), "added"),
+            (found.removed.len(), "removed"),
+            (found.upgraded.len(), "upgraded"),
+            (found.downgraded.len(), "downgraded"),
+            (found.rebuilt.len(), "rebuilt"),
+        ];
+        lines.push(format!("packages: {}", summary(&counts)));
+        let changed = |sign: char| {
+            move |PackageChange { old, new }: &PackageChange<'_>| {
+                format!("  {sign} {} {}", new.name, change(&old.version, &new.version))
+            }
+        };
+        let added = found.added.iter().map(|package| format!("  + {} {}", package.name, package.version));
+        let removed = found.removed.iter().map(|package| format!("  - {} {}", package.name, package.version));
+        let rest = found.upgraded.iter().map(changed('>')).chain(found.downgraded.iter().map(changed('<')));
+        first(lines, added.chain(removed).chain(rest).chain(found.rebuilt.iter().map(changed('='))));
+    }
+
+    fn sizes_text(&self, lines: &mut Vec<String>) {
+        if self.sizes.is_empty() {
+            return;
+        }
+        lines.push("size of files by package:".into());
+        let line = |change: &SizeChange<'_>| {
+            format!("  {} {}", size(change.old, change.new), change.package.unwrap_or(NO_PACKAGE))
+        };
+        first(lines, self.sizes.iter().map(line));
+    }
+
+    fn files_text(&self, lines: &mut Vec<String>) {
+        let sum =
+            |count: fn(&super::Files<'_>) -> usize| self.files.iter().map(|group| count(&group.files)).sum();
+        let counts = [
+            (sum(|files| files.added.len()), "added"),
+            (sum(|files| files.removed.len()), "removed"),
+            (sum(|files| files.changed.len()), "changed"),
+        ];
+        lines.push(format!("files: {}", summary(&counts)));
+        let known = self.files.iter().any(|group| group.package.is_some());
+        let groups = self.files.iter().flat_map(|group| {
+            let files = &group.files;
+            let added = files.added.iter().map(|record| format!("+ {}", record.path));
+            let removed = files.removed.iter().map(|record| format!("- {}", record.path));
+            let all = added.chain(removed).chain(files.changed.iter().map(changed_file));
+            all.map(move |line| match group.package {
+                _ if !known => format!("  {line}"),
+                package => format!("  {}: {line}", package.unwrap_or(NO_PACKAGE)),
+            })
+        });
+        first(lines, groups);
+    }
+}
+
+const NO_PACKAGE: &str = "(no package)";
+
+/// `1 added, 3 changed`.
+fn summary(counts: &[(usize, &str)]) -> String {
+    let some = counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+    let text = some.collect::<Vec<_>>().join(", ");
+    if text.is_empty() { "the same".into() } else { text }
+}
+
+/// Adds the first lines of a list, and how many more there are.
+fn first(lines: &mut Vec<String>, mut list: impl Iterator<Item = String>) {
+    lines.extend(list.by_ref().take(SHOWN));
+    let more = list.count();
+    if more > 0 {
+        lines.push(format!("  and {more} more (all with --json)"));
+    }
+}
+
+fn change(old: &str, new: &str) -> String {
+    if old == new { old.to_owned() } else { format!("{old} -> {new}") }
+}
+
+fn size(old: u64, new: u64) -> String {
+    if old == new {
+        return format!("{:.1} MB", megabytes(old));
+    }
+    let (sign, by) = (if new > old { '+' } else { '-' }, megabytes(old.abs_diff(new)));
+    // an upgrade often changes a package by less than what a tenth of a megabyte shows
+    let by = if by < 1.0 { format!("{:.1} kB", by * 1e3) } else { format!("{by:.1} MB") };
+    format!("{:.1} -> {:.1} MB ({sign}{by})", megabytes(old), megabytes(new))
+}
+
+/// `~ /etc/passwd (content; mode 0644 -> 0600)`.
+fn changed_file(found: &FileChange<'_>) -> String {
+    use super::Aspect;
+    let FileChange { what, old, new } = found;
+    let kind = |record: &PathRecord| format!("{:?}", record.kind).to_lowercase();
+    let owner = |record: &PathRecord| format!("{}:{}", record.uid, record.gid);
+    let target = |record: &PathRecord| record.link.clone().unwrap_or_default();
+    let said = what.iter().map(|aspect| {
+        let detail = match aspect {
+            Aspect::Content => String::new(),
+            Aspect::Type => change(&kind(old), &kind(new)),
+            Aspect::Mode => change(&old.mode, &new.mode),
+            Aspect::Owner => change(&owner(old), &owner(new)),
+            Aspect::Target => change(&target(old), &target(new)),
+        };
+        format!("{} {detail}", aspect.word()).trim_end().to_owned()
+    });
+    format!("~ {} ({})", new.path, said.collect::<Vec<_>>().join("; "))
+}
