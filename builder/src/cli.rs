@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
@@ -12,6 +13,7 @@ use smbgw_command::Interrupt;
 
 use crate::build::{self, Built, Context, Options, PackageOptions, megabytes};
 use crate::error::Error;
+use crate::fetch;
 use crate::form::Form;
 use crate::inspect;
 use crate::progress::Progress;
@@ -61,6 +63,9 @@ struct BuildArgs {
     /// Use no network: lock and packages must be there
     #[arg(long)]
     offline: bool,
+    /// Give a mirror up when nothing came for so long, three times
+    #[arg(long, value_name = "N", default_value_t = fetch::STALL.as_secs(), value_parser = clap::value_parser!(u64).range(1..=3600))]
+    stall_seconds: u64,
     /// Compress as small as possible, for a release
     #[arg(long)]
     release: bool,
@@ -166,6 +171,7 @@ impl Answer {
 fn run_build(args: &BuildArgs, context: &Context) -> Result<Answer, Error> {
     let mut packages = args.packages.options();
     (packages.update, packages.offline) = (args.update, args.offline);
+    packages.stall = Duration::from_secs(args.stall_seconds);
     // named twice is built once, and the container first: the virtual machine is installed on its packages
     let forms: BTreeSet<Form> = args.format.iter().map(|format| Form::from(*format)).collect();
     let options = Options {
@@ -257,6 +263,7 @@ impl PackageArgs {
             offline: false,
             cache: self.cache.clone().unwrap_or_else(default_cache),
             mirror: self.mirror.clone(),
+            stall: fetch::STALL,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use smbgw_command::CommandError;
 
+use crate::fetch::Failure;
 use crate::lint::Finding;
 
 /// Every way the builder fails.
@@ -43,6 +44,30 @@ pub enum Error {
         names: Vec<String>,
         /// The mirror asked.
         mirror: String,
+    },
+    /// Packages that a mirror did not give, for other reasons than that it does not have them.
+    #[error("{} could not be fetched:{}{}", packages(failures.len()), lines(failures), untried(*left))]
+    NotFetched {
+        /// Each with its address and what happened.
+        failures: Vec<Failure>,
+        /// Packages that were not asked for any more.
+        left: usize,
+    },
+    /// A variable of the environment that names no usable proxy.
+    #[error("the proxy in the environment variable {variable}: {detail}")]
+    Proxy {
+        /// `http_proxy` ...
+        variable: &'static str,
+        /// What is wrong. Never the value: it may hold a password.
+        detail: String,
+    },
+    /// A package in the store whose content has changed.
+    #[error("the stored package {} is damaged: its SHA-256 is {found}", path.display())]
+    StoreDamaged {
+        /// The file, by now removed.
+        path: PathBuf,
+        /// The hash of what was in it.
+        found: String,
     },
     /// `--offline`, and the store lacks packages.
     #[error("offline, and the store lacks {}: {}", packages(names.len()), list(names))]
@@ -163,14 +188,17 @@ impl Error {
     /// Who has to act.
     pub fn category(&self) -> Category {
         match self {
-            Self::Recipe { .. } | Self::Lock { .. } | Self::Unresolvable { .. } | Self::Lint { .. } => {
-                Category::Usage
-            }
+            Self::Recipe { .. }
+            | Self::Lock { .. }
+            | Self::Unresolvable { .. }
+            | Self::Proxy { .. }
+            | Self::Lint { .. } => Category::Usage,
             Self::Missing { .. }
             | Self::PackagesGone { .. }
             | Self::StoreLacks { .. }
+            | Self::StoreDamaged { .. }
             | Self::NotIntact { .. } => Category::Resource,
-            Self::Mirror { .. } | Self::Program { .. } => Category::Infrastructure,
+            Self::Mirror { .. } | Self::NotFetched { .. } | Self::Program { .. } => Category::Infrastructure,
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound
                 | io::ErrorKind::PermissionDenied
@@ -197,6 +225,14 @@ impl Error {
             Self::Missing { hint, .. } => hint.clone(),
             Self::PackagesGone { .. } => "mirrors drop old versions: run `smbgw-builder lock RECIPE` to take the present \
                  ones, or give --mirror 'http://snapshot.debian.org/archive/{archive}/TIME' to get the old ones"
+                .into(),
+            Self::NotFetched { failures, .. } => match failures.first() {
+                Some(failure) => failure.fault.hint().into(),
+                None => return None,
+            },
+            Self::Proxy { .. } => "set it as http://HOST:PORT, or unset it; no_proxy lists hosts to reach without".into(),
+            Self::StoreDamaged { .. } => "it was removed: run the same build again without --offline to fetch it anew; \
+                 look at the disk if it happens again"
                 .into(),
             Self::StoreLacks { .. } => "run the same build once without --offline to fill the store".into(),
             Self::Mirror { .. } => {
@@ -227,7 +263,7 @@ impl Error {
 fn package_of(program: &str) -> &str {
     match program.rsplit('/').next().unwrap_or(program) {
         "newuidmap" | "newgidmap" => "uidmap",
-        "apt-get" | "apt-helper" => "apt",
+        "apt-get" => "apt",
         "unshare" => "util-linux",
         other => match other {
             "dpkg-deb" => "dpkg",
@@ -249,8 +285,12 @@ fn list(names: &[String]) -> String {
     text
 }
 
-fn lines(findings: &[Finding]) -> String {
+fn lines(findings: &[impl std::fmt::Display]) -> String {
     findings.iter().map(|finding| format!("\n  {finding}")).collect()
+}
+
+fn untried(left: usize) -> String {
+    if left == 0 { String::new() } else { format!("\n  {} more were not asked for", left) }
 }
 
 #[cfg(test)]
