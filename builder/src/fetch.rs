@@ -255,7 +255,8 @@ impl Fetching {
             let pause = self.limits.pauses.get(attempt - 1).filter(|_| attempt < fault.attempts());
             // those that run are not cut short when others have failed, but by an interrupt
             if pause.is_none_or(|pause| !self.pause(*pause)) {
-                let address = if address == first { first } else { format!("{first}, redirected to {address}") };
+                let address =
+                    if address == first { first } else { format!("{first}, redirected to {address}") };
                 return Ended::Failed(Failure { package: package.id(), address, fault, attempts: attempt });
             }
         }
@@ -311,7 +312,11 @@ impl Fetching {
 }
 
 fn write(incoming: &mut Incoming, bytes: &[u8]) -> Result<(), Error> {
-    incoming.write_all(bytes).map_err(|source| Error::Io { doing: "storing", path: incoming.path().to_owned(), source })
+    incoming.write_all(bytes).map_err(|source| Error::Io {
+        doing: "storing",
+        path: incoming.path().to_owned(),
+        source,
+    })
 }
 
 /// The bytes of one attempt, which count for nothing if it fails.

@@ -184,7 +184,9 @@ fn fault(error: ureq::Error, limits: Limits) -> Fault {
         ureq::Error::Timeout(Timeout::Resolve) => {
             Fault::Connection(format!("its name was not found within {} s", limits.connect.as_secs_f32()))
         }
-        ureq::Error::Timeout(_) => Fault::Connection(format!("no connection within {} s", limits.connect.as_secs_f32())),
+        ureq::Error::Timeout(_) => {
+            Fault::Connection(format!("no connection within {} s", limits.connect.as_secs_f32()))
+        }
         ureq::Error::Rustls(error) => Fault::Tls(error.to_string()),
         ureq::Error::Io(error) => match of_tls(&error) {
             Some(detail) => Fault::Tls(detail),

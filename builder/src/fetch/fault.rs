@@ -53,13 +53,19 @@ impl Fault {
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Gone(_) => "make the lock anew with `smbgw-builder lock RECIPE`, or name another mirror with --mirror",
+            Self::Gone(_) => {
+                "make the lock anew with `smbgw-builder lock RECIPE`, or name another mirror with --mirror"
+            }
             Self::Connection(_) | Self::Stalled(_) => {
                 "check the network and the proxy (http_proxy, https_proxy, no_proxy), or name another mirror with --mirror; \
                  what has come is kept, and the next build goes on from there"
             }
-            Self::Status(500..) => "the mirror has trouble: try again later, or name another one with --mirror",
-            Self::Status(_) | Self::Redirect(_) => "open the address in a browser, or name another mirror with --mirror",
+            Self::Status(500..) => {
+                "the mirror has trouble: try again later, or name another one with --mirror"
+            }
+            Self::Status(_) | Self::Redirect(_) => {
+                "open the address in a browser, or name another mirror with --mirror"
+            }
             Self::Tls(_) => {
                 "check the clock, and the certificates of this machine (package ca-certificates), or name a mirror by http: \
                  packages are checked by hash either way"

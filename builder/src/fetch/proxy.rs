@@ -9,7 +9,18 @@ use crate::error::Error;
 
 /// The variables; the first that is set counts. `HTTP_PROXY` is left out as everywhere: a web server sets it for what a client's
 /// header `Proxy` says (CVE-2016-5385).
-pub const VARIABLES: [&[&str]; 3] = [&["http_proxy"], &["https_proxy", "HTTPS_PROXY"], &["no_proxy", "NO_PROXY"]];
+pub const VARIABLES: [&[&str]; 3] =
+    [&["http_proxy"], &["https_proxy", "HTTPS_PROXY"], &["no_proxy", "NO_PROXY"]];
+
+/// The variables that are set, each by its usual name, for a program to which we pass them.
+pub fn variables() -> impl Iterator<Item = (&'static str, String)> {
+    let set = |names: &'static [&'static str]| {
+        let value =
+            names.iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))?;
+        Some((*names.first()?, value))
+    };
+    VARIABLES.into_iter().filter_map(set)
+}
 
 /// The proxies of one build.
 #[derive(Debug, Clone, Default)]
@@ -36,15 +47,16 @@ impl Proxies {
     /// [`Error::Proxy`].
     pub fn from(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
         let first = |names: &[&'static str]| {
-            let set = |name: &&'static str| Some((*name, variable(name)?)).filter(|(_, value)| !value.is_empty());
+            let set =
+                |name: &&'static str| Some((*name, variable(name)?)).filter(|(_, value)| !value.is_empty());
             names.iter().find_map(set)
         };
         let [http, https, without] = VARIABLES;
         let proxy = |names, https_too: bool| match first(names) {
             None => Ok(None),
-            Some((variable, value)) => parse(&value, https_too)
-                .map(Some)
-                .map_err(|detail| Error::Proxy { variable, detail }),
+            Some((variable, value)) => {
+                parse(&value, https_too).map(Some).map_err(|detail| Error::Proxy { variable, detail })
+            }
         };
         let without = first(without).map(|(_, value)| value).unwrap_or_default();
         let words = without.split([',', ' ']).map(|word| word.trim().to_ascii_lowercase());
@@ -166,12 +178,16 @@ mod tests {
     use super::*;
 
     fn proxies(variables: &[(&str, &str)]) -> Result<Proxies, Error> {
-        Proxies::from(|name| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
+        Proxies::from(|name| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        })
     }
 
     #[test]
     fn each_kind_of_address_has_its_own_proxy() {
-        let found = proxies(&[("http_proxy", "http://a:3128"), ("HTTPS_PROXY", "b:8080"), ("HTTP_PROXY", "evil")]).unwrap();
+        let found =
+            proxies(&[("http_proxy", "http://a:3128"), ("HTTPS_PROXY", "b:8080"), ("HTTP_PROXY", "evil")])
+                .unwrap();
         let at = |proxy: Option<Proxy>| proxy.map(|proxy| (proxy.host().to_owned(), proxy.port()));
         assert_eq!((at(found.http), at(found.https)), (Some(("a".into(), 3128)), Some(("b".into(), 8080))));
         let none = proxies(&[("http_proxy", ""), ("HTTP_PROXY", "http://evil")]).unwrap();
