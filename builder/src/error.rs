@@ -40,13 +40,13 @@ pub enum Error {
     /// Packages that the mirror no longer has, or that it never had.
     #[error("{} could not be fetched from {mirror}: {}", packages(names.len()), list(names))]
     PackagesGone {
-        /// File names in the archive.
+        /// `name_version_architecture` of each.
         names: Vec<String>,
         /// The mirror asked.
         mirror: String,
     },
     /// Packages that a mirror did not give, for other reasons than that it does not have them.
-    #[error("{} could not be fetched:{}{}", packages(failures.len()), lines(failures), untried(*left))]
+    #[error("{} could not be fetched:{}{}", packages(failures.len()), failed(failures), untried(*left))]
     NotFetched {
         /// Each with its address and what happened.
         failures: Vec<Failure>,
@@ -276,8 +276,10 @@ fn packages(count: usize) -> String {
     if count == 1 { "1 package".into() } else { format!("{count} packages") }
 }
 
+/// Packages that a message names.
+const SHOWN: usize = 8;
+
 fn list(names: &[String]) -> String {
-    const SHOWN: usize = 8;
     let mut text = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
     if names.len() > SHOWN {
         text.push_str(&format!(" and {} more", names.len() - SHOWN));
@@ -285,12 +287,20 @@ fn list(names: &[String]) -> String {
     text
 }
 
-fn lines(findings: &[impl std::fmt::Display]) -> String {
+fn lines(findings: &[Finding]) -> String {
     findings.iter().map(|finding| format!("\n  {finding}")).collect()
 }
 
+fn failed(failures: &[Failure]) -> String {
+    let mut text: String = failures.iter().take(SHOWN).map(|failure| format!("\n  {failure}")).collect();
+    if failures.len() > SHOWN {
+        text.push_str(&format!("\n  and {} more", failures.len() - SHOWN));
+    }
+    text
+}
+
 fn untried(left: usize) -> String {
-    if left == 0 { String::new() } else { format!("\n  {} more were not asked for", left) }
+    if left == 0 { String::new() } else { format!("\n  {left} more were not asked for") }
 }
 
 #[cfg(test)]

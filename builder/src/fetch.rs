@@ -255,9 +255,17 @@ impl Fetching {
             let pause = self.limits.pauses.get(attempt - 1).filter(|_| attempt < fault.attempts());
             // those that run are not cut short when others have failed, but by an interrupt
             if pause.is_none_or(|pause| !self.pause(*pause)) {
-                let address =
-                    if address == first { first } else { format!("{first}, redirected to {address}") };
-                return Ended::Failed(Failure { package: package.id(), address, fault, attempts: attempt });
+                let proxy = self.client.proxy_of(&address);
+                let redirected = (address != first).then_some(address);
+                let package = package.id();
+                return Ended::Failed(Failure {
+                    package,
+                    address: first,
+                    redirected,
+                    proxy,
+                    fault,
+                    attempts: attempt,
+                });
             }
         }
         Ended::Broken(Error::Interrupted)

@@ -116,6 +116,14 @@ impl Client {
         Err(Fault::Redirect(format!("it is the end of {REDIRECTS} redirects, and one more")))
     }
 
+    /// The proxy that is asked for an address, as `HOST:PORT`.
+    pub(super) fn proxy_of(&self, address: &str) -> Option<String> {
+        let uri: Uri = address.parse().ok()?;
+        let proxy = if uri.scheme_str() == Some("https") { &self.proxies.https } else { &self.proxies.http };
+        let proxy = proxy.as_ref().filter(|_| !self.proxies.excepted(&uri))?;
+        Some(format!("{}:{}", proxy.host(), proxy.port()))
+    }
+
     fn ask(&self, uri: &Uri) -> Result<ureq::http::Response<Body>, Fault> {
         let secure = match uri.scheme_str() {
             Some("http") => false,

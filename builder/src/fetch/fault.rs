@@ -10,6 +10,10 @@ pub struct Failure {
     pub package: String,
     /// Where it was asked for.
     pub address: String,
+    /// Where that led, if to another address.
+    pub redirected: Option<String>,
+    /// The proxy that was asked in its place, as `HOST:PORT`.
+    pub proxy: Option<String>,
     /// How it ended the last time.
     pub fault: Fault,
     /// How often it was asked for.
@@ -80,7 +84,14 @@ impl Fault {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} from {}: {}", self.package, self.address, self.fault)?;
+        write!(f, "{} from {}", self.package, self.address)?;
+        if let Some(address) = &self.redirected {
+            write!(f, ", redirected to {address}")?;
+        }
+        if let Some(proxy) = &self.proxy {
+            write!(f, ", by the proxy {proxy}")?;
+        }
+        write!(f, ": {}", self.fault)?;
         match self.attempts {
             0 | 1 => Ok(()),
             2 => write!(f, " (twice)"),
