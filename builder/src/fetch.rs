@@ -20,7 +20,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use smbgw_command::Interrupt;
+use smbgw_command::{Interrupt, WaitError, wait_until};
 
 use crate::apt;
 use crate::build::megabytes;
@@ -271,17 +271,11 @@ impl Fetching {
         Ended::Broken(Error::Interrupted)
     }
 
-    /// Sleeps; false when it was interrupted.
+    /// Waits; false when it was interrupted.
     fn pause(&self, pause: Duration) -> bool {
-        let end = Instant::now() + pause;
-        loop {
-            let left = end.saturating_duration_since(Instant::now());
-            match (self.interrupt.is_set(), left.is_zero()) {
-                (true, _) => return false,
-                (false, true) => return true,
-                (false, false) => std::thread::sleep(left.min(TICK)),
-            }
-        }
+        // for nothing but the time
+        let waited = wait_until("the next attempt", pause, &self.interrupt, || None::<()>);
+        !matches!(waited, Err(WaitError::Interrupted { .. }))
     }
 
     fn attempt(&self, package: &Package, address: &mut String) -> Result<(), Problem> {

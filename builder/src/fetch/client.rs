@@ -88,8 +88,9 @@ impl Client {
     /// Ends every connection, so that whoever waits for one goes on at once, with an error. Nobody can connect after that.
     pub(super) fn shut_down(&self) {
         for routes in [&self.http, &self.https] {
-            routes.direct.clone().shutdown();
-            routes.proxied.clone().map(Agent::shutdown);
+            for agent in std::iter::once(&routes.direct).chain(&routes.proxied) {
+                agent.clone().shutdown();
+            }
         }
     }
 

@@ -1,5 +1,7 @@
 //! Downloads from mirrors that do not behave.
 
+#![allow(clippy::disallowed_methods, reason = "a test: slow mirrors are made of pauses")]
+
 use std::net::TcpListener;
 use std::sync::Barrier;
 

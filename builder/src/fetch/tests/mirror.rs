@@ -1,5 +1,7 @@
 //! A mirror on loopback that does what it is told.
 
+#![allow(clippy::disallowed_methods, reason = "a test: slow mirrors are made of pauses")]
+
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
