@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use smbgw_command::Command;
 
 use crate::error::Error;
+use crate::fetch::proxy;
 use crate::recipe::Recipe;
 use crate::workdir::WorkDir;
 
@@ -49,7 +50,10 @@ impl AptRoot {
 
     /// A command of the apt family that works in this root.
     pub fn command(&self, program: &str) -> Command {
-        Command::new(program).env("APT_CONFIG", self.directory.join("apt.conf").to_string_lossy())
+        let command =
+            Command::new(program).env("APT_CONFIG", self.directory.join("apt.conf").to_string_lossy());
+        // programs are started without our environment
+        proxy::variables().fold(command, |command, (name, value)| command.env(name, value))
     }
 
     fn write(&self, name: &str, text: &str) -> Result<(), Error> {

@@ -65,6 +65,8 @@ pub struct PackageOptions {
     pub cache: PathBuf,
     /// In place of the recipe's mirror.
     pub mirror: Option<String>,
+    /// How long a mirror may be silent before it is given up on.
+    pub stall: Duration,
 }
 
 /// Who starts programs, who can stop them, and who is told.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
@@ -13,6 +14,7 @@ use smbgw_command::Interrupt;
 use crate::build::{self, Built, Context, Options, PackageOptions, megabytes};
 use crate::engine::{Engine, unpack};
 use crate::error::Error;
+use crate::fetch;
 use crate::form::Form;
 use crate::inspect;
 use crate::progress::Progress;
@@ -82,6 +84,9 @@ struct BuildArgs {
     /// What installs the packages; both make the same template
     #[arg(long, value_enum, default_value_t)]
     engine: Engine,
+    /// Give a mirror up when nothing came for so long, three times
+    #[arg(long, value_name = "N", default_value_t = fetch::STALL.as_secs(), value_parser = clap::value_parser!(u64).range(1..=3600))]
+    stall_seconds: u64,
     /// Compress as small as possible, for a release
     #[arg(long)]
     release: bool,
@@ -218,6 +223,7 @@ impl Answer {
 fn run_build(args: &BuildArgs, context: &Context) -> Result<Answer, Error> {
     let mut packages = args.packages.options();
     (packages.update, packages.offline, packages.engine) = (args.update, args.offline, args.engine);
+    packages.stall = Duration::from_secs(args.stall_seconds);
     // named twice is built once, and the container first: the virtual machine is installed on its packages
     let forms: BTreeSet<Form> = args.format.iter().map(|format| Form::from(*format)).collect();
     let options = Options {
@@ -306,6 +312,7 @@ impl PackageArgs {
             engine: Engine::default(),
             cache: self.cache.clone().unwrap_or_else(default_cache),
             mirror: self.mirror.clone(),
+            stall: fetch::STALL,
         }
     }
 }

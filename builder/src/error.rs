@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use smbgw_command::CommandError;
 
+use crate::fetch::Failure;
 use crate::lint::Finding;
 use crate::sign::{KeyFault, SignatureFault};
 use crate::size::Excess;
@@ -41,10 +42,34 @@ pub enum Error {
     /// Packages that the mirror no longer has, or that it never had.
     #[error("{} could not be fetched from {mirror}: {}", packages(names.len()), list(names))]
     PackagesGone {
-        /// File names in the archive.
+        /// `name_version_architecture` of each.
         names: Vec<String>,
         /// The mirror asked.
         mirror: String,
+    },
+    /// Packages that a mirror did not give, for other reasons than that it does not have them.
+    #[error("{} could not be fetched:{}{}", packages(failures.len()), failed(failures), untried(*left))]
+    NotFetched {
+        /// Each with its address and what happened.
+        failures: Vec<Failure>,
+        /// Packages that were not asked for any more.
+        left: usize,
+    },
+    /// A variable of the environment that names no usable proxy.
+    #[error("the proxy in the environment variable {variable}: {detail}")]
+    Proxy {
+        /// `http_proxy` ...
+        variable: &'static str,
+        /// What is wrong. Never the value: it may hold a password.
+        detail: String,
+    },
+    /// A package in the store whose content has changed.
+    #[error("the stored package {} is damaged: its SHA-256 is {found}", path.display())]
+    StoreDamaged {
+        /// The file, by now removed.
+        path: PathBuf,
+        /// The hash of what was in it.
+        found: String,
     },
     /// `--offline`, and the store lacks packages.
     #[error("offline, and the store lacks {}: {}", packages(names.len()), list(names))]
@@ -208,16 +233,19 @@ impl Error {
     /// Who has to act.
     pub fn category(&self) -> Category {
         match self {
-            Self::Recipe { .. } | Self::Lock { .. } | Self::Unresolvable { .. } | Self::Lint { .. } => {
-                Category::Usage
-            }
             Self::Key { .. } | Self::SizeRecord { .. } | Self::TooBig(_) => Category::Usage,
             Self::Signature { .. } => Category::Resource,
+            Self::Recipe { .. }
+            | Self::Lock { .. }
+            | Self::Unresolvable { .. }
+            | Self::Proxy { .. }
+            | Self::Lint { .. } => Category::Usage,
             Self::Missing { .. }
             | Self::PackagesGone { .. }
             | Self::StoreLacks { .. }
+            | Self::StoreDamaged { .. }
             | Self::NotIntact { .. } => Category::Resource,
-            Self::Mirror { .. } | Self::Program { .. } => Category::Infrastructure,
+            Self::Mirror { .. } | Self::NotFetched { .. } | Self::Program { .. } => Category::Infrastructure,
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound
                 | io::ErrorKind::PermissionDenied
@@ -246,6 +274,14 @@ impl Error {
             Self::Inside { hint, .. } => return hint.clone(),
             Self::PackagesGone { .. } => "mirrors drop old versions: run `smbgw-builder lock RECIPE` to take the present \
                  ones, or give --mirror 'http://snapshot.debian.org/archive/{archive}/TIME' to get the old ones"
+                .into(),
+            Self::NotFetched { failures, .. } => match failures.first() {
+                Some(failure) => failure.fault.hint().into(),
+                None => return None,
+            },
+            Self::Proxy { .. } => "set it as http://HOST:PORT, or unset it; no_proxy lists hosts to reach without".into(),
+            Self::StoreDamaged { .. } => "it was removed: run the same build again without --offline to fetch it anew; \
+                 look at the disk if it happens again"
                 .into(),
             Self::StoreLacks { .. } => "run the same build once without --offline to fill the store".into(),
             Self::Mirror { .. } => {
@@ -282,7 +318,7 @@ impl Error {
 fn package_of(program: &str) -> &str {
     match program.rsplit('/').next().unwrap_or(program) {
         "newuidmap" | "newgidmap" => "uidmap",
-        "apt-get" | "apt-helper" => "apt",
+        "apt-get" => "apt",
         "unshare" => "util-linux",
         other => match other {
             "dpkg-deb" => "dpkg",
@@ -295,8 +331,10 @@ fn packages(count: usize) -> String {
     if count == 1 { "1 package".into() } else { format!("{count} packages") }
 }
 
+/// Packages that a message names.
+const SHOWN: usize = 8;
+
 fn list(names: &[String]) -> String {
-    const SHOWN: usize = 8;
     let mut text = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
     if names.len() > SHOWN {
         text.push_str(&format!(" and {} more", names.len() - SHOWN));
@@ -306,6 +344,18 @@ fn list(names: &[String]) -> String {
 
 fn lines(findings: &[Finding]) -> String {
     findings.iter().map(|finding| format!("\n  {finding}")).collect()
+}
+
+fn failed(failures: &[Failure]) -> String {
+    let mut text: String = failures.iter().take(SHOWN).map(|failure| format!("\n  {failure}")).collect();
+    if failures.len() > SHOWN {
+        text.push_str(&format!("\n  and {} more", failures.len() - SHOWN));
+    }
+    text
+}
+
+fn untried(left: usize) -> String {
+    if left == 0 { String::new() } else { format!("\n  {left} more were not asked for") }
 }
 
 #[cfg(test)]

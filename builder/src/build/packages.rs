@@ -9,7 +9,7 @@ use super::{Context, PackageOptions, megabytes};
 use crate::cache::TreeCache;
 use crate::engine::Job;
 use crate::error::Error;
-use crate::fetch;
+use crate::fetch::{self, Limits, Source};
 use crate::form::Form;
 use crate::initrd;
 use crate::lock::{self, Lock, Package};
@@ -150,8 +150,10 @@ impl<'a> Packages<'a> {
     pub(super) fn fetch(&self, packages: &[Package]) -> Result<Store, Error> {
         let store = Store::new(&self.options.cache);
         let stage = self.context.progress.stage("fetching packages");
-        let (mirror, offline, system) = (self.mirror(), self.options.offline, self.context.system());
-        let fetched = fetch::fetch(packages, mirror, offline, &store, self.work, &system)?;
+        let (mirror, offline) = (self.mirror(), self.options.offline);
+        let source = Source { mirror, offline, limits: Limits::with_stall(self.options.stall) };
+        let note = |text: &str| stage.note(text);
+        let fetched = fetch::fetch(packages, &source, &store, &self.context.interrupt, &note)?;
         match fetched.packages {
             0 => drop(stage),
             count => stage.done(&format!("{count} packages, {:.1} MB", megabytes(fetched.bytes))),
