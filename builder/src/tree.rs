@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::error::Error;
 
+mod extended;
 mod read;
 mod write;
 
