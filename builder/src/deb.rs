@@ -6,6 +6,10 @@ use crate::error::Error;
 
 const MAGIC: &[u8] = b"!<arch>\n";
 const HEADER: usize = 60;
+/// Memory for unpacking xz: its highest level takes 65 MiB.
+const XZ_MEMORY: u64 = 128 << 20;
+/// What a package may always unpack to, how many times its own size (disk images of firmware are 60 times), and the most.
+const UNPACKED: (u64, u64, u64) = (256 << 20, 256, 2 << 30);
 
 /// The text of the package's `control` file.
 ///
@@ -41,13 +45,18 @@ fn read_files(
         .find(|(name, _)| name.starts_with(member))
         .ok_or_else(|| format!("no {member} in it"))?;
     let unpacked: Box<dyn Read> = match &name[member.len()..] {
-        ".xz" => Box::new(liblzma::read::XzDecoder::new(data)),
+        ".xz" => {
+            let decoder = liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, 0);
+            Box::new(liblzma::read::XzDecoder::new_stream(data, decoder.map_err(|error| error.to_string())?))
+        }
         ".zst" => Box::new(zstd::Decoder::new(data).map_err(|error| error.to_string())?),
         "" => Box::new(data),
         _ => return Err(format!("{name} has a compression that is not known")),
     };
     let mut found = Vec::new();
-    let mut archive = tar::Archive::new(unpacked);
+    let (always, times, most) = UNPACKED;
+    let left = (data.len() as u64 * times).clamp(always, most);
+    let mut archive = tar::Archive::new(Bounded { inner: unpacked, left });
     for entry in archive.entries().map_err(|error| error.to_string())? {
         let mut entry = entry.map_err(|error| error.to_string())?;
         let path = absolute(&String::from_utf8_lossy(&entry.path_bytes()));
@@ -58,6 +67,23 @@ fn read_files(
         }
     }
     Ok(found)
+}
+
+/// Fails when more comes than a package may hold, so that a few bytes that claim gigabytes do not become them.
+struct Bounded<R> {
+    inner: R,
+    /// Bytes that may still come.
+    left: u64,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.left = self.left.checked_sub(count as u64).ok_or_else(|| {
+            std::io::Error::other("it unpacks to far more than a package of its size holds")
+        })?;
+        Ok(count)
+    }
 }
 
 fn absolute(path: &str) -> String {
@@ -130,6 +156,25 @@ mod tests {
             found,
             [("/usr/lib/a.so".to_owned(), b"x".to_vec()), ("/usr/bin/b".to_owned(), b"x".to_vec())]
         );
+    }
+
+    #[test]
+    fn packages_that_unpack_to_gigabytes_are_refused() {
+        let mut tar = control_tar("Package: a\n");
+        tar.truncate(1024);
+        let mut header = tar::Header::new_gnu();
+        header.set_path("./control").unwrap();
+        header.set_size(1 << 40);
+        header.set_mode(0o644);
+        header.set_cksum();
+        tar.extend(header.as_bytes());
+        let zeros = std::io::Read::take(std::io::repeat(0), 300 << 20);
+        let zst = zstd::encode_all(tar.as_slice().chain(zeros), 1).unwrap();
+        assert!(zst.len() < 64 << 10, "{}", zst.len());
+        let error = control("a", &ar("control.tar.zst", &zst)).unwrap_err().to_string();
+        assert!(error.contains("far more"), "{error}");
+        // a file that only claims to be large is cut short
+        assert!(control("a", &ar("control.tar", &tar)).is_err());
     }
 
     #[test]
