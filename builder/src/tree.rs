@@ -165,7 +165,9 @@ impl Tree {
             match self.entries.get(above) {
                 Some(found) if found.is_directory() => break,
                 Some(_) => {
-                    return Err(Error::Tree(format!("{path} cannot be laid over: {above} is not a directory")));
+                    return Err(Error::Tree(format!(
+                        "{path} cannot be laid over: {above} is not a directory"
+                    )));
                 }
                 None => missing.push(above),
             }
