@@ -178,6 +178,13 @@ mod tests {
     }
 
     #[test]
+    fn xz_that_wants_gigabytes_of_memory_is_refused() {
+        let deb = include_bytes!("../../fuzz/corpus/deb/xz-dictionary-of-1536-mib.deb");
+        let error = control("a", deb).unwrap_err().to_string();
+        assert!(error.contains("memory"), "{error}");
+    }
+
+    #[test]
     fn other_files_are_refused() {
         assert!(control("a", b"<html>404</html>").is_err());
         assert!(control("a", &ar("data.tar.xz", b"")).is_err());

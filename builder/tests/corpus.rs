@@ -11,7 +11,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 mod properties;
 
 /// Of the whole process: an input that makes gigabytes of a few bytes fails.
-const MEMORY: u64 = 4 << 30;
+const MEMORY: u64 = 2 << 30;
 
 #[test]
 fn every_input_of_the_corpus_holds() {

@@ -1,7 +1,7 @@
 //! Text of Debian's tools: control files, `--print-uris`, `SHA256SUMS`.
 
 use smbgw_builder::checksums::Checksums;
-use smbgw_builder::deb822::{paragraphs, source_of};
+use smbgw_builder::deb822::{Paragraph, paragraphs, source_of};
 use smbgw_builder::{hash, uris};
 
 /// Reads the input as each of the formats.
@@ -31,7 +31,7 @@ fn control(text: &str) {
             }
         }
     }
-    let joined = found.iter().map(|paragraph| paragraph.text()).collect::<Vec<_>>().join("\n\n");
+    let joined = found.iter().map(Paragraph::text).collect::<Vec<_>>().join("\n\n");
     let again: Vec<_> = paragraphs(&joined).collect();
     assert_eq!(again, found);
 }
