@@ -19,7 +19,8 @@ impl Checksums {
         let line = |line: &str| {
             let (sha256, name) = line.split_once(' ')?;
             let name = name.strip_prefix([' ', '*'])?;
-            (hash::is_sha256(sha256) && !name.contains('/')).then(|| (name.to_owned(), sha256.to_owned()))
+            (hash::is_sha256(sha256) && !name.contains(['/', '\r']))
+                .then(|| (name.to_owned(), sha256.to_owned()))
         };
         Self(text.lines().filter_map(line).collect())
     }

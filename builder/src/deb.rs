@@ -6,8 +6,10 @@ use crate::error::Error;
 
 const MAGIC: &[u8] = b"!<arch>\n";
 const HEADER: usize = 60;
-/// Bytes that a package may have unpacked; the largest in Debian has half of that. A bomb ends here.
-const LARGEST: u64 = 4_000_000_000;
+/// Memory for unpacking xz: its highest level takes 65 MiB.
+const XZ_MEMORY: u64 = 128 << 20;
+/// What a package may always unpack to, how many times its own size (disk images of firmware are 60 times), and the most.
+const UNPACKED: (u64, u64, u64) = (256 << 20, 256, 2 << 30);
 /// The directories that a merged `/usr` has in `/usr`. Source: <https://wiki.debian.org/UsrMerge>.
 pub const MERGED: &[&str] = &["/bin", "/lib", "/lib32", "/lib64", "/libo32", "/libx32", "/sbin"];
 
@@ -76,9 +78,6 @@ impl Package {
         others.sort_by(|a, b| a.name.cmp(&b.name));
         let mut data = Vec::new();
         unpack(&members, "data.tar")?.read_to_end(&mut data).map_err(text_of)?;
-        if data.len() as u64 > LARGEST {
-            return Err(too_large());
-        }
         Ok(Self { control: control.ok_or("no control file in it")?, members: others, data })
     }
 
@@ -125,19 +124,41 @@ fn read_files(
     Ok(found.into_iter().map(|file| (merged_usr(&file.path), file.content)).collect())
 }
 
-/// The uncompressed bytes of a member, one more than [`LARGEST`] at most.
+/// The uncompressed bytes of a member; an error where they are more than a package of its size holds.
 fn unpack<'a>(members: &[(String, &'a [u8])], member: &str) -> Result<Box<dyn Read + 'a>, String> {
     let (name, data) = members
         .iter()
         .find(|(name, _)| name.starts_with(member))
         .ok_or_else(|| format!("no {member} in it"))?;
     let unpacked: Box<dyn Read> = match &name[member.len()..] {
-        ".xz" => Box::new(liblzma::read::XzDecoder::new(*data)),
+        ".xz" => {
+            let decoder = liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, 0);
+            Box::new(liblzma::read::XzDecoder::new_stream(*data, decoder.map_err(text_of)?))
+        }
         ".zst" => Box::new(zstd::Decoder::new(*data).map_err(text_of)?),
         "" => Box::new(*data),
         _ => return Err(format!("{name} has a compression that is not known")),
     };
-    Ok(Box::new(unpacked.take(LARGEST + 1)))
+    let (always, times, most) = UNPACKED;
+    let left = (data.len() as u64 * times).clamp(always, most);
+    Ok(Box::new(Bounded { inner: unpacked, left }))
+}
+
+/// Fails when more comes than a package may hold, so that a few bytes that claim gigabytes do not become them.
+struct Bounded<R> {
+    inner: R,
+    /// Bytes that may still come.
+    left: u64,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.left = self.left.checked_sub(count as u64).ok_or_else(|| {
+            std::io::Error::other("it unpacks to far more than a package of its size holds")
+        })?;
+        Ok(count)
+    }
 }
 
 /// A regular file in a tar.
@@ -173,10 +194,6 @@ fn regular_files(tar: impl Read, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<Fi
 
 fn text_of(error: impl std::fmt::Display) -> String {
     error.to_string()
-}
-
-fn too_large() -> String {
-    format!("it has more than {} MB unpacked", LARGEST / 1_000_000)
 }
 
 fn absolute(path: &str) -> String {
@@ -263,6 +280,32 @@ mod tests {
         assert!(control("a", b"<html>404</html>").is_err());
         assert!(control("a", &ar("data.tar.xz", b"")).is_err());
         assert!(control("a", &ar("control.tar", b"short")).is_err());
+    }
+
+    #[test]
+    fn packages_that_unpack_to_gigabytes_are_refused() {
+        let mut tar = control_tar("Package: a\n");
+        tar.truncate(1024);
+        let mut header = tar::Header::new_gnu();
+        header.set_path("./control").unwrap();
+        header.set_size(1 << 40);
+        header.set_mode(0o644);
+        header.set_cksum();
+        tar.extend(header.as_bytes());
+        let zeros = std::io::Read::take(std::io::repeat(0), 300 << 20);
+        let zst = zstd::encode_all(tar.as_slice().chain(zeros), 1).unwrap();
+        assert!(zst.len() < 64 << 10, "{}", zst.len());
+        let error = control("a", &ar("control.tar.zst", &zst)).unwrap_err().to_string();
+        assert!(error.contains("far more"), "{error}");
+        // a file that only claims to be large is cut short
+        assert!(control("a", &ar("control.tar", &tar)).is_err());
+    }
+
+    #[test]
+    fn xz_that_wants_gigabytes_of_memory_is_refused() {
+        let deb = include_bytes!("../../fuzz/corpus/deb/xz-dictionary-of-1536-mib.deb");
+        let error = control("a", deb).unwrap_err().to_string();
+        assert!(error.contains("memory"), "{error}");
     }
 
     proptest! {

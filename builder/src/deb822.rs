@@ -6,26 +6,16 @@ pub struct Paragraph<'a>(&'a str);
 
 /// The paragraphs of a text, in order. Blank lines between them may hold spaces.
 pub fn paragraphs(text: &str) -> impl Iterator<Item = Paragraph<'_>> {
+    let blank = |line: &&str| line.trim_matches([' ', '\t', '\r', '\n']).is_empty();
+    let length = |lines: &mut dyn Iterator<Item = &str>| lines.map(str::len).sum();
     let mut rest = text;
     std::iter::from_fn(move || {
-        while !rest.is_empty() {
-            let (paragraph, after) = split_at_blank_line(rest);
-            rest = after;
-            if !paragraph.trim().is_empty() {
-                return Some(Paragraph(paragraph.trim_start_matches('\n')));
-            }
-        }
-        None
+        rest = &rest[length(&mut rest.split_inclusive('\n').take_while(blank))..];
+        let (paragraph, after) =
+            rest.split_at(length(&mut rest.split_inclusive('\n').take_while(|line| !blank(line))));
+        rest = after;
+        (!paragraph.is_empty()).then(|| Paragraph(paragraph.strip_suffix('\n').unwrap_or(paragraph)))
     })
-}
-
-/// What is before the first line with nothing but spaces in it, and what comes after.
-fn split_at_blank_line(text: &str) -> (&str, &str) {
-    let blank = text.match_indices('\n').find_map(|(at, _)| {
-        let after = text[at + 1..].trim_start_matches([' ', '\t', '\r']).strip_prefix('\n')?;
-        Some((&text[..at], after))
-    });
-    blank.unwrap_or((text, ""))
 }
 
 impl<'a> Paragraph<'a> {
@@ -89,7 +79,7 @@ mod tests {
 
     #[test]
     fn fields_of_paragraphs() {
-        let text = "\nPackage: a\nDescription: x\n Package: not this\n\nPackage: b\nversion:1:2\n\n\n";
+        let text = "\nPackage: a\nDescription: x\n Package: not this\n \t\nPackage: b\nversion:1:2\n\n\n";
         let found: Vec<_> = paragraphs(text).collect();
         assert_eq!(found.len(), 2);
         assert_eq!((found[0].get("package"), found[1].get("Version")), (Some("a"), Some("1:2")));

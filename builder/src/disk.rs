@@ -16,7 +16,7 @@ mod ext4;
 mod gpt;
 mod record;
 
-pub use ext4::{Reader, open as open_ext4, paths as ext4_paths};
+pub use ext4::{Place as Ext4Place, Reader, open as open_ext4, paths as ext4_paths, write as write_ext4};
 pub use gpt::{Partition, Table, read as read_gpt};
 pub use record::{DiskRecord, FileSystem, PartitionRecord};
 

@@ -27,13 +27,17 @@ impl Glob {
     /// Parses a pattern.
     ///
     /// # Errors
-    /// A sentence for people when it is not absolute, or a set is not closed.
+    /// A sentence for people when it is not absolute, a set is not closed, or it has escapes or classes of characters.
     pub fn parse(text: &str) -> Result<Self, String> {
         if !text.starts_with('/') {
             return Err(format!("pattern `{text}` must start with a slash"));
         }
         if text.contains('\n') {
             return Err("a pattern is one line".into());
+        }
+        // fnmatch gives them a meaning that no list has needed
+        if let Some(special) = ["\\", "[:", "[.", "[="].into_iter().find(|special| text.contains(special)) {
+            return Err(format!("pattern `{text}` has `{special}` in it, which is not known here"));
         }
         let mut parts = Vec::new();
         let mut rest = text.as_bytes();
@@ -173,6 +177,7 @@ mod tests {
     #[test]
     fn bad_patterns_are_refused() {
         assert!(Glob::parse("usr").is_err() && Glob::parse("/[a").is_err() && Glob::parse("/a\nb").is_err());
+        assert!(Glob::parse("/a\\*").is_err() && Glob::parse("/[[:digit:]]").is_err());
     }
 
     proptest! {

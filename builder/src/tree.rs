@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::error::Error;
 
+mod extended;
 mod read;
 mod write;
 
@@ -158,23 +159,18 @@ impl Tree {
     /// # Errors
     /// [`Error::Tree`] when something above it is not a directory, or a directory would vanish under its content.
     pub fn put(&mut self, path: &str, entry: Entry) -> Result<(), Error> {
+        let mut missing = Vec::new();
         let mut above = path;
-        while let Some((parent, _)) = above.rsplit_once('/') {
-            let parent = if parent.is_empty() { "/" } else { parent };
-            match self.entries.get(parent) {
+        while let Some((parent, _)) = above.rsplit_once('/').filter(|_| above != "/") {
+            above = if parent.is_empty() { "/" } else { parent };
+            match self.entries.get(above) {
                 Some(found) if found.is_directory() => break,
                 Some(_) => {
                     return Err(Error::Tree(format!(
-                        "{path} cannot be laid over: {parent} is not a directory"
+                        "{path} cannot be laid over: {above} is not a directory"
                     )));
                 }
-                None => {
-                    self.entries.insert(parent.to_owned(), Entry::directory());
-                }
-            }
-            above = parent;
-            if above == "/" {
-                break;
+                None => missing.push(above),
             }
         }
         if !entry.is_directory() && self.under(path).next().is_some() {
@@ -182,6 +178,9 @@ impl Tree {
                 "{path} is a directory with content and cannot become something else"
             )));
         }
+        // not before it is known that all goes well: what is refused leaves nothing
+        let made = missing.into_iter().map(|above| (above.to_owned(), Entry::directory()));
+        self.entries.extend(made);
         self.release_links(path);
         self.entries.insert(path.to_owned(), entry);
         Ok(())
@@ -285,6 +284,7 @@ mod tests {
         assert!(tree.get("/").is_some_and(Entry::is_directory) && tree.get("/usr").is_some());
         assert!(tree.put("/bin/x", Entry::file("x")).is_err());
         assert!(tree.put("/usr/bin", Entry::file("x")).is_err());
+        assert!(tree.put("/bin/x/y", Entry::file("x")).is_err() && tree.get("/bin/x").is_none());
     }
 
     #[test]

@@ -22,10 +22,13 @@ const RESERVED_PERCENT: u8 = 1;
 const LOST_AND_FOUND: &str = "/lost+found";
 
 /// Where on a disk it goes.
-pub(super) struct Place<'a> {
-    pub(super) file: &'a File,
-    pub(super) offset: u64,
-    pub(super) size: u64,
+pub struct Place<'a> {
+    /// The disk; zeros where the file system goes.
+    pub file: &'a File,
+    /// Its first byte.
+    pub offset: u64,
+    /// Bytes.
+    pub size: u64,
 }
 
 impl RegionSink for &Place<'_> {
@@ -39,8 +42,11 @@ impl RegionSink for &Place<'_> {
     }
 }
 
-/// Writes the tree as a file system.
-pub(super) fn write(tree: &Tree, place: &Place<'_>, uuid: Guid, epoch: i64) -> Result<(), Error> {
+/// Writes the tree as a file system. `epoch` is its time, in seconds since 1970.
+///
+/// # Errors
+/// [`Error::Tree`] when ext4 cannot hold it, or it does not fit; [`Error::Io`].
+pub fn write(tree: &Tree, place: &Place<'_>, uuid: Guid, epoch: i64) -> Result<(), Error> {
     let failed = |error: mkext4::Error| match error {
         mkext4::Error::Io(source) => {
             Error::Io { doing: "writing", path: "the root file system".into(), source }

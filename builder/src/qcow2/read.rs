@@ -11,18 +11,27 @@ use super::{
     COMPRESSED, COMPRESSION_TYPE_BIT, HEADER_SIZE, MAGIC, OFFSET, SECTOR, VERSION, ZERO, ZSTD, place_bits,
 };
 
-/// More than any template: bounds what a damaged header makes us allocate.
+/// More than any template.
 const LARGEST: u64 = 1 << 40;
+/// Of zstd's windows, as a power of two: one cluster fits, and a damaged frame gets no more memory.
+const WINDOW_BITS: u32 = 23;
 
-/// An image that is read.
-pub struct Image {
-    file: File,
+/// An image that is read. Memory is as for the file's own tables, whatever size it claims.
+pub struct Image<D = File> {
+    file: D,
     size: u64,
     cluster_bits: u32,
-    /// Where each cluster of the disk is.
-    entries: Vec<u64>,
-    /// The cluster that was read last: reads come in order, and smaller than a cluster.
-    last: Mutex<Option<(u64, Vec<u8>)>>,
+    /// Where each L2 table is; 0 where all of its clusters are zeros.
+    tables: Vec<u64>,
+    /// What was read last: reads come in order, and smaller than a cluster.
+    last: Mutex<Last>,
+}
+
+/// The table and the cluster that were read last, with their numbers.
+#[derive(Default)]
+struct Last {
+    table: Option<(u64, Vec<u64>)>,
+    cluster: Option<(u64, Vec<u8>)>,
 }
 
 impl Image {
@@ -31,7 +40,16 @@ impl Image {
     /// # Errors
     /// Those of reading, and [`io::ErrorKind::InvalidData`] when it is damaged or uses what the writer does not.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
+        Self::new(File::open(path)?)
+    }
+}
+
+impl<D: ReadAt> Image<D> {
+    /// An image that is open already.
+    ///
+    /// # Errors
+    /// As of [`Image::open`].
+    pub fn new(file: D) -> io::Result<Self> {
         let mut header = [0; HEADER_SIZE];
         file.read_exact_at(0, &mut header)?;
         let half = |at: usize| u32::from_be_bytes(std::array::from_fn(|offset| header[at + offset]));
@@ -47,29 +65,41 @@ impl Image {
         if !(9..=21).contains(&cluster_bits) || size > LARGEST {
             return Err(damaged("its header is damaged"));
         }
-        let clusters = size.div_ceil(1 << cluster_bits);
-        let per_table = 1u64 << (cluster_bits - 3);
-        if l1_entries < clusters.div_ceil(per_table) {
+        let tables = size.div_ceil(1 << cluster_bits).div_ceil(per_table(cluster_bits));
+        if l1_entries < tables {
             return Err(damaged("its table is shorter than the disk"));
         }
-        let mut entries = Vec::with_capacity(clusters as usize);
-        for table in 0..clusters.div_ceil(per_table) {
-            let mut number = [0; 8];
-            let at = l1_at.checked_add(table * 8).ok_or_else(|| damaged("its table is damaged"))?;
-            file.read_exact_at(at, &mut number)?;
-            let wanted = per_table.min(clusters - table * per_table);
-            match u64::from_be_bytes(number) & OFFSET {
-                0 => entries.resize(entries.len() + wanted as usize, 0),
-                at => {
-                    let mut bytes = vec![0; wanted as usize * 8];
-                    file.read_exact_at(at, &mut bytes)?;
-                    let numbers =
-                        bytes.chunks(8).map(|bytes| bytes.iter().fold(0, |n, b| n << 8 | u64::from(*b)));
-                    entries.extend(numbers);
-                }
-            }
+        let mut image = Self { file, size, cluster_bits, tables: vec![], last: Mutex::default() };
+        // piece by piece: memory follows what is in the file, not what its header claims
+        while (image.tables.len() as u64) < tables {
+            let done = image.tables.len() as u64;
+            let at = l1_at.checked_add(done * 8).ok_or_else(|| damaged("its table is damaged"))?;
+            let piece = image.numbers(at, (tables - done).min(512))?;
+            image.tables.extend(piece.into_iter().map(|entry| entry & OFFSET));
         }
-        Ok(Self { file, size, cluster_bits, entries, last: Mutex::new(None) })
+        Ok(image)
+    }
+
+    fn numbers(&self, at: u64, count: u64) -> io::Result<Vec<u64>> {
+        let mut bytes = vec![0; count as usize * 8];
+        self.file.read_exact_at(at, &mut bytes)?;
+        Ok(bytes.chunks(8).map(|bytes| bytes.iter().fold(0, |n, b| n << 8 | u64::from(*b))).collect())
+    }
+
+    /// Where a cluster of the disk is.
+    fn entry(&self, cluster: u64, last: &mut Option<(u64, Vec<u64>)>) -> io::Result<u64> {
+        let per_table = per_table(self.cluster_bits);
+        let (number, place) = (cluster / per_table, (cluster % per_table) as usize);
+        let table = match last.take() {
+            Some((kept, table)) if kept == number => table,
+            _ => match self.tables.get(number as usize).copied().ok_or(io::ErrorKind::UnexpectedEof)? {
+                0 => return Ok(0),
+                at => self.numbers(at, per_table)?,
+            },
+        };
+        let entry = table.get(place).copied().unwrap_or(0);
+        *last = Some((number, table));
+        Ok(entry)
     }
 
     /// Size of the disk in bytes.
@@ -82,9 +112,8 @@ impl Image {
         Sequential { image: self, at: 0 }
     }
 
-    fn cluster(&self, number: u64) -> io::Result<Vec<u8>> {
+    fn cluster(&self, entry: u64) -> io::Result<Vec<u8>> {
         let size = 1usize << self.cluster_bits;
-        let entry = self.entries.get(number as usize).copied().ok_or(io::ErrorKind::UnexpectedEof)?;
         if entry & COMPRESSED != 0 {
             let bits = place_bits(self.cluster_bits);
             let at = entry & ((1 << bits) - 1);
@@ -94,6 +123,7 @@ impl Image {
             self.file.read_exact_at(at, &mut packed)?;
             let mut cluster = vec![0; size];
             let mut decoder = zstd::Decoder::with_buffer(packed.as_slice())?.single_frame();
+            decoder.window_log_max(WINDOW_BITS)?;
             io::Read::read_exact(&mut decoder, &mut cluster)?;
             return Ok(cluster);
         }
@@ -105,7 +135,7 @@ impl Image {
     }
 }
 
-impl ReadAt for Image {
+impl<D: ReadAt> ReadAt for Image<D> {
     fn read_exact_at(&self, at: u64, buffer: &mut [u8]) -> io::Result<()> {
         if at.checked_add(buffer.len() as u64).is_none_or(|end| end > self.size) {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -115,33 +145,38 @@ impl ReadAt for Image {
         let (mut at, mut rest) = (at, buffer);
         while !rest.is_empty() {
             let number = at >> self.cluster_bits;
-            let cluster = match last.take() {
+            let cluster = match last.cluster.take() {
                 Some((kept, bytes)) if kept == number => bytes,
-                _ => self.cluster(number)?,
+                _ => self.cluster(self.entry(number, &mut last.table)?)?,
             };
             let from = (at - (number << self.cluster_bits)) as usize;
             let count = rest.len().min(cluster.len() - from);
             let (head, tail) = rest.split_at_mut(count);
             head.copy_from_slice(&cluster[from..from + count]);
-            *last = Some((number, cluster));
+            last.cluster = Some((number, cluster));
             (at, rest) = (at + count as u64, tail);
         }
         Ok(())
     }
 }
 
-struct Sequential<'a> {
-    image: &'a Image,
+struct Sequential<'a, D> {
+    image: &'a Image<D>,
     at: u64,
 }
 
-impl io::Read for Sequential<'_> {
+impl<D: ReadAt> io::Read for Sequential<'_, D> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = (self.image.size - self.at).min(buffer.len() as u64) as usize;
         self.image.read_exact_at(self.at, &mut buffer[..count])?;
         self.at += count as u64;
         Ok(count)
     }
+}
+
+/// Entries in an L2 table, which is one cluster.
+fn per_table(cluster_bits: u32) -> u64 {
+    1 << (cluster_bits - 3)
 }
 
 fn damaged(why: &str) -> io::Error {

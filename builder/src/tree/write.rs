@@ -153,6 +153,7 @@ mod tests {
         let long = format!("/usr/{}", "x".repeat(180));
         let mut capable = Entry::file("elf").with_mode(0o755);
         capable.xattrs.insert("security.capability".into(), vec![1, 0, 0, 2, 0, 32, 0, 0]);
+        capable.xattrs.insert("security.other".into(), b"\n9 path=x\n".to_vec());
         capable.mtime = 1_700_000_000;
         (capable.uid, capable.gid) = (998, 65_534);
         tree.put("/usr/bin/ping", capable).unwrap();
