@@ -66,10 +66,10 @@ pub fn run(order: &Path) -> Result<(), Error> {
     let decode = |numbers: &[usize]| {
         in_parallel(numbers, |number| Unpacked::new(&job.packages[number].id, read[number].unpack()?))
     };
-    let mut lay_out = |packages: &[Unpacked]| -> Result<(), Error> {
+    let mut lay_out = |packages: &[Unpacked], essential: bool| -> Result<(), Error> {
         let plan =
             plan::plan(packages, &|path| fs::symlink_metadata(path).is_ok_and(|found| !found.is_dir()))?;
-        write(packages, &plan, &job)?;
+        write(packages, &plan, &job, essential)?;
         let existing = |path: &str| fs::read_to_string(path).ok();
         for file in database::database(packages, &plan.replaced, &existing) {
             store(&file.path, file.mode, &file.content)?;
@@ -87,14 +87,14 @@ pub fn run(order: &Path) -> Result<(), Error> {
         let first = decode(&first)?;
         let second = scope.spawn(|| decode(&second));
         if !first.is_empty() {
-            lay_out(&first)?;
+            lay_out(&first, true)?;
             say("configuring the essential packages");
             scripts::run(&first, &epoch, &system)?;
         }
         second.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })?;
     drop(read);
-    lay_out(&second)?;
+    lay_out(&second, false)?;
     say("configuring");
     scripts::run(&second, &epoch, &system)?;
     scripts::finish(&epoch, &system)?;
@@ -207,8 +207,9 @@ fn merge_usr() -> Result<(), Error> {
     Ok(())
 }
 
-/// Writes all packages' files and directories.
-fn write(packages: &[Unpacked], plan: &plan::Plan, job: &InsideJob) -> Result<(), Error> {
+/// Writes all packages' files and directories. Essential packages are used before they are configured, so that their
+/// configuration files are in place at once, as after debootstrap; dpkg finds them to be what it would put there.
+fn write(packages: &[Unpacked], plan: &plan::Plan, job: &InsideJob, essential: bool) -> Result<(), Error> {
     // links of the merged `/usr` come first: what is below them must not become a directory in their place
     for (package, files) in packages.iter().zip(&plan.files) {
         for (path, to) in files.iter().filter(|(path, _)| MERGED.contains(&path.as_str())) {
@@ -240,6 +241,9 @@ fn write(packages: &[Unpacked], plan: &plan::Plan, job: &InsideJob) -> Result<()
         for (path, entry, to) in files {
             if kept(to) || linked.contains(path.as_str()) {
                 place::file(tree, entry, to, &str::to_owned)?;
+            }
+            if essential && packages[number].is_conffile(path) {
+                place::file(tree, entry, &deb::merged_usr(path), &str::to_owned)?;
             }
         }
         links.into_iter().try_for_each(|(entry, to)| place::file(tree, entry, to, &deb::merged_usr))
