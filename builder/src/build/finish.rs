@@ -9,6 +9,7 @@ use crate::boot::{self, UefiPrograms};
 use crate::disk;
 use crate::error::Error;
 use crate::form::Form;
+use crate::initrd;
 use crate::lint;
 use crate::lock::Lock;
 use crate::manifest::{self, AgentRecord, BuildRecord, FileRecord, Manifest};
@@ -71,6 +72,7 @@ impl Finish<'_> {
         overlay::apply(&mut tree, recipe, self.files, self.agent)?;
         if self.form == Form::Machine {
             tree.put("/etc/fstab", Entry::file(fstab(&lock.hash())))?;
+            initrd::compress(&mut tree, level)?;
         }
         normalise::mark_updated(&mut tree, lock.epoch)?;
         normalise::clamp_times(&mut tree, lock.epoch);
