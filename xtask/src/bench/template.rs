@@ -53,7 +53,7 @@ enum Form {
 impl Form {
     const ALL: [Self; 2] = [Self::Container, Self::Machine];
 
-    /// As manifests have it.
+    /// As the builder's manifests have it.
     fn name(self) -> &'static str {
         match self {
             Self::Container => "lxc",
@@ -70,8 +70,9 @@ pub(super) fn run(figures: &mut Figures, interrupt: &Interrupt) -> Result<()> {
     let directory = target().join("bench").join(std::process::id().to_string());
     fs::create_dir_all(directory.join("cache"))?;
     let outcome = measure(&directory, &debian, figures, interrupt);
-    fs::remove_dir_all(&directory).with_context(|| format!("removing {}", directory.display()))?;
-    outcome
+    let removed = fs::remove_dir_all(&directory);
+    outcome?;
+    removed.with_context(|| format!("removing {}", directory.display()))
 }
 
 fn measure(directory: &Path, debian: &Debian, figures: &mut Figures, interrupt: &Interrupt) -> Result<()> {
@@ -125,7 +126,7 @@ fn side_by_side(
         for engine in ENGINES {
             contestants.push(Contestant {
                 key: format!("template_{form_name}_{engine}"),
-                what: format!("{form_name}, ours, engine {engine}"),
+                what: format!("ours, engine {engine}"),
                 form,
                 ours: true,
                 build: Box::new(move || ours(form, engine, out, cache)),
@@ -135,8 +136,8 @@ fn side_by_side(
         contestants.push(Contestant {
             key: format!("mmdebstrap_{form_name}"),
             what: match form {
-                Form::Container => "lxc, plain mmdebstrap and zstd -9",
-                Form::Machine => "vm, plain mmdebstrap, mke2fs, qemu-img",
+                Form::Container => "plain mmdebstrap, zstd -9",
+                Form::Machine => "plain mmdebstrap, mke2fs, qemu-img",
             }
             .to_owned(),
             form,
@@ -147,8 +148,8 @@ fn side_by_side(
         contestants.push(Contestant {
             key: format!("mkosi_{form_name}"),
             what: match form {
-                Form::Container => "lxc, mkosi",
-                Form::Machine => "vm, mkosi and qemu-img",
+                Form::Container => "mkosi",
+                Form::Machine => "mkosi, qemu-img",
             }
             .to_owned(),
             form,

@@ -12,8 +12,8 @@ use smbgw_command::Interrupt;
 
 /// Far more than any of them needs on a machine that is busy.
 const DEADLINE: Duration = Duration::from_secs(1800);
-/// How often we look whether it has ended; what is measured is longer than it by this at most.
-const LOOK: Duration = Duration::from_millis(2);
+/// How often we look whether it has ended: what is measured is longer by this at most.
+const LOOK: Duration = Duration::from_millis(10);
 /// Lines of the log that a failure is told with.
 const TAIL: usize = 20;
 

@@ -19,11 +19,18 @@ pub(super) struct Contestant<'a> {
     pub(super) key: String,
     /// Its name for people.
     pub(super) what: String,
+    /// Form that it builds: it is compared with those of the same.
     pub(super) form: Form,
     /// Whether it is ours: then its ratio to each of the others is a figure.
     pub(super) ours: bool,
     /// Builds, and gives what that took and the size in bytes.
     pub(super) build: Box<dyn Fn() -> Result<(Duration, u64)> + 'a>,
+}
+
+impl Contestant<'_> {
+    fn title(&self) -> String {
+        format!("{}: {}", self.form.name(), self.what)
+    }
 }
 
 /// Lets all build, in turn, and adds the figures.
@@ -42,7 +49,7 @@ pub(super) fn run(
             let number = (turn + round) % contestants.len();
             let contestant = &contestants[number];
             let (took, size) = (contestant.build)()?;
-            say::line(&format!("{}: {}", contestant.what, say::seconds(took)));
+            say::line(&format!("{}: {}", contestant.title(), say::seconds(took)));
             times[number].push(took);
             sizes[number] = size;
         }
@@ -50,8 +57,8 @@ pub(super) fn run(
     let medians: Vec<Duration> = times.iter_mut().map(|times| median(times)).collect();
     say::step("template", &format!("medians of {RUNS} runs"));
     for ((contestant, times), size) in contestants.iter().zip(&mut times).zip(sizes) {
-        figures.times(&format!("{}_s", contestant.key), &contestant.what, times);
-        let what = format!("{}: size", contestant.what);
+        figures.times(&format!("{}_s", contestant.key), &contestant.title(), times);
+        let what = format!("{}, size", contestant.title());
         figures.add(&format!("{}_bytes", contestant.key), &what, say::megabytes(size), json!(size));
     }
     for (our, our_median) in contestants.iter().zip(&medians).filter(|(one, _)| one.ours) {
@@ -62,7 +69,7 @@ pub(super) fn run(
             let ratio = our_median.as_secs_f64() / their_median.as_secs_f64();
             figures.add(
                 &format!("{}_to_{}", our.key, their.key),
-                &format!("{} / {}", our.what, their.what),
+                &format!("{} / {}", our.title(), their.what),
                 format!("{ratio:.2}"),
                 json!(ratio),
             );

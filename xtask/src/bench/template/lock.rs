@@ -80,3 +80,24 @@ pub(super) fn versions(packages: &Value) -> Versions {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(packages: &[(&str, &str)]) -> Versions {
+        packages.iter().map(|(name, version)| ((*name).to_owned(), (*version).to_owned())).collect()
+    }
+
+    #[test]
+    fn other_packages_are_told() {
+        let container = of(&[("samba", "4.22"), ("bash", "5.2")]);
+        let lock = Lock { machine: container.clone(), container };
+        let check = |installed: &[(&str, &str)]| {
+            lock.check(Form::Container, &of(installed), &["boot"]).map_err(|error| error.to_string())
+        };
+        assert_eq!(check(&[("samba", "4.22"), ("bash", "5.2"), ("boot", "1")]), Ok(()));
+        let told = check(&[("samba", "4.23"), ("perl", "5.40")]).unwrap_err();
+        assert!(told.ends_with(": bash missing for 5.2, samba 4.23 for 4.22, perl 5.40 besides"), "{told}");
+    }
+}
