@@ -1,6 +1,6 @@
 //! What things cost, beside what they cost without us where that can be measured in the same run.
 //!
-//! * [`template`]: builds, beside plain mmdebstrap
+//! * [`template`]: builds of both forms, beside plain mmdebstrap and mkosi
 //! * [`gateway`]: create to first byte, memory, the agent's answers
 //! * [`throughput`]: SMB through a gateway, beside the same smbd without one
 //! * [`machine`]: virtual machines, beside the bare image and a container
@@ -38,7 +38,7 @@ const DEADLINE: Duration = Duration::from_secs(60 * 60);
 /// What can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Part {
-    /// Template builds: cold, warm, cached, agent only; and plain mmdebstrap
+    /// Template builds: cold, warm, cached, agent only; and plain mmdebstrap and mkosi
     Template,
     /// Create to first byte, idle memory, the agent's answers
     Gateway,

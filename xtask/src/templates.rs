@@ -82,9 +82,11 @@ pub(crate) fn build_into(name: &str, out: &Path, cache: &Path, more: &[OsString]
 }
 
 /// Builds the form for virtual machines into a directory of its own, with this cache.
-pub(crate) fn build_image_into(name: &str, out: &Path, cache: &Path) -> Result<Template> {
+pub(crate) fn build_image_into(name: &str, out: &Path, cache: &Path, more: &[OsString]) -> Result<Template> {
     let agent = programs::directory().join("smbgw-agent");
-    let took = run_builder(name, out, cache, &agent, &["--format".into(), "qcow2".into()])?;
+    let more: Vec<OsString> =
+        ["--format".into(), "qcow2".into()].into_iter().chain(more.iter().cloned()).collect();
+    let took = run_builder(name, out, cache, &agent, &more)?;
     let file = image_in(out, name)?;
     let size = fs::metadata(&file)?.len();
     Ok(Template { file, took, size })

@@ -29,9 +29,9 @@ pub(super) fn builds(figures: &mut Figures) -> Result<()> {
     let directory = crate::programs::target().join("bench").join(format!("image-{}", std::process::id()));
     let (cache, out) = (directory.join("cache"), directory.join("out"));
     say::step("image", "cold: nothing in the cache, packages from the mirror");
-    let cold = templates::build_image_into("debian-13", &out, &cache)?;
+    let cold = templates::build_image_into("debian-13", &out, &cache, &[])?;
     figures.time("image_cold_s", "VM image, cold (with downloads)", cold.took);
-    let cached = templates::build_image_into("debian-13", &out, &cache)?;
+    let cached = templates::build_image_into("debian-13", &out, &cache, &[])?;
     figures.time("image_cached_s", "VM image, installed packages in the cache", cached.took);
     figures.add(
         "image_bytes",

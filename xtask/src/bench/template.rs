@@ -1,60 +1,88 @@
-//! Building the template, beside plain mmdebstrap with the same packages.
+//! Building the template in both forms, beside plain mmdebstrap and mkosi with the same packages.
+//!
+//! * [`lock`]: the packages, and whether others installed the same
+//! * [`contest`]: all builders in turn, medians and ratios
+//! * [`mmdebstrap`], [`mkosi`]: the others, and what is equal and what is not
+//! * [`debian`]: a Debian 13 root that mkosi runs in · [`contained`]: namespaces for what runs as root
 
+mod contained;
+mod contest;
+mod debian;
+mod lock;
+mod mkosi;
+mod mmdebstrap;
+
+use std::ffi::OsString;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use smbgw_command::Interrupt;
 
+use self::contest::Contestant;
+use self::debian::Debian;
+use self::lock::Lock;
+use self::mkosi::Mkosi;
+use self::mmdebstrap::Mmdebstrap;
 use super::{Figures, median};
-use crate::programs::{self, succeed, target};
+use crate::programs;
+use crate::programs::target;
 use crate::{say, templates};
 
 const NAME: &str = "debian-13";
-/// Runs of what is compared.
+/// The builder's engines (`build --engine`), each of which is measured.
+const ENGINES: &[&str] = &["unpack", "mmdebstrap"];
+/// Runs of what is compared with nothing.
 const RUNS: usize = 3;
+/// Size of a virtual machine's disk in MiB, as the recipe has it.
+const DISK_MIB: u64 = 2048;
+
+/// The forms of a template.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// `.tar.zst`
+    Container,
+    /// `.qcow2`
+    Machine,
+}
+
+impl Form {
+    const ALL: [Self; 2] = [Self::Container, Self::Machine];
+
+    /// As the builder's manifests have it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Container => "lxc",
+            Self::Machine => "vm",
+        }
+    }
+}
 
 pub(super) fn run(figures: &mut Figures, interrupt: &Interrupt) -> Result<()> {
+    // before anything that takes long
+    engines_exist()?;
+    let debian = Debian::prepare(interrupt)?;
     // of this run alone: another may be under way
     let directory = target().join("bench").join(std::process::id().to_string());
-    let (cache, out) = (directory.join("cache"), directory.join("out"));
-    fs::create_dir_all(&cache)?;
+    fs::create_dir_all(directory.join("cache"))?;
+    let outcome = measure(&directory, &debian, figures, interrupt);
+    let removed = fs::remove_dir_all(&directory);
+    outcome?;
+    removed.with_context(|| format!("removing {}", directory.display()))
+}
 
+fn measure(directory: &Path, debian: &Debian, figures: &mut Figures, interrupt: &Interrupt) -> Result<()> {
+    let (cache, out) = (directory.join("cache"), directory.join("out"));
     say::step("template", "cold: nothing in the cache, packages from the mirror");
     let cold = templates::build_into(NAME, &out, &cache, &[])?;
     figures.time("template_cold_s", "template, cold (with downloads)", cold.took);
     figures.add("template_bytes", "template size, level for CI", say::megabytes(cold.size), json!(cold.size));
 
-    say::step("template", "from the store, beside plain mmdebstrap with the same packages");
-    let packages = packages(&cache)?;
-    let (mut ours, mut plain, mut packed) = (Vec::new(), Vec::new(), Vec::new());
-    let mut plain_size = 0;
-    for _ in 0..RUNS {
-        ensure!(!interrupt.is_set(), "interrupted");
-        fs::remove_dir_all(cache.join("trees")).context("removing the kept trees")?;
-        ours.push(templates::build_into(NAME, &out, &cache, &["--offline".into()])?.took);
-        let ((), took) = say::timed(|| mmdebstrap(&packages, &directory.join("plain.tar")))?;
-        plain.push(took);
-        let ((), took) = say::timed(|| compress(&directory.join("plain.tar")))?;
-        packed.push(took);
-        plain_size = fs::metadata(directory.join("plain.tar.zst"))?.len();
-    }
-    let (ours, plain, packed) = (median(&mut ours), median(&mut plain), median(&mut packed));
-    figures.time("template_warm_s", "template, packages in the store", ours);
-    figures.time("mmdebstrap_s", "plain mmdebstrap, same packages, only its tar", plain);
-    figures.time("mmdebstrap_zstd_s", "plain mmdebstrap and zstd -9", plain + packed);
-    figures.add("mmdebstrap_bytes", "size of that", say::megabytes(plain_size), json!(plain_size));
-    let ratio = ours.as_secs_f64() / (plain + packed).as_secs_f64();
-    figures.add(
-        "template_ratio",
-        "template / plain mmdebstrap and zstd",
-        format!("{ratio:.2}"),
-        json!(ratio),
-    );
+    side_by_side(directory, debian, figures, interrupt)?;
 
     say::step("template", "cached, and with another agent");
     let mut cached = (0..RUNS)
@@ -62,58 +90,109 @@ pub(super) fn run(figures: &mut Figures, interrupt: &Interrupt) -> Result<()> {
         .collect::<Result<Vec<_>>>()?;
     figures.time("template_cached_s", "template, nothing changed", median(&mut cached));
     let mut agent_only =
-        (0..RUNS).map(|number| other_agent(&directory, &out, &cache, number)).collect::<Result<Vec<_>>>()?;
+        (0..RUNS).map(|number| other_agent(directory, &out, &cache, number)).collect::<Result<Vec<_>>>()?;
     figures.time("template_agent_only_s", "template, only the agent changed", median(&mut agent_only));
-    fs::remove_dir_all(&directory)?;
     Ok(())
 }
 
-/// Names of the packages that the lock of the build lists.
-fn packages(cache: &Path) -> Result<String> {
-    let lock = cache.join(format!("locks/{NAME}.lock.json"));
-    let lock: Value =
-        serde_json::from_slice(&fs::read(&lock).with_context(|| format!("reading {}", lock.display()))?)?;
-    let names: Vec<&str> = lock["packages"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|package| package["name"].as_str())
-        .collect();
-    ensure!(names.len() > 50, "the lock lists {} packages", names.len());
-    Ok(names.join(","))
+/// All builders, both forms, packages at hand: in one run, for times of two runs cannot be compared.
+fn side_by_side(
+    directory: &Path,
+    debian: &Debian,
+    figures: &mut Figures,
+    interrupt: &Interrupt,
+) -> Result<()> {
+    let (cache, out) = (directory.join("cache"), directory.join("out"));
+    say::step("template", "filling all caches: the builder's, mmdebstrap's, mkosi's");
+    templates::build_image_into(NAME, &out, &cache, &[])?;
+    let lock = Lock::read(&cache.join(format!("locks/{NAME}.lock.json")))?;
+    let mmdebstrap = Mmdebstrap::prepare(directory.join("mmdebstrap"), &lock, debian, interrupt)?;
+    let mkosi = Mkosi::prepare(directory.join("mkosi"), &lock, debian, interrupt)?;
+    let load = fs::read_to_string("/proc/loadavg")?;
+    // our own work is in it; what is far above 2 was others
+    figures.add(
+        "template_load",
+        "load of the machine before the comparison",
+        load.clone(),
+        Value::from(load.trim()),
+    );
+    let version = mkosi.version()?;
+    figures.add("mkosi_version", "mkosi's version", version.clone(), Value::from(version));
+
+    let (cache, out) = (&cache, &out);
+    let mut contestants: Vec<Contestant<'_>> = Vec::new();
+    for form in Form::ALL {
+        let form_name = form.name();
+        for engine in ENGINES {
+            contestants.push(Contestant {
+                key: format!("template_{form_name}_{engine}"),
+                what: format!("ours, engine {engine}"),
+                form,
+                ours: true,
+                build: Box::new(move || ours(form, engine, out, cache)),
+            });
+        }
+        let mmdebstrap = &mmdebstrap;
+        contestants.push(Contestant {
+            key: format!("mmdebstrap_{form_name}"),
+            what: match form {
+                Form::Container => "plain mmdebstrap, zstd -9",
+                Form::Machine => "plain mmdebstrap, mke2fs, qemu-img",
+            }
+            .to_owned(),
+            form,
+            ours: false,
+            build: Box::new(move || theirs(|| mmdebstrap.build(form))),
+        });
+        let mkosi = &mkosi;
+        contestants.push(Contestant {
+            key: format!("mkosi_{form_name}"),
+            what: match form {
+                Form::Container => "mkosi",
+                Form::Machine => "mkosi, qemu-img",
+            }
+            .to_owned(),
+            form,
+            ours: false,
+            build: Box::new(move || theirs(|| mkosi.build(form))),
+        });
+    }
+    contest::run(&contestants, figures, interrupt)
 }
 
-/// As the builder's own engine: rootless, in memory where it fits.
-fn mmdebstrap(packages: &str, tar: &Path) -> Result<()> {
-    let sources = "deb http://deb.debian.org/debian trixie main\n\
-                   deb http://deb.debian.org/debian trixie-updates main\n\
-                   deb http://deb.debian.org/debian-security trixie-security main\n";
-    let mut child = Command::new("mmdebstrap")
-        .args([
-            "--quiet",
-            "--mode=unshare",
-            "--variant=essential",
-            "--aptopt=APT::Install-Recommends \"false\"",
-        ])
-        .args([
-            "--aptopt=Acquire::Languages \"none\"",
-            "--keyring=/usr/share/keyrings/debian-archive-keyring.gpg",
-        ])
-        .arg(format!("--include={packages}"))
-        .args(["trixie", "-", "-"])
-        .env("TMPDIR", "/dev/shm")
-        .stdin(Stdio::piped())
-        .stdout(fs::File::create(tar)?)
-        .spawn()
-        .context("starting mmdebstrap")?;
-    child.stdin.take().context("no stdin")?.write_all(sources.as_bytes())?;
-    let status = child.wait()?;
-    ensure!(status.success(), "mmdebstrap failed ({status})");
+/// Ours, from the store: no tree is kept from a build before.
+fn ours(form: Form, engine: &str, out: &Path, cache: &Path) -> Result<(Duration, u64)> {
+    let trees = cache.join("trees");
+    if trees.exists() {
+        fs::remove_dir_all(&trees).context("removing the kept trees")?;
+    }
+    let more: [OsString; 3] = ["--engine".into(), engine.into(), "--offline".into()];
+    let built = match form {
+        Form::Container => templates::build_into(NAME, out, cache, &more),
+        Form::Machine => templates::build_image_into(NAME, out, cache, &more),
+    }?;
+    Ok((built.took, built.size))
+}
+
+fn theirs(build: impl FnOnce() -> Result<u64>) -> Result<(Duration, u64)> {
+    say::timed(build).map(|(size, took)| (took, size))
+}
+
+/// An engine that the builder does not know is our mistake, and no reason to measure less.
+fn engines_exist() -> Result<()> {
+    let builder = programs::directory().join("smbgw-builder");
+    for engine in ENGINES {
+        let output = Command::new(&builder)
+            .args(["build", "--engine", engine, "--help"])
+            .output()
+            .with_context(|| format!("starting {}", builder.display()))?;
+        ensure!(
+            output.status.success(),
+            "`smbgw-builder build --engine {engine}` does not exist, and is to be measured: {}",
+            String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or_default()
+        );
+    }
     Ok(())
-}
-
-fn compress(tar: &Path) -> Result<()> {
-    succeed(Command::new("zstd").args(["-q", "-9", "-T0", "-f"]).arg(tar))
 }
 
 /// The same build with an agent that differs: bytes after the end of a program change nothing but its hash.
