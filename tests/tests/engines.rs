@@ -63,7 +63,10 @@ fn all_installed(template: &Path) -> Result<()> {
     ensure!(output.status.success(), "no status in {}", template.display());
     let text = String::from_utf8(output.stdout)?;
     let states: Vec<&str> = text.lines().filter(|line| line.starts_with("Status: ")).collect();
-    ensure!(states.len() > 100 && states.iter().all(|state| *state == "Status: install ok installed"), "{states:?}");
+    ensure!(
+        states.len() > 100 && states.iter().all(|state| *state == "Status: install ok installed"),
+        "{states:?}"
+    );
     Ok(())
 }
 
@@ -178,7 +181,8 @@ fn an_ordinary_user_on_one_processor_and_a_disk_builds_the_same() -> Result<()> 
     let built = template_in(&directory.join("out"), "debian-13")?;
     let (one, other) = (files::sha256(&built)?, files::sha256(&lab.product.template("debian-13")?)?);
     ensure!(one == other, "an ordinary user's template differs: {one} and {other}");
-    let left: Vec<_> = fs::read_dir(directory.join("tmp"))?.flatten().map(|entry| entry.file_name()).collect();
+    let left: Vec<_> =
+        fs::read_dir(directory.join("tmp"))?.flatten().map(|entry| entry.file_name()).collect();
     ensure!(left.is_empty(), "left in TMPDIR: {left:?}");
     lab.leave()
 }
@@ -213,7 +217,8 @@ fn a_full_disk_is_told_and_the_next_build_works() -> Result<()> {
     ensure!(answer.stderr.contains("No space left") && answer.stderr.contains("TMPDIR"), "{answer}");
     let left: Vec<_> = fs::read_dir(&small)?.flatten().map(|entry| entry.file_name()).collect();
     ensure!(left.is_empty(), "left on the full disk: {left:?}");
-    let made: Vec<_> = fs::read_dir(directory.join("out"))?.flatten().map(|entry| entry.file_name()).collect();
+    let made: Vec<_> =
+        fs::read_dir(directory.join("out"))?.flatten().map(|entry| entry.file_name()).collect();
     ensure!(made.is_empty(), "half a template: {made:?}");
     ensure!(Command::new("umount").arg(&small).status()?.success(), "umount");
     before.expect_same(lab.directory())?;

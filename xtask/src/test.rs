@@ -18,12 +18,13 @@ use crate::{domain, node, packages, say, templates};
 /// Templates that the lab tests.
 const TEMPLATES: &[&str] = &["debian-13", "debian-12"];
 /// Files of the lab that run at the same time.
-const LANES: usize = 2;
+const LANES: usize = 3;
 /// The files that take longest, the longest first: they must not be what is waited for at the end.
 const LONGEST: &[&str] = &[
     "pve_journal",
     "journal",
     "templates",
+    "engines",
     "pve_vm_journal",
     "pve",
     "images",
@@ -150,7 +151,7 @@ fn watched(files: &[(String, PathBuf)], filter: Option<&str>, interrupt: &Interr
     verdict(&results)
 }
 
-/// Runs files of the lab, two at a time: a container's life is mostly waiting. What a file says is shown when it has ended.
+/// Runs files of the lab, some at a time: a container's life is mostly waiting. What a file says is shown when it has ended.
 fn side_by_side(files: &[(String, PathBuf)], interrupt: &Interrupt) -> Result<()> {
     say::step("lab", &format!("{} files, {LANES} at a time, each in namespaces of its own", files.len()));
     let rank = |name: &str| LONGEST.iter().position(|long| *long == name).unwrap_or(LONGEST.len());
@@ -244,7 +245,7 @@ impl More {
     fn of(filter: Option<&str>) -> Self {
         let file = |name: &str| source().join("tests/tests").join(format!("{name}.rs")).exists();
         match filter {
-            Some("images") => Self { images: true, ..Self::default() },
+            Some("images" | "engines") => Self { images: true, ..Self::default() },
             Some("quota_node") => Self { node: true, ..Self::default() },
             Some("ad_vm") => Self { images: true, machines: true, domain: true, ..Self::default() },
             Some("pve_ad") => {
