@@ -77,6 +77,7 @@ pub fn fetch(
     interrupt: &Interrupt,
     note: &dyn Fn(&str),
 ) -> Result<Fetched, Error> {
+    store.sweep();
     let missing: Vec<Package> =
         packages.iter().filter(|package| !store.has(&package.sha256, package.size)).cloned().collect();
     if missing.is_empty() {
@@ -96,7 +97,6 @@ fn download(
     interrupt: &Interrupt,
     note: &dyn Fn(&str),
 ) -> Result<Fetched, Error> {
-    store.sweep();
     let whole = Fetched { packages: missing.len(), bytes: missing.iter().map(|package| package.size).sum() };
     // the big ones first, so that all connections end at about the same time
     missing.sort_by(|a, b| (b.size, &a.name).cmp(&(a.size, &b.name)));

@@ -399,12 +399,13 @@ fn an_interrupt_ends_it_at_once_even_while_nothing_comes() {
 }
 
 #[test]
-fn what_a_killed_build_left_is_swept_and_what_it_stored_is_used() {
+fn what_a_killed_build_left_is_swept_even_when_nothing_is_missing() {
     let (mirror, place) = (Mirror::start(|target, _| file(target)), Place::new());
     fetch_from(&["a"], &mirror.address, &place).unwrap();
     std::fs::write(place.directory.path().join("store/incoming/incoming-1-0"), "half").unwrap();
-    fetch_from(&["b"], &mirror.address, &place).unwrap();
-    assert!(stored(&["a", "b"], &place) && place.unfinished() == 0);
+    let source = Source { mirror: &mirror.address, offline: false, limits: limits(DEADLINE) };
+    fetch(&[package("a")], &source, &place.store, &Interrupt::new(), &|_| ()).unwrap();
+    assert!(stored(&["a"], &place) && place.unfinished() == 0);
 }
 
 #[test]
