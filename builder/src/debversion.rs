@@ -87,7 +87,9 @@ mod tests {
             else echo eq; fi
         done"#;
         let lines: String = pairs.iter().map(|(a, b)| format!("{a} {b}\n")).collect();
-        let command = Command::new("/bin/sh").args(["-c", SCRIPT]).stdin(lines);
+        // a thousand processes: a second, and far more on a busy machine
+        let deadline = std::time::Duration::from_secs(300);
+        let command = Command::new("/bin/sh").args(["-c", SCRIPT]).stdin(lines).deadline(deadline);
         let said = System::new().run(&command).unwrap().text(&command).unwrap();
         let order = |word: &str| match word {
             "lt" => Ordering::Less,
@@ -154,7 +156,7 @@ mod tests {
         let version = "[0-9]{1,2}[0-9a-zA-Z.+~]{0,6}(-[0-9a-z.+~]{1,4})?";
         let mut one = || version.new_tree(&mut runner).unwrap().current();
         // the second is the first with another end, so that they differ late
-        let pairs: Vec<(String, String)> = (0..300).map(|_| (one(), one())).collect();
+        let pairs: Vec<(String, String)> = (0..150).map(|_| (one(), one())).collect();
         let pairs: Vec<(String, String)> = pairs
             .into_iter()
             .map(|(a, b)| (a.clone(), format!("{}{}", &a[..a.len() / 2 + 1], &b[1..])))
@@ -164,7 +166,7 @@ mod tests {
             .map(|(a, b)| (a.as_str(), b.as_str()))
             .filter(|(a, b)| !a.ends_with('-') && !b.ends_with('-'))
             .collect();
-        assert!(pairs.len() > 200);
+        assert!(pairs.len() > 100);
         for ((a, b), said) in pairs.iter().zip(dpkg(&pairs)) {
             assert_eq!(compare(a, b), said, "{a} and {b}");
         }

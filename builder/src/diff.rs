@@ -45,7 +45,8 @@ impl Template {
 /// Where the template itself is, if it is at hand.
 fn archive(path: &Path, manifest: &Manifest) -> Result<Option<PathBuf>, Error> {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let size_of = |path: &Path| path.metadata().ok().filter(|found| found.is_file()).map(|found| found.len());
+    let size_of =
+        |path: &Path| path.metadata().ok().filter(std::fs::Metadata::is_file).map(|found| found.len());
     if Names::of_archive(&name).is_none() {
         // the name is the manifest's own word, so it must not lead elsewhere
         let plain =

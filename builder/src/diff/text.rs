@@ -1,11 +1,13 @@
 //! A difference for people: the first lines of each list, and how many there are.
 
-use super::{Difference, FileChange, PackageChange, SizeChange};
+use super::{Aspect, Difference, FileChange, Files, PackageChange, PackageFiles, SizeChange};
 use crate::build::megabytes;
 use crate::manifest::PathRecord;
 
 /// Lines of a list that are shown.
 const SHOWN: usize = 20;
+/// Paths of a package that are shown when there are more than that in all.
+const FEW: usize = 5;
 
 impl Difference<'_> {
     /// As text, without a line break at its end.
@@ -72,27 +74,43 @@ impl Difference<'_> {
     }
 
     fn files_text(&self, lines: &mut Vec<String>) {
-        let sum =
-            |count: fn(&super::Files<'_>) -> usize| self.files.iter().map(|group| count(&group.files)).sum();
-        let counts = [
-            (sum(|files| files.added.len()), "added"),
-            (sum(|files| files.removed.len()), "removed"),
-            (sum(|files| files.changed.len()), "changed"),
-        ];
-        lines.push(format!("files: {}", summary(&counts)));
-        let known = self.files.iter().any(|group| group.package.is_some());
-        let groups = self.files.iter().flat_map(|group| {
-            let files = &group.files;
-            let added = files.added.iter().map(|record| format!("+ {}", record.path));
-            let removed = files.removed.iter().map(|record| format!("- {}", record.path));
-            let all = added.chain(removed).chain(files.changed.iter().map(changed_file));
-            all.map(move |line| match group.package {
-                _ if !known => format!("  {line}"),
-                package => format!("  {}: {line}", package.unwrap_or(NO_PACKAGE)),
-            })
-        });
-        first(lines, groups);
+        let sum = |count: fn(&Files<'_>) -> usize| self.files.iter().map(|group| count(&group.files)).sum();
+        let all = COUNTS.map(|(count, what)| (sum(count), what));
+        lines.push(format!("files: {}", summary(&all)));
+        if let [PackageFiles { package: None, files }] = self.files.as_slice() {
+            first(lines, changed_paths(files).map(|line| format!("  {line}")));
+            return;
+        }
+        // an upgraded package has many, and a count says enough; what nobody expects comes in small numbers
+        let all_fit = all.iter().map(|(count, _)| count).sum::<usize>() <= SHOWN;
+        for PackageFiles { package, files } in self.files.iter().take(SHOWN) {
+            let counts = COUNTS.map(|(count, what)| (count(files), what));
+            lines.push(format!("  {}: {}", package.unwrap_or(NO_PACKAGE), summary(&counts)));
+            if all_fit || files.len() <= FEW {
+                lines.extend(changed_paths(files).map(|line| format!("    {line}")));
+            }
+        }
+        let more = self.files.len().saturating_sub(SHOWN);
+        if more > 0 {
+            lines.push(format!("  and those of {more} more packages (all with --json)"));
+        }
     }
+}
+
+/// How many paths of a kind there are.
+type Count = fn(&Files<'_>) -> usize;
+
+/// For each kind, with the word for it.
+const COUNTS: [(Count, &str); 3] = [
+    (|files| files.added.len(), "added"),
+    (|files| files.removed.len(), "removed"),
+    (|files| files.changed.len(), "changed"),
+];
+
+fn changed_paths<'a>(files: &'a Files<'_>) -> impl Iterator<Item = String> + 'a {
+    let added = files.added.iter().map(|record| format!("+ {}", record.path));
+    let removed = files.removed.iter().map(|record| format!("- {}", record.path));
+    added.chain(removed).chain(files.changed.iter().map(changed_file))
 }
 
 const NO_PACKAGE: &str = "(no package)";
@@ -129,7 +147,6 @@ fn size(old: u64, new: u64) -> String {
 
 /// `~ /etc/passwd (content; mode 0644 -> 0600)`.
 fn changed_file(found: &FileChange<'_>) -> String {
-    use super::Aspect;
     let FileChange { what, old, new } = found;
     let kind = |record: &PathRecord| format!("{:?}", record.kind).to_lowercase();
     let owner = |record: &PathRecord| format!("{}:{}", record.uid, record.gid);
