@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use proptest::prelude::*;
 use smbgw_command::{Command, Runner, System};
@@ -16,6 +17,8 @@ fn minisign(directory: &Path, input: &str, arguments: &[&str]) -> Result<String,
         .args(["-s", "theirs.key"])
         .args(arguments.iter().copied())
         .directory(directory.to_string_lossy())
+        // a key derivation of theirs takes seconds of a processor that others may want
+        .deadline(Duration::from_secs(600))
         .stdin(input.as_bytes().to_vec());
     let output = System::new().run(&command).map_err(|error| error.to_string())?;
     output.text(&command).map_err(|error| error.to_string())
