@@ -22,6 +22,9 @@ const RESERVED_PERCENT: u8 = 1;
 /// Made by every writer of ext4, for its checker.
 const LOST_AND_FOUND: &str = "/lost+found";
 
+/// The superblock's first byte. Source: ext4(5) of the kernel, "Super Block".
+const SUPERBLOCK: u64 = 1024;
+
 /// Where on a disk it goes.
 pub struct Place<'a> {
     /// The disk; zeros where the file system goes.
@@ -143,6 +146,13 @@ pub type Reader<'a, D> = Fs<Part<'a, D>>;
 /// # Errors
 /// A sentence for people, also when it claims to be larger than what is left of the disk.
 pub fn open<D: ReadAt>(disk: &D, offset: u64) -> Result<Reader<'_, D>, String> {
+    // the library shifts by this before it looks at it; 2 stands for the blocks of 4 KiB that we write
+    let mut block_size = [0; 4];
+    let read = Part { disk, offset }.read_exact_at(SUPERBLOCK + 0x18, &mut block_size);
+    read.map_err(|error| error.to_string())?;
+    if u32::from_le_bytes(block_size) != 2 {
+        return Err("there is no ext4 file system with blocks of 4 KiB".into());
+    }
     let system = Fs::open(Part { disk, offset }).map_err(|error| error.to_string())?;
     // sizes of files are held against its size, so that must be true
     let last = size(&system).and_then(|size| size.checked_sub(1));
