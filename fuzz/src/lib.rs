@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 mod deb;
 mod deb822;
+mod disk;
 mod documents;
 mod ext4;
 mod glob;
@@ -18,6 +19,7 @@ mod tree;
 
 pub use deb::deb;
 pub use deb822::deb822;
+pub use disk::disk_read;
 pub use documents::documents;
 pub use ext4::ext4;
 pub use glob::glob;
@@ -30,9 +32,10 @@ pub type Property = fn(&[u8]);
 
 /// Every target by its name. A writer of dpkg's database belongs here as `dpkg_status`: arbitrary packages written, and read
 /// again with `deb822`.
-pub const TARGETS: [(&str, Property); 9] = [
+pub const TARGETS: [(&str, Property); 10] = [
     ("deb", deb),
     ("deb822", deb822),
+    ("disk_read", disk_read),
     ("documents", documents),
     ("ext4", ext4),
     ("glob", glob),

@@ -5,7 +5,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use mkext4::reader::{Fs, ReadAt};
+use mkext4::reader::{FileExtent, Fs, ReadAt};
+use mkext4::spec::Inode;
 use mkext4::{FsBuilder, InodeHandle, Meta, Options, ROOT, RegionSink};
 
 use crate::error::Error;
@@ -20,6 +21,9 @@ pub(super) const LABEL: &str = "smbgw-root";
 const RESERVED_PERCENT: u8 = 1;
 /// Made by every writer of ext4, for its checker.
 const LOST_AND_FOUND: &str = "/lost+found";
+
+/// The superblock's first byte. Source: ext4(5) of the kernel, "Super Block".
+const SUPERBLOCK: u64 = 1024;
 
 /// Where on a disk it goes.
 pub struct Place<'a> {
@@ -140,9 +144,26 @@ pub type Reader<'a, D> = Fs<Part<'a, D>>;
 /// Opens the file system that begins at this byte of a disk.
 ///
 /// # Errors
-/// A sentence for people.
+/// A sentence for people, also when it claims to be larger than what is left of the disk.
 pub fn open<D: ReadAt>(disk: &D, offset: u64) -> Result<Reader<'_, D>, String> {
-    Fs::open(Part { disk, offset }).map_err(|error| error.to_string())
+    // the library shifts by this before it looks at it; 2 stands for the blocks of 4 KiB that we write
+    let mut block_size = [0; 4];
+    let read = Part { disk, offset }.read_exact_at(SUPERBLOCK + 0x18, &mut block_size);
+    read.map_err(|error| error.to_string())?;
+    if u32::from_le_bytes(block_size) != 2 {
+        return Err("there is no ext4 file system with blocks of 4 KiB".into());
+    }
+    let system = Fs::open(Part { disk, offset }).map_err(|error| error.to_string())?;
+    // sizes of files are held against its size, so that must be true
+    let last = size(&system).and_then(|size| size.checked_sub(1));
+    let there = last.is_some_and(|last| Part { disk, offset }.read_exact_at(last, &mut [0]).is_ok());
+    if there { Ok(system) } else { Err("the file system is larger than its disk".into()) }
+}
+
+/// Bytes that it claims to have room for.
+fn size<D: ReadAt>(system: &Reader<'_, D>) -> Option<u64> {
+    let superblock = system.superblock();
+    superblock.blocks_count.checked_mul(superblock.block_size())
 }
 
 /// Every path of a file system as a manifest has it, sorted by its bytes.
@@ -154,9 +175,11 @@ pub fn paths<D: ReadAt>(system: &Reader<'_, D>) -> Result<Vec<PathRecord>, Strin
     walk(system, "/", mkext4::spec::consts::ROOT_INO, &mut inodes).map_err(|error| error.to_string())?;
     let mut first_names: HashMap<u32, &str> = HashMap::new();
     let mut records = Vec::with_capacity(inodes.len());
+    // holes could make files of any size of nothing; the writer makes none
+    let mut room = size(system).unwrap_or(0);
     for (path, number) in &inodes {
         let first = *first_names.entry(*number).or_insert(path);
-        let record = record(system, path, *number, first);
+        let record = record(system, path, *number, first, &mut room);
         records.push(record.map_err(|error| format!("{path}: {error}"))?);
     }
     Ok(records)
@@ -198,6 +221,7 @@ fn record<D: ReadAt>(
     path: &str,
     number: u32,
     first: &str,
+    room: &mut u64,
 ) -> Result<PathRecord, String> {
     let said = |error: mkext4::Error| error.to_string();
     let inode = system.inode(number).map_err(said)?;
@@ -214,10 +238,14 @@ fn record<D: ReadAt>(
     match inode.mode & TYPE {
         DIRECTORY => {}
         REGULAR if path == first => {
-            let content = system.read_file(number).map_err(said)?;
+            *room = room.checked_sub(inode.size).ok_or("it is larger than the file system has room for")?;
+            let extents = system.extents(number, &inode).map_err(said)?;
+            let content = FileReader { system, inode: &inode, extents: &extents, at: 0 };
+            let content = io::BufReader::with_capacity(PIECE, content);
+            let (sha256, size) = hash::of_reader(content).map_err(|error| error.to_string())?;
             record.kind = PathKind::File;
-            record.size = Some(content.len() as u64);
-            record.sha256 = Some(hash::of_bytes(&content));
+            record.size = Some(size);
+            record.sha256 = Some(sha256);
         }
         REGULAR => {
             record.kind = PathKind::Hardlink;
@@ -231,4 +259,24 @@ fn record<D: ReadAt>(
         other => return Err(format!("an entry of type {other:o}, which no template may hold")),
     }
     Ok(record)
+}
+
+/// What is read of a file at a time.
+const PIECE: usize = 256 << 10;
+
+/// A regular file, from its first byte.
+struct FileReader<'a, D: ReadAt> {
+    system: &'a Reader<'a, D>,
+    inode: &'a Inode,
+    extents: &'a [FileExtent],
+    at: u64,
+}
+
+impl<D: ReadAt> io::Read for FileReader<'_, D> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.system.read_file_at(self.inode, self.extents, self.at, buffer);
+        let count = read.map_err(io::Error::other)?;
+        self.at += count as u64;
+        Ok(count)
+    }
 }
