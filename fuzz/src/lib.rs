@@ -11,6 +11,7 @@ mod deb;
 mod deb822;
 mod disk;
 mod documents;
+mod dpkg_status;
 mod ext4;
 mod glob;
 mod qcow2;
@@ -21,6 +22,7 @@ pub use deb::deb;
 pub use deb822::deb822;
 pub use disk::disk_read;
 pub use documents::documents;
+pub use dpkg_status::dpkg_status;
 pub use ext4::ext4;
 pub use glob::glob;
 pub use qcow2::{qcow2_read, qcow2_write};
@@ -30,13 +32,13 @@ pub use tree::tree;
 /// A property.
 pub type Property = fn(&[u8]);
 
-/// Every target by its name. A writer of dpkg's database belongs here as `dpkg_status`: arbitrary packages written, and read
-/// again with `deb822`.
-pub const TARGETS: [(&str, Property); 10] = [
+/// Every target by its name.
+pub const TARGETS: [(&str, Property); 11] = [
     ("deb", deb),
     ("deb822", deb822),
     ("disk_read", disk_read),
     ("documents", documents),
+    ("dpkg_status", dpkg_status),
     ("ext4", ext4),
     ("glob", glob),
     ("qcow2_read", qcow2_read),

@@ -31,6 +31,7 @@ pub struct Unpacked {
     /// Its files.
     pub tree: Tree,
     conffiles: Vec<Conffile>,
+    interests: Vec<(String, bool)>,
     replaces: BTreeSet<String>,
 }
 
@@ -47,7 +48,15 @@ impl Unpacked {
         }
         let conffiles = conffiles(package.member("conffiles").unwrap_or_default());
         let Package { control, members, data } = package;
+        // the text goes into dpkg's own database as it is
+        if crate::deb822::paragraphs(&control).count() != 1 || control.contains(['\0', '\r']) {
+            return Err(broken("its control file is not one paragraph"));
+        }
         let paragraph = Paragraph::new(&control);
+        if let Some(field) = ["Status", "Conffiles"].into_iter().find(|field| paragraph.get(field).is_some())
+        {
+            return Err(broken(&format!("its control file has the field {field}, which is dpkg's")));
+        }
         let field = |name: &str| paragraph.get(name).map(str::to_owned);
         let needed =
             |name: &str| field(name).ok_or_else(|| broken(&format!("its control file has no {name}")));
@@ -63,8 +72,27 @@ impl Unpacked {
         let replaces =
             replaces.split(',').filter_map(|one| Some(one.split_whitespace().next()?.to_owned())).collect();
         let info_name = if same { format!("{name}:{architecture}") } else { name.clone() };
+        let info = |member: &Member| !member.name.is_empty() && !member.name.contains(['/', '\n', '\0']);
+        if !members.iter().all(info) {
+            return Err(broken("a file of its control data has no plain name"));
+        }
+        let interests = interests(members.iter().find(|member| member.name == "triggers"));
+        if let Some((odd, _)) = interests.iter().find(|(trigger, _)| !is_trigger(trigger)) {
+            return Err(broken(&format!("`{odd}` is no name of a trigger")));
+        }
         let tree = Tree::read_tar(data).map_err(|error| broken(&error.to_string()))?;
-        Ok(Self { name, architecture, info_name, members, names, tree, conffiles, replaces, control })
+        Ok(Self {
+            name,
+            architecture,
+            info_name,
+            members,
+            names,
+            tree,
+            conffiles,
+            interests,
+            replaces,
+            control,
+        })
     }
 
     /// Whether a path of its tree is a configuration file.
@@ -114,22 +142,33 @@ impl Unpacked {
         lines.filter(|path| !replaced.contains(path)).map(|path| path + "\n").collect()
     }
 
-    /// What it is interested in: the trigger, and whether dpkg waits for it. Source: deb-triggers(5).
-    pub fn interests(&self) -> Vec<(String, bool)> {
-        let text = self.members.iter().find(|member| member.name == "triggers");
-        let text =
-            text.map(|member| String::from_utf8_lossy(&member.content).into_owned()).unwrap_or_default();
-        let interest = |line: &str| {
-            let mut words = line.split('#').next()?.split_whitespace();
-            let (word, name) = (words.next()?, words.next()?);
-            match word {
-                "interest" | "interest-await" => Some((name.to_owned(), true)),
-                "interest-noawait" => Some((name.to_owned(), false)),
-                _ => None,
-            }
-        };
-        text.lines().filter_map(interest).collect()
+    /// What it is interested in: the trigger, and whether dpkg waits for it.
+    pub fn interests(&self) -> &[(String, bool)] {
+        &self.interests
     }
+}
+
+/// What a `triggers` file says of interests. Source: deb-triggers(5).
+fn interests(member: Option<&Member>) -> Vec<(String, bool)> {
+    let text = member.map(|member| String::from_utf8_lossy(&member.content).into_owned()).unwrap_or_default();
+    let interest = |line: &str| {
+        let mut words = line.split('#').next()?.split_whitespace();
+        let (word, name) = (words.next()?, words.next()?);
+        match word {
+            "interest" | "interest-await" => Some((name.to_owned(), true)),
+            "interest-noawait" => Some((name.to_owned(), false)),
+            _ => None,
+        }
+    };
+    text.lines().filter_map(interest).collect()
+}
+
+/// A path, or a name that is safe as that of a file. Source: dpkg's `doc/spec/triggers.txt`.
+fn is_trigger(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-.+_".contains(c);
+    name.chars().all(|c| c.is_ascii_graphic())
+        && (name.starts_with('/')
+            || name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(plain))
 }
 
 /// A configuration file.
@@ -185,7 +224,7 @@ pub fn database(
         for member in &package.members {
             put(info(&member.name), member.mode, Some(member.mtime), member.content.clone());
         }
-        for (trigger, waits) in package.interests() {
+        for (trigger, waits) in package.interests().iter().cloned() {
             let (path, mut line) = if trigger.starts_with('/') {
                 (file_triggers.clone(), format!("{trigger} "))
             } else {
