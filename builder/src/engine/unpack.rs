@@ -46,6 +46,7 @@ pub struct Unpack;
 
 impl RootfsEngine for Unpack {
     fn make(&self, job: &Job<'_>, said: &(dyn Fn(&str) + Sync)) -> Result<PathBuf, Error> {
+        subids::check()?;
         let tar = job.work.join("rootfs.tar");
         let inside = job::InsideJob {
             root: job.work.join(ROOT),

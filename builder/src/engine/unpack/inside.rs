@@ -29,6 +29,8 @@ const LINKED: &[&str] = &["/bin", "/lib", "/lib32", "/lib64", "/libx32", "/sbin"
 /// Every [`Error`] of the engine.
 pub fn run(order: &Path) -> Result<(), Error> {
     let job = InsideJob::load(order)?;
+    // what scripts make must not depend on who builds
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     say("reading packages");
     let base = match &job.base {
         Some(path) => Some(Tree::read_tar(fs::read(path).map_err(Error::io("reading", path))?)?),
