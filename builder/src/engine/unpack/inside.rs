@@ -192,10 +192,15 @@ fn lay(tree: &Tree) -> Result<(), Error> {
     for (path, entry) in tree.entries().filter(|(_, entry)| !entry.is_directory()) {
         place::file(tree, entry, path, &str::to_owned)?;
     }
-    for (path, entry) in tree.entries().filter(|(_, entry)| entry.is_directory()) {
+    for (path, entry) in tree.entries().filter(|(path, entry)| entry.is_directory() && !is_mounted_on(path)) {
         place::directory(entry, path)?;
     }
     Ok(())
+}
+
+/// What is seen there now is not the tree's, and may not be ours to change.
+fn is_mounted_on(path: &str) -> bool {
+    mounts::POINTS.contains(&path)
 }
 
 /// Makes the links that packages of Debian 12 expect to be there.
@@ -250,7 +255,9 @@ fn write(packages: &[Unpacked], plan: &plan::Plan, job: &InsideJob, essential: b
         }
         links.into_iter().try_for_each(|(entry, to)| place::file(tree, entry, to, &deb::merged_usr))
     })?;
-    for (path, entry) in plan.directories.iter().filter(|(path, _)| !job.is_without(path)) {
+    for (path, entry) in
+        plan.directories.iter().filter(|(path, _)| !job.is_without(path) && !is_mounted_on(path))
+    {
         place::directory(entry, path)?;
     }
     Ok(())
