@@ -60,6 +60,8 @@ fn command(job: &Job<'_>, repo: &Path, tar: &str, user_namespace: bool) -> Comma
         .arg(format!("--architectures={}", job.recipe.architecture))
         .arg(format!("--include={}", job.wanted.join(",")))
         .args(["--aptopt=APT::Install-Recommends \"false\"", "--aptopt=Acquire::Languages \"none\""])
+        // the packages' own hook asks the building machine's debconf, and answers nobody
+        .arg("--aptopt=#clear DPkg::Pre-Install-Pkgs")
         // the tree is in a temporary place: syncing every file to disk only costs time
         .arg("--dpkgopt=force-unsafe-io")
         .args(job.without.iter().map(|glob| format!("--dpkgopt=path-exclude={glob}")));
