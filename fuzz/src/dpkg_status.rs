@@ -13,7 +13,7 @@ const SEPARATOR: u8 = 0xff;
 /// again, for a second package.
 pub fn dpkg_status(input: &[u8]) {
     let parts: Vec<&[u8]> = input.split(|byte| *byte == SEPARATOR).collect();
-    let packages: Vec<Unpacked> = parts.chunks(6).filter_map(|parts| package(parts)).collect();
+    let packages: Vec<Unpacked> = parts.chunks(6).filter_map(package).collect();
     for package in &packages {
         let status = package.status();
         let read: Vec<_> = paragraphs(&status).collect();

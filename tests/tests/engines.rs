@@ -147,15 +147,22 @@ fn an_ordinary_user_on_one_processor_and_a_disk_builds_the_same() -> Result<()> 
     const UID: &str = "4242";
     let lab = Lab::enter("debian-13")?;
     // /etc is the lab's own
-    for (file, line) in [
+    let accounts = [
         ("/etc/passwd", format!("builder:x:{UID}:{UID}::/nonexistent:/bin/sh\n")),
         ("/etc/group", format!("builder:x:{UID}:\n")),
         ("/etc/subuid", "builder:700000:65536\n".to_owned()),
         ("/etc/subgid", "builder:700000:65536\n".to_owned()),
-    ] {
-        fs::OpenOptions::new().append(true).create(true).open(file)?.write_all(line.as_bytes())?;
-    }
+    ];
     let directory = lab.data("user")?;
+    for (file, line) in &accounts {
+        // laid over for as long as this takes: the lab sees every file that stays changed
+        let copy = directory.join(Path::new(file).file_name().context("no name")?);
+        fs::write(&copy, [fs::read(file)?, line.clone().into_bytes()].concat())?;
+        ensure!(
+            Command::new("mount").arg("--bind").arg(&copy).arg(file).status()?.success(),
+            "mounting {file}"
+        );
+    }
     fs::set_permissions(&directory, fs::Permissions::from_mode(0o755))?;
     // a cache of the user's own, on this disk: the real one may be closed to others
     let cache_of_user = directory.join("cache");
@@ -199,6 +206,9 @@ fn an_ordinary_user_on_one_processor_and_a_disk_builds_the_same() -> Result<()> 
     let left: Vec<_> =
         fs::read_dir(directory.join("tmp"))?.flatten().map(|entry| entry.file_name()).collect();
     ensure!(left.is_empty(), "left in TMPDIR: {left:?}");
+    for (file, _) in &accounts {
+        ensure!(Command::new("umount").arg(file).status()?.success(), "unmounting {file}");
+    }
     lab.leave()
 }
 

@@ -124,7 +124,11 @@ fn build_with(lab: &Lab, images: &Path, out: &Path, more: &[&str]) -> Result<Ans
 
 /// Names and hashes of a directory's files.
 fn contents(directory: &Path) -> Result<BTreeMap<OsString, String>> {
+    let is_file = |entry: &std::io::Result<fs::DirEntry>| {
+        entry.as_ref().map_or(true, |entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
+    };
     fs::read_dir(directory)?
+        .filter(is_file)
         .map(|entry| {
             let entry = entry?;
             Ok((entry.file_name(), files::sha256(&entry.path())?))

@@ -137,13 +137,11 @@ impl Read {
 
 fn read(deb: &Deb) -> Result<Read, Error> {
     let content = fs::read(&deb.file).map_err(Error::io("reading", &deb.file))?;
-    if hash::of_bytes(&content) != deb.sha256 {
+    let found = hash::of_bytes(&content);
+    if found != deb.sha256 {
         // gone, so that the next build fetches it again
         let _ = fs::remove_file(&deb.file);
-        return Err(Error::NotIntact {
-            path: deb.file.clone(),
-            detail: format!("{} does not have the hash that it is stored under", deb.id),
-        });
+        return Err(Error::StoreDamaged { path: deb.file.clone(), found });
     }
     Ok(Read { id: deb.id.clone(), control: deb::control(&deb.id, &content)?, deb: content })
 }
