@@ -212,25 +212,23 @@ fn size_changes<'a>(
     changes
 }
 
-/// Files by package, sorted by name; those of no package come last.
+/// Files by package, sorted by name; those of no package come first, because nobody expects them.
 fn by_package<'a>(files: Files<'a>, old: &'a Template, new: &'a Template) -> Vec<PackageFiles<'a>> {
     let owner =
         |template: &'a Template, path: &str| -> Option<&'a str> { template.owners.as_ref()?.of(path) };
-    // `None` sorts before any name
-    let key = |package: Option<&'a str>| (package.is_none(), package);
-    let mut groups: BTreeMap<(bool, Option<&'a str>), Files<'a>> = BTreeMap::new();
+    let mut groups: BTreeMap<Option<&'a str>, Files<'a>> = BTreeMap::new();
     for record in files.added {
-        groups.entry(key(owner(new, &record.path))).or_default().added.push(record);
+        groups.entry(owner(new, &record.path)).or_default().added.push(record);
     }
     for record in files.removed {
-        groups.entry(key(owner(old, &record.path))).or_default().removed.push(record);
+        groups.entry(owner(old, &record.path)).or_default().removed.push(record);
     }
     for change in files.changed {
         let path = &change.new.path;
         let package = owner(new, path).or_else(|| owner(old, path));
-        groups.entry(key(package)).or_default().changed.push(change);
+        groups.entry(package).or_default().changed.push(change);
     }
-    groups.into_iter().map(|((_, package), files)| PackageFiles { package, files }).collect()
+    groups.into_iter().map(|(package, files)| PackageFiles { package, files }).collect()
 }
 
 #[cfg(test)]
