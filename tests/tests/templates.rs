@@ -218,7 +218,7 @@ impl Moment {
     fn wait(self, out: &Path) -> Result<()> {
         let come = || match self {
             Self::Beginning => fs::read_dir(out).is_ok().then_some(()),
-            Self::Unpacking => runs("inside").then_some(()),
+            Self::Unpacking => runs("/inside.json").then_some(()),
             Self::Configuring => runs("--configure").then_some(()),
             Self::Packing => {
                 let aside = fs::read_dir(out).ok()?.flatten().find(|entry| entry.path().is_dir())?;
@@ -231,12 +231,12 @@ impl Moment {
     }
 }
 
-/// Whether a process has this word among its arguments.
-fn runs(word: &str) -> bool {
+/// Whether a process has an argument that ends in this.
+fn runs(end: &str) -> bool {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     processes
         .filter_map(|process| fs::read(process.path().join("cmdline")).ok())
-        .any(|command| command.split(|byte| *byte == 0).any(|argument| argument == word.as_bytes()))
+        .any(|command| command.split(|byte| *byte == 0).any(|argument| argument.ends_with(end.as_bytes())))
 }
 
 #[test]
