@@ -9,11 +9,33 @@ const NAMESPACES: &[&str] =
 /// The person is root inside, and everybody else one of the subordinate users.
 const USER_NAMESPACE: &[&str] = &["--user", "--map-root-user", "--map-auto"];
 
+/// The kernel kills a process with its parent only from when that has asked for it (`PR_SET_PDEATHSIG(2const)`): a builder
+/// that ends just before leaves the end of a pipe to be seen.
+const UNLESS_ORPHANED: &str = r#"read -t 0 && exit 1; exec "$@" </dev/null"#;
+
 /// A command that runs this program in namespaces of its own; with `user`, in a user namespace, too.
 pub(super) fn contained(user: bool, program: &str) -> Command {
     let user = if user { USER_NAMESPACE } else { &[] };
     Command::new("setpriv")
         .args(["--pdeathsig", "KILL", "unshare"])
         .args(user.iter().chain(NAMESPACES).copied())
-        .args(["--", program])
+        .args(["--", "bash", "-c", UNLESS_ORPHANED, "bash", program])
+        .stdin_open()
+}
+
+#[cfg(test)]
+mod tests {
+    use smbgw_command::{Command, CommandError, Runner, System};
+
+    use super::UNLESS_ORPHANED;
+
+    #[test]
+    fn an_orphan_does_nothing() {
+        let run = |command: Command| System::new().run(&command).map(|output| output.stdout);
+        let guarded =
+            || Command::new("bash").args(["-c", UNLESS_ORPHANED, "bash", "printf", "%s", "a b", "ran"]);
+        assert_eq!(run(guarded().stdin_open()).unwrap(), b"a bran");
+        let orphan = run(guarded());
+        assert!(matches!(orphan, Err(CommandError::Failed { code: Some(1), .. })), "{orphan:?}");
+    }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
-use crate::{Command, CommandError, Interrupt, Output, Runner};
+use crate::{Command, CommandError, Interrupt, Output, Runner, Stdin};
 
 /// Where programs are looked for. Fixed, so that the caller's PATH cannot choose what root runs.
 const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -62,11 +62,16 @@ impl System {
     /// As [`Runner::run`]; [`CommandError::Io`] also when reading the given stdin stream fails.
     pub fn run_streaming(&self, command: &Command, streams: Streams<'_>) -> Result<Output, CommandError> {
         let started = Instant::now();
-        let mut child = self.spawn(command, streams.stdin.is_some())?;
+        let piped = streams.stdin.is_some() || !matches!(command.stdin, Stdin::Empty);
+        let mut child = self.spawn(command, piped)?;
         let io = |source| CommandError::Io { command: command.display(), source };
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
 
         let (ended, fed, out, err) = std::thread::scope(|scope| {
+            let (open, stdin) = match command.stdin {
+                Stdin::Open => (stdin, None),
+                _ => (None, stdin),
+            };
             let feeder = stdin.map(|pipe| {
                 let data = command.stdin_data();
                 scope.spawn(move || feed(pipe, data, streams.stdin))
@@ -74,6 +79,7 @@ impl System {
             let out = stdout.map(|pipe| scope.spawn(move || read_bounded(pipe, command.stdout_limit)));
             let err = stderr.map(|pipe| scope.spawn(move || read_tail(pipe, streams.on_stderr_line)));
             let ended = self.wait(&mut child, command);
+            drop(open);
             (ended, feeder.map(join), out.map(join), err.map(join))
         });
 
@@ -116,14 +122,14 @@ impl System {
         }
     }
 
-    fn spawn(&self, command: &Command, streamed_stdin: bool) -> Result<Child, CommandError> {
+    fn spawn(&self, command: &Command, piped_stdin: bool) -> Result<Child, CommandError> {
         let mut process = self.prepare(command);
         process
             // own group: a deadline ends helpers too, and Ctrl-C reaches us first so that we can undo
             .process_group(0)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .stdin(if streamed_stdin || command.stdin_data().is_some() { Stdio::piped() } else { Stdio::null() });
+            .stdin(if piped_stdin { Stdio::piped() } else { Stdio::null() });
         die_with_parent(&mut process);
         process.spawn().map_err(|source| not_started(command, source))
     }
@@ -367,6 +373,13 @@ mod tests {
         let command = sh("cat; tr '\\0' ' ' < /proc/self/cmdline; env").stdin_secret("canary-77".into());
         let text = System::new().run(&command).unwrap().text(&command).unwrap();
         assert_eq!(text.matches("canary-77").count(), 1, "{text}");
+    }
+
+    #[test]
+    fn an_open_stdin_has_no_end_and_holds_nobody() {
+        let command = Command::new("bash").args(["-c", "read -t 0.2; echo $?"]).stdin_open();
+        let more_than_128_is_a_timeout = System::new().run(&command).unwrap().text(&command).unwrap();
+        assert!(more_than_128_is_a_timeout.trim().parse::<u8>().unwrap() > 128);
     }
 
     #[test]

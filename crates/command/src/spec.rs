@@ -35,6 +35,8 @@ pub enum Stdin {
     Bytes(Vec<u8>),
     /// A secret, then end of file. Never logged, never part of an error.
     Secret(SecretString),
+    /// Nothing, and no end of file either while this process lives: a program that sees one has lost its parent.
+    Open,
 }
 
 impl Command {
@@ -95,6 +97,13 @@ impl Command {
         self
     }
 
+    /// Gives the command nothing to read, and no end of file while this process lives.
+    #[must_use]
+    pub fn stdin_open(mut self) -> Self {
+        self.stdin = Stdin::Open;
+        self
+    }
+
     /// Ends the command after this time (SIGTERM to its process group, SIGKILL two seconds later).
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
@@ -142,7 +151,7 @@ impl Command {
     /// The bytes for stdin, if any.
     pub(crate) fn stdin_data(&self) -> Option<Vec<u8>> {
         match &self.stdin {
-            Stdin::Empty => None,
+            Stdin::Empty | Stdin::Open => None,
             Stdin::Bytes(bytes) => Some(bytes.clone()),
             Stdin::Secret(secret) => Some(secret.expose_secret().as_bytes().to_vec()),
         }
