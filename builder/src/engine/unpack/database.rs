@@ -48,9 +48,14 @@ impl Unpacked {
         }
         let conffiles = conffiles(package.member("conffiles").unwrap_or_default());
         let Package { control, members, data } = package;
-        // the text goes into dpkg's own database as it is
-        if crate::deb822::paragraphs(&control).count() != 1 || control.contains(['\0', '\r']) {
+        // the text goes into dpkg's own database as it is, but for blank lines around it
+        let mut paragraphs = crate::deb822::paragraphs(&control);
+        let (Some(paragraph), None) = (paragraphs.next(), paragraphs.next()) else {
             return Err(broken("its control file is not one paragraph"));
+        };
+        let control = paragraph.text().to_owned();
+        if control.contains(['\0', '\r']) {
+            return Err(broken("its control file has characters that are not of a text"));
         }
         let paragraph = Paragraph::new(&control);
         if let Some(field) = ["Status", "Conffiles"].into_iter().find(|field| paragraph.get(field).is_some())

@@ -12,7 +12,7 @@ use smbgw_command::System;
 
 use super::database::{self, Unpacked};
 use super::job::{Deb, InsideJob};
-use super::{SAID, give_back, mounts, place, plan, scripts};
+use super::{SAID, give_back, mounts, place, plan, scripts, stand_ins};
 use crate::deb::{self, MERGED};
 use crate::deb822::Paragraph;
 use crate::error::Error;
@@ -84,24 +84,26 @@ pub fn run(order: &Path) -> Result<(), Error> {
         }
         Ok(())
     };
-    // one processor configures what is on every system while the others decompress the rest
-    let second = std::thread::scope(|scope| {
-        let first = decode(&first)?;
-        let second = scope.spawn(|| decode(&second));
-        if !first.is_empty() {
-            lay_out(&first, true)?;
-            say("configuring the essential packages");
-            scripts::run(&first, &epoch, &system)?;
-        }
-        second.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    stand_ins::while_they_stand(&epoch, &system, |stand_ins| {
+        // one processor configures what is on every system while the others decompress the rest
+        let second = std::thread::scope(|scope| {
+            let first = decode(&first)?;
+            let second = scope.spawn(|| decode(&second));
+            if !first.is_empty() {
+                lay_out(&first, true)?;
+                say("configuring the essential packages");
+                scripts::run(&first, &epoch, &system)?;
+            }
+            second.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })?;
+        lay_out(&second, false)?;
+        say("configuring");
+        stand_ins.serve_helper()?;
+        scripts::run(&second, &epoch, &system)
     })?;
     drop(read);
-    lay_out(&second, false)?;
-    say("configuring");
-    scripts::run(&second, &epoch, &system)?;
     scripts::finish(&epoch, &system)?;
     say("reading back");
-    drop(second);
     mounts::unmount()?;
     for (path, entry) in mounted_on {
         place::directory(&entry, path)?;

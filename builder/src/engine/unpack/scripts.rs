@@ -9,12 +9,14 @@ use smbgw_command::{Command, CommandError, Runner, System};
 
 use super::database::{ADMIN, Unpacked, unfinished};
 use super::preinst;
+use super::stand_ins::{self, Rewritten};
 use crate::error::Error;
 
 /// A kernel's ram disk on a slow machine takes a minute.
 const DEADLINE: Duration = Duration::from_secs(1500);
 /// Says that nothing may be started. Source: policy-rc.d in init-system-helpers.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
+const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 /// Runs before any other: it writes `/etc/passwd`, which the others' programs read.
 const FIRST: &str = "base-passwd";
 
@@ -36,7 +38,9 @@ pub(super) fn run(packages: &[Unpacked], epoch: &str, system: &System) -> Result
         preinst(package, epoch, system)?;
     }
     check_diversions(packages)?;
-    configure(epoch, system)
+    let rewritten = Rewritten::of(packages)?;
+    configure(epoch, system)?;
+    rewritten.into_iter().try_for_each(Rewritten::back)
 }
 
 /// Nothing is left to do, and nothing of ours stays.
@@ -49,7 +53,10 @@ pub(super) fn finish(epoch: &str, system: &System) -> Result<(), Error> {
 }
 
 fn configure(epoch: &str, system: &System) -> Result<(), Error> {
-    let command = dpkg(["--configure", "-a"], epoch);
+    let command = dpkg(["--configure", "-a"], epoch)
+        .env("PATH", format!("{}:{PATH}", stand_ins::PROGRAMS))
+        // what is compiled elsewhere at the same time is not to be found half done
+        .env("PYTHONDONTWRITEBYTECODE", "1");
     system.run(&command).map(drop).map_err(|error| match error {
         CommandError::Failed { stdout, stderr, .. } => {
             Error::Tree(format!("dpkg could not configure the packages: {}", last_lines(&stdout, &stderr)))
@@ -133,10 +140,11 @@ fn dpkg<const N: usize>(args: [&str; N], epoch: &str) -> Command {
     environment(Command::new("dpkg").arg("--force-unsafe-io").args(args), epoch).deadline(DEADLINE)
 }
 
-fn environment(command: Command, epoch: &str) -> Command {
+/// What scripts of packages, and what they leave to others, run with.
+pub(super) fn environment(command: Command, epoch: &str) -> Command {
     command
         .env("SOURCE_DATE_EPOCH", epoch)
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("PATH", PATH)
         .env("HOME", "/root")
         .env("DEBIAN_FRONTEND", "noninteractive")
         .env("DEBCONF_NONINTERACTIVE_SEEN", "true")

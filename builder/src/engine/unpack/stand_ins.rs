@@ -1,0 +1,274 @@
+//! Programs in the place of others while the packages' scripts run, so that dpkg need not wait: what nothing else depends on
+//! is done by other processors meanwhile, and what would be done twice is done once. The tree is the same as without them,
+//! which the lab's test of both engines compares.
+//!
+//! They are found by `PATH`, in `/run`, which is not of the tree.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{CWD, FileType, Mode};
+use smbgw_command::{Command, Runner, Service, System};
+
+use super::database::{ADMIN, Unpacked};
+use super::scripts;
+use crate::error::Error;
+
+/// Where they are; the scripts in `stand_ins/` name it, too.
+const DIRECTORY: &str = "/run/smbgw";
+/// What dpkg looks for programs in first.
+pub(super) const PROGRAMS: &str = "/run/smbgw/bin";
+/// The commands that were asked for.
+const ORDERS: &str = "/run/smbgw/orders";
+const STAND_INS: &[(&str, &str)] = &[
+    ("later", include_str!("stand_ins/later.sh")),
+    ("py3compile", include_str!("stand_ins/py3compile.sh")),
+    ("depmod", include_str!("stand_ins/depmod.sh")),
+    ("update-initramfs", include_str!("stand_ins/update-initramfs.sh")),
+    ("update-ca-certificates", include_str!("stand_ins/update-ca-certificates.sh")),
+];
+/// What the scripts of nearly every package with a unit start three times, and what starts it faster.
+const HELPER: (&str, &str) = ("deb-systemd-helper", include_str!("stand_ins/deb-systemd-helper.sh"));
+const SERVED: &str = include_str!("stand_ins/served.pl");
+/// What is asked for in one lane is done in this order; the lanes know nothing of each other.
+const LANES: &[&str] = &["python", "kernel", "certificates"];
+/// Only the last of these matters, and only when all else is done.
+const ONCE_AT_THE_END: &str = "/usr/sbin/update-initramfs";
+/// What is said to a lane that gets no more.
+const END: &str = "end";
+/// A kernel's ram disk on a slow machine takes a minute.
+const DEADLINE: Duration = Duration::from_secs(1500);
+
+/// Does something while the stand-ins are there, and waits for all that was left to them.
+///
+/// # Errors
+/// What `work` gives; else [`Error::Tree`] with what one of the programs said.
+pub(super) fn while_they_stand(
+    epoch: &str,
+    system: &System,
+    work: impl FnOnce(&StandIns) -> Result<(), Error>,
+) -> Result<(), Error> {
+    for directory in [PROGRAMS, ORDERS] {
+        fs::create_dir_all(directory).map_err(Error::io("making", Path::new(directory)))?;
+    }
+    for (name, text) in STAND_INS {
+        program(name, text)?;
+    }
+    // held by us as well, so that nobody waits for somebody who reads
+    let queues = LANES.iter().map(|lane| fifo(lane)).collect::<Result<Vec<File>, Error>>()?;
+    let (stand_ins, abandoned) =
+        (StandIns { system, epoch, helper: Mutex::default() }, AtomicBool::new(false));
+    let outcome = std::thread::scope(|scope| {
+        let lanes: Vec<_> =
+            queues.iter().map(|queue| scope.spawn(|| lane(queue, epoch, system, &abandoned))).collect();
+        let outcome = work(&stand_ins);
+        abandoned.store(outcome.is_err(), Ordering::Relaxed);
+        for mut queue in &queues {
+            writeln!(queue, "{END}").map_err(Error::io("telling", Path::new(DIRECTORY)))?;
+        }
+        let done = lanes
+            .into_iter()
+            .map(|lane| lane.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            // all of them, whatever the first one says
+            .collect::<Vec<_>>();
+        outcome.and_then(|()| done.into_iter().collect())
+    });
+    stand_ins.end();
+    fs::remove_dir_all(DIRECTORY).map_err(Error::io("removing", Path::new(DIRECTORY)))?;
+    outcome
+}
+
+/// The stand-ins, while they are there.
+pub(super) struct StandIns<'a> {
+    system: &'a System,
+    epoch: &'a str,
+    helper: Mutex<Option<Service>>,
+}
+
+impl StandIns<'_> {
+    /// Serves `deb-systemd-helper` from now on, if it is installed, and so is what it needs.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or when Perl cannot be started.
+    pub(super) fn serve_helper(&self) -> Result<(), Error> {
+        let installed = |path: &str| Path::new(path).exists();
+        if !installed("/usr/bin/perl") || !installed("/usr/bin/deb-systemd-helper") {
+            return Ok(());
+        }
+        // both ends of each are opened by others, one after the other
+        drop((fifo("request")?, fifo("reply")?));
+        let path = format!("{DIRECTORY}/helper.log");
+        let log = File::create(&path).map_err(Error::io("making", Path::new(&path)))?;
+        let command = scripts::environment(Command::new("perl").args(["-e", SERVED]), self.epoch);
+        let service =
+            self.system.launch(&command, &log).map_err(Error::program("starting deb-systemd-helper"))?;
+        *self.helper.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(service);
+        program(HELPER.0, HELPER.1)
+    }
+
+    fn end(&self) {
+        if let Some(helper) = self.helper.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take() {
+            helper.terminate();
+        }
+    }
+}
+
+fn program(name: &str, text: &str) -> Result<(), Error> {
+    let path = format!("{PROGRAMS}/{name}");
+    fs::write(&path, text)
+        .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o755)))
+        .map_err(Error::io("writing", Path::new(&path)))
+}
+
+fn fifo(name: &str) -> Result<File, Error> {
+    let path = format!("{DIRECTORY}/{name}");
+    let make = || {
+        rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o600), 0)?;
+        // for both: neither side waits for the other. Source: fifo(7)
+        File::options().read(true).write(true).open(&path)
+    };
+    make().map_err(Error::io("making", Path::new(&path)))
+}
+
+/// Does what is asked for until the end is told. After a failure nothing more is done, but still listened to: those who ask
+/// must not wait for ever.
+fn lane(queue: &File, epoch: &str, system: &System, abandoned: &AtomicBool) -> Result<(), Error> {
+    let (mut outcome, mut at_the_end) = (Ok(()), None);
+    for line in BufReader::new(queue).lines() {
+        let line = line.map_err(Error::io("reading", Path::new(DIRECTORY)))?;
+        if line == END {
+            break;
+        }
+        if outcome.is_err() || abandoned.load(Ordering::Relaxed) {
+            continue;
+        }
+        outcome = Order::read(&line).and_then(|order| {
+            if order.words.first().is_some_and(|program| program == ONCE_AT_THE_END) {
+                // one that is to be made is new, too; what updates finds nothing without it
+                if order.creates() || at_the_end.is_none() {
+                    at_the_end = Some(order);
+                }
+                Ok(())
+            } else {
+                order.run(epoch, system)
+            }
+        });
+    }
+    outcome?;
+    match at_the_end {
+        Some(order) if !abandoned.load(Ordering::Relaxed) => order.run(epoch, system),
+        _ => Ok(()),
+    }
+}
+
+/// A command that a script asked for.
+struct Order {
+    directory: String,
+    words: Vec<String>,
+}
+
+impl Order {
+    fn read(name: &str) -> Result<Self, Error> {
+        let path = format!("{ORDERS}/{name}");
+        let text = fs::read_to_string(&path).map_err(Error::io("reading", Path::new(&path)))?;
+        let mut words = text.split_terminator('\0').map(str::to_owned);
+        let directory = words.next().unwrap_or_default();
+        Ok(Self { directory, words: words.collect() })
+    }
+
+    /// Whether it makes something that need not be there.
+    fn creates(&self) -> bool {
+        self.words.iter().any(|word| word == "-c")
+    }
+
+    fn run(&self, epoch: &str, system: &System) -> Result<(), Error> {
+        let Some((program, args)) = self.words.split_first() else { return Ok(()) };
+        let command = Command::new(program).args(args).directory(&self.directory).deadline(DEADLINE);
+        let done = system.run(&scripts::environment(command, epoch)).map(drop);
+        done.map_err(Error::program("doing what a package's script asked for"))
+    }
+}
+
+/// A script that compiles Python by itself leaves it to the lane while this lives; then it is the package's again.
+pub(super) struct Rewritten {
+    path: String,
+    content: Vec<u8>,
+    modified: SystemTime,
+}
+
+impl Rewritten {
+    /// Rewrites those of these packages.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(super) fn of(packages: &[Unpacked]) -> Result<Vec<Self>, Error> {
+        let mut rewritten = Vec::new();
+        for package in packages {
+            let Some(script) = package.script("postinst") else { continue };
+            let Some(text) = compiling_later(&script.content) else { continue };
+            let path = format!("{ADMIN}/info/{}.postinst", package.info_name);
+            let modified = fs::metadata(&path).and_then(|found| found.modified());
+            let modified = modified.map_err(Error::io("reading", Path::new(&path)))?;
+            fs::write(&path, text).map_err(Error::io("writing", Path::new(&path)))?;
+            rewritten.push(Self { path, content: script.content.clone(), modified });
+        }
+        Ok(rewritten)
+    }
+
+    /// Puts it back.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(super) fn back(self) -> Result<(), Error> {
+        let write = || {
+            fs::write(&self.path, &self.content)?;
+            File::options().write(true).open(&self.path)?.set_modified(self.modified)
+        };
+        write().map_err(Error::io("writing", Path::new(&self.path)))
+    }
+}
+
+/// The script with its calls of Python's compiler put off; nothing when it has none. Source: postinst of python3.11-minimal,
+/// python3.13 and their like.
+fn compiling_later(script: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(script).ok()?;
+    let compiles = |line: &str| {
+        line.starts_with("/usr/bin/python3.")
+            && line.contains(" -E -S /usr/lib/python3.")
+            && line.ends_with("/py_compile.py $files")
+    };
+    let mut changed = false;
+    let mut lines = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        let command = line.trim();
+        if compiles(command) {
+            changed = true;
+            lines.push_str(PROGRAMS);
+            lines.push_str("/later python ");
+        }
+        lines.push_str(if compiles(command) { line.trim_start() } else { line });
+    }
+    changed.then_some(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::compiling_later;
+
+    #[test]
+    fn only_the_calls_of_the_compiler_are_put_off() {
+        let script = "#!/bin/sh\nif x; then\n\t/usr/bin/python3.13 -E -S /usr/lib/python3.13/py_compile.py $files\n\
+            \tif y; then /usr/bin/python3.13 -E -S -O /usr/lib/python3.13/py_compile.py $files; fi\nfi\n";
+        let later = "#!/bin/sh\nif x; then\n/run/smbgw/bin/later python /usr/bin/python3.13 -E -S \
+            /usr/lib/python3.13/py_compile.py $files\n\
+            \tif y; then /usr/bin/python3.13 -E -S -O /usr/lib/python3.13/py_compile.py $files; fi\nfi\n";
+        assert_eq!(compiling_later(script.as_bytes()).as_deref(), Some(later));
+        assert_eq!(compiling_later(b"#!/bin/sh\npython3 -c 'print(1)'\n"), None);
+        assert_eq!(compiling_later(b"\xff\xfe"), None);
+    }
+}
