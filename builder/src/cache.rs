@@ -12,7 +12,7 @@ use crate::recipe::Recipe;
 use crate::tree::{Tree, write_tar};
 
 /// Raised when the steps before the overlay change what they make of the same input.
-const TREE_FORMAT: u32 = 5;
+const TREE_FORMAT: u32 = 6;
 /// Trees kept: both forms of two recipes. Each takes 300 to 600 MB.
 const KEPT: usize = 4;
 

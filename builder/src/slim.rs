@@ -14,7 +14,8 @@ pub struct Dropped {
     pub bytes: u64,
 }
 
-/// Leaves out what the rules drop and do not keep. A directory stays while something in it does.
+/// Leaves out what the rules drop and do not keep. A directory stays while something in it does, and so does a link to such a
+/// one: packages of one source share their licences' directory so.
 pub fn slim(tree: &mut Tree, rules: &Slim) -> Dropped {
     let mut needed: BTreeSet<String> = BTreeSet::new();
     let mut doomed = Vec::new();
@@ -34,6 +35,11 @@ pub fn slim(tree: &mut Tree, rules: &Slim) -> Dropped {
         }
         doomed.push(path.to_owned());
     }
+    let stays = |path: &str| {
+        let link = matches!(tree.get(path).map(|entry| &entry.kind), Some(Kind::Symlink(_)));
+        link && tree.resolve(path).is_some_and(|to| needed.contains(to.as_str()))
+    };
+    doomed.retain(|path| !stays(path));
     dropped.entries = doomed.len();
     for path in doomed {
         tree.remove(&path);
@@ -80,6 +86,28 @@ mod tests {
             ["/usr/share/doc", "/usr/share/doc/acl", "/usr/share/doc/acl/copyright", "/usr/share/man"]
         );
         assert_eq!(dropped, Dropped { entries: 5, bytes: 15 });
+    }
+
+    #[test]
+    fn a_link_to_what_stays_stays() {
+        let mut tree = Tree::default();
+        tree.put("/usr/share/doc/gcc-14-base/copyright", Entry::file("GPL")).unwrap();
+        tree.put("/usr/share/doc/gcc-14-base/README", Entry::file("read")).unwrap();
+        for (path, target) in
+            [("libgcc-s1", "gcc-14-base"), ("gcc-14-base/TODO", "README"), ("lost", "nowhere")]
+        {
+            tree.put(&format!("/usr/share/doc/{path}"), Entry::symlink(target)).unwrap();
+        }
+        slim(&mut tree, &rules());
+        let left: Vec<_> = tree.under("/usr/share/doc").collect();
+        assert_eq!(
+            left,
+            [
+                "/usr/share/doc/gcc-14-base",
+                "/usr/share/doc/gcc-14-base/copyright",
+                "/usr/share/doc/libgcc-s1"
+            ]
+        );
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::deb822::Paragraph;
 use crate::error::Error;
 use crate::essential;
 use crate::hash;
-use crate::tree::{Kind, Tree};
+use crate::tree::{Entry, Kind, Tree};
 
 /// Links that a merged `/usr` has from the start.
 const LINKED: &[&str] = &["/bin", "/lib", "/lib32", "/lib64", "/libx32", "/sbin"];
@@ -228,7 +228,10 @@ fn write(packages: &[Unpacked], plan: &plan::Plan, job: &InsideJob, essential: b
     let numbers: Vec<usize> = (0..packages.len()).collect();
     in_parallel(&numbers, |number| {
         let tree = &packages[number].tree;
-        let kept = |to: &str| !job.is_without(to) && !job.is_slimmed(to);
+        // whether a link stays shows when all is there
+        let kept = |entry: &Entry, to: &str| {
+            !job.is_without(to) && (matches!(entry.kind, Kind::Symlink(_)) || !job.is_slimmed(to))
+        };
         let (mut links, mut files) = (Vec::new(), Vec::new());
         for (path, to) in plan.files[number].iter().filter(|(path, _)| !MERGED.contains(&path.as_str())) {
             match tree.get(path) {
@@ -237,7 +240,7 @@ fn write(packages: &[Unpacked], plan: &plan::Plan, job: &InsideJob, essential: b
                 None => {}
             }
         }
-        links.retain(|(_, to)| kept(to));
+        links.retain(|(entry, to)| kept(entry, to));
         let linked: BTreeSet<&str> = links
             .iter()
             .filter_map(|(entry, _)| match &entry.kind {
@@ -246,7 +249,7 @@ fn write(packages: &[Unpacked], plan: &plan::Plan, job: &InsideJob, essential: b
             })
             .collect();
         for (path, entry, to) in files {
-            if kept(to) || linked.contains(path.as_str()) {
+            if kept(entry, to) || linked.contains(path.as_str()) {
                 place::file(tree, entry, to, &str::to_owned)?;
             }
             if essential && packages[number].is_conffile(path) {
