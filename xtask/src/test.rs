@@ -245,7 +245,7 @@ impl More {
     fn of(filter: Option<&str>) -> Self {
         let file = |name: &str| source().join("tests/tests").join(format!("{name}.rs")).exists();
         match filter {
-            Some("images" | "engines") => Self { images: true, ..Self::default() },
+            Some("images" | "engines" | "templates") => Self { images: true, ..Self::default() },
             Some("quota_node") => Self { node: true, ..Self::default() },
             Some("ad_vm") => Self { images: true, machines: true, domain: true, ..Self::default() },
             Some("pve_ad") => {

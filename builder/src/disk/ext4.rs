@@ -1,12 +1,13 @@
 //! The root file system: a tree as ext4, and back to the paths in it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
 use mkext4::reader::{FileExtent, Fs, ReadAt};
 use mkext4::spec::Inode;
+use mkext4::spec::extent::{self, ExtentHeader, ExtentIdx};
 use mkext4::{FsBuilder, InodeHandle, Meta, Options, ROOT, RegionSink};
 
 use crate::error::Error;
@@ -195,16 +196,43 @@ fn walk<D: ReadAt>(
     if inodes.insert(path.to_owned(), number).is_some() || path.len() > 4096 {
         return Err(mkext4::Error::Invalid(format!("{path} is there twice")));
     }
+    check_extents(system, &system.inode(number)?)?;
     for entry in system.read_dir(number)? {
         let name = String::from_utf8_lossy(&entry.name);
         let below = format!("{}/{name}", path.trim_end_matches('/'));
         if matches!(name.as_ref(), "." | "..") || below == LOST_AND_FOUND {
             continue;
         }
-        if system.inode(entry.inode)?.mode & TYPE == DIRECTORY {
+        let inode = system.inode(entry.inode)?;
+        if inode.mode & TYPE == DIRECTORY {
             walk(system, &below, entry.inode, inodes)?;
         } else {
+            check_extents(system, &inode)?;
             inodes.insert(below, entry.inode);
+        }
+    }
+    Ok(())
+}
+
+/// More than a file in thousands of pieces has; the writer's have none.
+const MOST_EXTENT_BLOCKS: usize = 4096;
+
+/// Whether each block of an inode's extents is there once. Where one leads to another several times, following them all takes a
+/// lifetime: five levels of 340 each.
+fn check_extents<D: ReadAt>(system: &Reader<'_, D>, inode: &Inode) -> mkext4::Result<()> {
+    let Some(root) = inode.extent_root() else { return Ok(()) };
+    let (mut seen, mut nodes) = (BTreeSet::new(), vec![root.to_vec()]);
+    while let Some(node) = nodes.pop() {
+        let header = ExtentHeader::decode(&node)?;
+        let room = node.len().saturating_sub(ExtentHeader::LEN) / ExtentHeader::ENTRY_LEN;
+        // the last level names the file's own blocks
+        let below = if header.depth == 0 { 0 } else { usize::from(header.entries).min(room) };
+        for number in 0..below {
+            let block = ExtentIdx::decode(extent::entry(&node, number)).leaf;
+            if !seen.insert(block) || seen.len() > MOST_EXTENT_BLOCKS {
+                return Err(mkext4::Error::Invalid("the list of its blocks leads in circles".to_owned()));
+            }
+            nodes.push(system.read_block(block)?);
         }
     }
     Ok(())

@@ -189,3 +189,38 @@ proptest! {
         prop_assert_eq!(read_gpt(&disk, size << 20).is_err(), covered);
     }
 }
+
+#[test]
+fn blocks_that_lead_in_circles_are_refused() {
+    use std::os::unix::fs::FileExt;
+    const BLOCK: u64 = 4096;
+    let file = tempfile::tempfile().unwrap();
+    file.set_len(SIZE).unwrap();
+    let mut tree = Tree::default();
+    tree.put("/big", Entry::file(vec![0xa5; 300_000])).unwrap();
+    write_ext4(&tree, &Ext4Place { file: &file, offset: 0, size: SIZE }, Guid::derive("test", "root"), EPOCH)
+        .unwrap();
+    let system = open_ext4(&file, 0).unwrap();
+    let number = system.resolve("/big").unwrap();
+    let inode = system.inode(number).unwrap();
+    let first = system.extents(number, &inode).unwrap()[0].physical;
+    let in_table = system.group_desc(0).unwrap().inode_table * BLOCK + u64::from(number - 1) * 256;
+    // every entry of a level is the same block, which has the next level
+    let node = |entries: u16, depth: u16, block: u64| {
+        let header = [0xf30a, entries, entries, depth, 0, 0].map(u16::to_le_bytes).concat();
+        let entry = [0_u32.to_le_bytes(), u32::try_from(block).unwrap().to_le_bytes(), [0; 4]].concat();
+        [header, entry.repeat(usize::from(entries))].concat()
+    };
+    file.write_all_at(&node(4, 5, first), in_table + 0x28).unwrap();
+    for level in 0..5 {
+        let block = first + level;
+        file.write_all_at(&node(340, 4 - u16::try_from(level).unwrap(), block + 1), block * BLOCK).unwrap();
+    }
+    // no checksums of what is forged. Source: ext4(5) of the kernel, `s_feature_ro_compat`
+    let mut features = [0; 4];
+    FileExt::read_exact_at(&file, &mut features, 1024 + 0x64).unwrap();
+    let features = u32::from_le_bytes(features) & !0x400;
+    file.write_all_at(&features.to_le_bytes(), 1024 + 0x64).unwrap();
+    let said = ext4_paths(&open_ext4(&file, 0).unwrap()).unwrap_err();
+    assert!(said.contains("in circles"), "{said}");
+}
