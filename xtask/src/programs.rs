@@ -12,6 +12,11 @@ use crate::say;
 /// The agent is linked statically, so that one build runs in every template.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
+/// The tests of all packages but the lab, with the faults that the journal's are about. Always of all of them: what cargo
+/// builds a dependency with depends on who needs it.
+pub(crate) const UNITS: &[&str] =
+    &["test", "--workspace", "--exclude", "smbgw-lab", "--features", "pve-smbgateway/faults"];
+
 /// Root of the checkout.
 pub(crate) fn source() -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -73,17 +78,20 @@ pub(crate) fn build() -> Result<PathBuf> {
 /// Builds `pve-smbgateway` with the faults that the journal tests ask for, apart from the shipped one.
 pub(crate) fn build_with_faults() -> Result<()> {
     say::step("programs", "pve-smbgateway once more, with faults for the journal tests");
-    let other = target().join("faults");
-    // unoptimised: it is built fast, and what it does is the same
-    succeed(cargo(&["build", "-p", "pve-smbgateway", "--features", "faults", "--target-dir"]).arg(&other))?;
-    place(&other.join("debug/pve-smbgateway"), &directory().join("faults"))
+    unoptimised()?;
+    place(&target().join("debug/pve-smbgateway"), &directory().join("faults"))
 }
 
 /// Builds the simulator of Proxmox VE nodes.
 pub(crate) fn build_simulator() -> Result<()> {
     say::step("programs", "pve-sim, which stands for Proxmox VE nodes");
-    succeed(&mut cargo(&["build", "-p", "smbgw-pve-sim"]))?;
+    unoptimised()?;
     place(&target().join("debug/pve-sim"), &directory())
+}
+
+/// Builds the programs that their own tests start, unoptimised: what they do is the same, and the unit tests have built all of it.
+fn unoptimised() -> Result<()> {
+    succeed(cargo(UNITS).args(["-q", "--no-run", "--test", "command_line"]))
 }
 
 /// Copies a program if it changed: its time of change decides whether a template is built again.
