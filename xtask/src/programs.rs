@@ -12,8 +12,8 @@ use crate::say;
 /// The agent is linked statically, so that one build runs in every template.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// The tests of all packages but the lab, with the faults that the journal's are about. Always of all of them: what cargo
-/// builds a dependency with depends on who needs it.
+/// The tests of all packages but the lab, with the faults that the journal's are about. Always all of them: cargo builds a
+/// dependency with what those that were chosen need.
 pub(crate) const UNITS: &[&str] =
     &["test", "--workspace", "--exclude", "smbgw-lab", "--features", "pve-smbgateway/faults"];
 
@@ -89,9 +89,10 @@ pub(crate) fn build_simulator() -> Result<()> {
     place(&target().join("debug/pve-sim"), &directory())
 }
 
-/// Builds the programs that their own tests start, unoptimised: what they do is the same, and the unit tests have built all of it.
+/// Builds the programs that their own tests start, unoptimised: what they do is the same. With all the unit tests, for which
+/// they have been built already as a rule.
 fn unoptimised() -> Result<()> {
-    succeed(cargo(UNITS).args(["-q", "--no-run", "--test", "command_line"]))
+    succeed(cargo(UNITS).args(["-q", "--no-run"]))
 }
 
 /// Copies a program if it changed: its time of change decides whether a template is built again.

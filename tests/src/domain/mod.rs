@@ -28,6 +28,7 @@ pub use self::kerberos::Ticket;
 pub use self::lab::DomainLab;
 use crate::daemon::Daemon;
 use crate::lab::PASSWORD;
+use crate::smb::Client;
 use crate::{Answer, files};
 
 /// Kerberos realm, and in lower case the name in DNS.
@@ -208,13 +209,22 @@ impl DomainController {
         served
     }
 
-    /// Whether all its ports answer, and DNS names it.
+    /// Whether all its ports answer, DNS names it, and a user can log on: that comes last.
     fn serves(&self) -> bool {
         let open = |port: u16| {
             TcpStream::connect_timeout(&SocketAddr::from((ADDRESS, port)), Duration::from_secs(1)).is_ok()
         };
         let named = dns::ask(ADDRESS, &format!("_ldap._tcp.{REALM}"), dns::SRV);
-        PORTS.into_iter().all(open) && named.is_ok_and(|answer| answer.records > 0)
+        PORTS.into_iter().all(open)
+            && named.is_ok_and(|answer| answer.records > 0)
+            && self.logs_on().is_ok_and(|answer| answer.code == 0)
+    }
+
+    /// By password, whatever the clock is.
+    fn logs_on(&self) -> Result<Answer> {
+        let user = format!("{WORKGROUP}\\{JOINER}");
+        let client = Client::new(&self.directory, &self.address(), "sysvol", &user, JOINER_PASSWORD)?;
+        client.option("--use-kerberos=off").run("ls")
     }
 
     /// Ends Samba, and lets its databases be closed first.

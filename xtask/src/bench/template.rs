@@ -136,7 +136,7 @@ fn side_by_side(
         contestants.push(Contestant {
             key: format!("mmdebstrap_{form_name}"),
             what: match form {
-                Form::Container => "plain mmdebstrap, zstd -9",
+                Form::Container => "plain mmdebstrap, zstd -6",
                 Form::Machine => "plain mmdebstrap, mke2fs, qemu-img",
             }
             .to_owned(),

@@ -92,14 +92,13 @@ pub fn run(order: &Path) -> Result<(), Error> {
             if !first.is_empty() {
                 lay_out(&first, true)?;
                 say("configuring the essential packages");
-                scripts::run(&first, &epoch, &system)?;
+                scripts::run(&first, &epoch, &system, stand_ins)?;
             }
             second.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })?;
         lay_out(&second, false)?;
         say("configuring");
-        stand_ins.serve_helper()?;
-        scripts::run(&second, &epoch, &system)
+        scripts::run(&second, &epoch, &system, stand_ins)
     })?;
     drop(read);
     scripts::finish(&epoch, &system)?;

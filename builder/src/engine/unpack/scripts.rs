@@ -9,7 +9,8 @@ use smbgw_command::{Command, CommandError, Runner, System};
 
 use super::database::{ADMIN, Unpacked, unfinished};
 use super::preinst;
-use super::stand_ins::{self, Rewritten};
+use super::served::Replaced;
+use super::stand_ins::{self, StandIns};
 use crate::error::Error;
 
 /// A kernel's ram disk on a slow machine takes a minute.
@@ -24,7 +25,13 @@ const FIRST: &str = "base-passwd";
 ///
 /// # Errors
 /// [`Error::Tree`] with what a script or dpkg said, [`Error::Io`].
-pub(super) fn run(packages: &[Unpacked], epoch: &str, system: &System) -> Result<(), Error> {
+pub(super) fn run(
+    packages: &[Unpacked],
+    epoch: &str,
+    system: &System,
+    stand_ins: &StandIns<'_>,
+) -> Result<(), Error> {
+    stand_ins.load()?;
     fs::write(POLICY, "#!/bin/sh\nexit 101\n")
         .and_then(|()| fs::set_permissions(POLICY, fs::Permissions::from_mode(0o755)))
         .map_err(Error::io("writing", POLICY))?;
@@ -38,9 +45,10 @@ pub(super) fn run(packages: &[Unpacked], epoch: &str, system: &System) -> Result
         preinst(package, epoch, system)?;
     }
     check_diversions(packages)?;
-    let rewritten = Rewritten::of(packages)?;
+    let replaced = stand_ins::compile_later(packages)?;
+    stand_ins.serve()?;
     configure(epoch, system)?;
-    rewritten.into_iter().try_for_each(Rewritten::back)
+    replaced.into_iter().try_for_each(Replaced::back)
 }
 
 /// Nothing is left to do, and nothing of ours stays.

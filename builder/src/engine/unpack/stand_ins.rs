@@ -8,19 +8,20 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use rustix::fs::{CWD, FileType, Mode};
-use smbgw_command::{Command, Runner, Service, System};
+use smbgw_command::{Command, Runner, System};
 
 use super::database::{ADMIN, Unpacked};
 use super::scripts;
+use super::served::{Replaced, Served};
 use crate::error::Error;
 
 /// Where they are; the scripts in `stand_ins/` name it, too.
-const DIRECTORY: &str = "/run/smbgw";
+pub(super) const DIRECTORY: &str = "/run/smbgw";
 /// What dpkg looks for programs in first.
 pub(super) const PROGRAMS: &str = "/run/smbgw/bin";
 /// The commands that were asked for.
@@ -32,9 +33,6 @@ const STAND_INS: &[(&str, &str)] = &[
     ("update-initramfs", include_str!("stand_ins/update-initramfs.sh")),
     ("update-ca-certificates", include_str!("stand_ins/update-ca-certificates.sh")),
 ];
-/// What the scripts of nearly every package with a unit start three times, and what starts it faster.
-const HELPER: (&str, &str) = ("deb-systemd-helper", include_str!("stand_ins/deb-systemd-helper.sh"));
-const SERVED: &str = include_str!("stand_ins/served.pl");
 /// What is asked for in one lane is done in this order; the lanes know nothing of each other.
 const LANES: &[&str] = &["python", "kernel", "certificates"];
 /// Only the last of these matters, and only when all else is done.
@@ -62,8 +60,8 @@ pub(super) fn while_they_stand(
     // held by us as well, so that nobody waits for somebody who reads
     let queues = LANES.iter().map(|lane| fifo(lane)).collect::<Result<Vec<File>, Error>>()?;
     let (stand_ins, abandoned) =
-        (StandIns { system, epoch, helper: Mutex::default() }, AtomicBool::new(false));
-    let outcome = std::thread::scope(|scope| {
+        (StandIns { system, epoch, served: Mutex::default() }, AtomicBool::new(false));
+    let outcome: Result<(), Error> = std::thread::scope(|scope| {
         let lanes: Vec<_> =
             queues.iter().map(|queue| scope.spawn(|| lane(queue, epoch, system, &abandoned))).collect();
         let outcome = work(&stand_ins);
@@ -78,54 +76,46 @@ pub(super) fn while_they_stand(
             .collect::<Vec<_>>();
         outcome.and_then(|()| done.into_iter().collect())
     });
-    stand_ins.end();
+    let back = stand_ins.served.into_inner().unwrap_or_else(PoisonError::into_inner).end();
     fs::remove_dir_all(DIRECTORY).map_err(Error::io("removing", Path::new(DIRECTORY)))?;
-    outcome
+    outcome.and(back)
 }
 
 /// The stand-ins, while they are there.
 pub(super) struct StandIns<'a> {
     system: &'a System,
     epoch: &'a str,
-    helper: Mutex<Option<Service>>,
+    served: Mutex<Served>,
 }
 
 impl StandIns<'_> {
-    /// Serves `deb-systemd-helper` from now on, if it is installed, and so is what it needs.
+    /// Takes programs into memory that are there by now.
     ///
     /// # Errors
-    /// [`Error::Io`], or when Perl cannot be started.
-    pub(super) fn serve_helper(&self) -> Result<(), Error> {
-        let installed = |path: &str| Path::new(path).exists();
-        if !installed("/usr/bin/perl") || !installed("/usr/bin/deb-systemd-helper") {
-            return Ok(());
-        }
-        // both ends of each are opened by others, one after the other
-        drop((fifo("request")?, fifo("reply")?));
-        let path = format!("{DIRECTORY}/helper.log");
-        let log = File::create(&path).map_err(Error::io("making", Path::new(&path)))?;
-        let command = scripts::environment(Command::new("perl").args(["-e", SERVED]), self.epoch);
-        let service =
-            self.system.launch(&command, &log).map_err(Error::program("starting deb-systemd-helper"))?;
-        *self.helper.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(service);
-        program(HELPER.0, HELPER.1)
+    /// As [`Served::start_all`].
+    pub(super) fn load(&self) -> Result<(), Error> {
+        self.served.lock().unwrap_or_else(PoisonError::into_inner).start_all(self.epoch, self.system)
     }
 
-    fn end(&self) {
-        if let Some(helper) = self.helper.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take() {
-            helper.terminate();
-        }
+    /// From now on these are asked.
+    ///
+    /// # Errors
+    /// As [`Served::ask_all`].
+    pub(super) fn serve(&self) -> Result<(), Error> {
+        self.served.lock().unwrap_or_else(PoisonError::into_inner).ask_all()
     }
 }
 
-fn program(name: &str, text: &str) -> Result<(), Error> {
+/// Puts a program where dpkg finds it first.
+pub(super) fn program(name: &str, text: &str) -> Result<(), Error> {
     let path = format!("{PROGRAMS}/{name}");
     fs::write(&path, text)
         .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o755)))
         .map_err(Error::io("writing", Path::new(&path)))
 }
 
-fn fifo(name: &str) -> Result<File, Error> {
+/// Makes one, and opens it for both.
+pub(super) fn fifo(name: &str) -> Result<File, Error> {
     let path = format!("{DIRECTORY}/{name}");
     let make = || {
         rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o600), 0)?;
@@ -194,43 +184,16 @@ impl Order {
     }
 }
 
-/// A script that compiles Python by itself leaves it to the lane while this lives; then it is the package's again.
-pub(super) struct Rewritten {
-    path: String,
-    content: Vec<u8>,
-    modified: SystemTime,
-}
-
-impl Rewritten {
-    /// Rewrites those of these packages.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub(super) fn of(packages: &[Unpacked]) -> Result<Vec<Self>, Error> {
-        let mut rewritten = Vec::new();
-        for package in packages {
-            let Some(script) = package.script("postinst") else { continue };
-            let Some(text) = compiling_later(&script.content) else { continue };
-            let path = format!("{ADMIN}/info/{}.postinst", package.info_name);
-            let modified = fs::metadata(&path).and_then(|found| found.modified());
-            let modified = modified.map_err(Error::io("reading", Path::new(&path)))?;
-            fs::write(&path, text).map_err(Error::io("writing", Path::new(&path)))?;
-            rewritten.push(Self { path, content: script.content.clone(), modified });
-        }
-        Ok(rewritten)
-    }
-
-    /// Puts it back.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub(super) fn back(self) -> Result<(), Error> {
-        let write = || {
-            fs::write(&self.path, &self.content)?;
-            File::options().write(true).open(&self.path)?.set_modified(self.modified)
-        };
-        write().map_err(Error::io("writing", Path::new(&self.path)))
-    }
+/// Scripts of these packages that compile Python by themselves leave it to the lane, until they are put back.
+///
+/// # Errors
+/// [`Error::Io`].
+pub(super) fn compile_later(packages: &[Unpacked]) -> Result<Vec<Replaced>, Error> {
+    let other = |package: &Unpacked| {
+        let text = compiling_later(&package.script("postinst")?.content)?;
+        Some(Replaced::with(&format!("{ADMIN}/info/{}.postinst", package.info_name), text.as_bytes()))
+    };
+    packages.iter().filter_map(other).collect()
 }
 
 /// The script with its calls of Python's compiler put off; nothing when it has none. Source: postinst of python3.11-minimal,

@@ -1,7 +1,7 @@
 //! mkosi, as Debian 13 has it, with the packages of the lock: a `.tar.zst`, or a disk that qemu-img compresses.
 //!
 //! What is made equal: the same archives (by a sandbox tree, for mkosi's own list has sources and debug symbols besides), no recommended packages,
-//! package and index caches that are filled, no network, its workspace in memory, files left out as far as its patterns can say it, zstd -9 for
+//! package and index caches that are filled, no network, its workspace in memory, files left out as far as its patterns can say it, zstd -6 for
 //! the container and a fixed size for the disk (it would make the file system twice to find the least).
 //!
 //! What is not: mkosi resolves the dependencies each time, where the builder has a lock. It starts from nothing each time (`Incremental=` would
@@ -141,7 +141,7 @@ impl<'a> Mkosi<'a> {
 /// `mkosi.conf` of a form.
 fn configuration(form: Form, packages: &[&str]) -> String {
     let output = match form {
-        Form::Container => "Format=tar\nCompressOutput=zstd\nCompressLevel=9\n",
+        Form::Container => "Format=tar\nCompressOutput=zstd\nCompressLevel=6\n",
         // kernel and ram disk need not be there as files of their own
         Form::Machine => "Format=disk\nSplitArtifacts=\n",
     };

@@ -44,7 +44,7 @@ rm -rf "$debs"/*/partial "$debs"/*/lock
 
 /// The tar goes to zstd as it is written.
 const CONTAINER: &str = r#"
-mmdebstrap "${common[@]}" "${warm[@]}" trixie - "$work/sources" | zstd -q -9 -T0 -f -o "$out"
+mmdebstrap "${common[@]}" "${warm[@]}" trixie - "$work/sources" | zstd -q -6 -T0 -f -o "$out"
 "#;
 
 /// Debian 13's mke2fs reads the tar; Debian 12's reads directories only.
