@@ -150,7 +150,7 @@ mod tests {
         assert!(packed.len() < fast.len());
         assert_eq!(zstd::decode_all(packed).unwrap(), content);
         assert_eq!(tree.get("/boot/initrd.img-6.12-amd64").unwrap().mode, 0o600);
-        assert!(tree.text(CONFIGURATION).unwrap().contains("COMPRESSLEVEL=9\n"));
+        assert!(tree.text(CONFIGURATION).unwrap().contains("COMPRESSLEVEL=6\n"));
         tree.put(
             "/boot/initrd.img-6.12-amd64",
             Entry::file([cpio("kernel/x.ko.xz", b"module"), fast].concat()),

@@ -199,7 +199,8 @@ impl PublicKey {
 
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016X}", u64::from_le_bytes(self.0))
+        // as minisign does: without zeros in front
+        write!(f, "{:X}", u64::from_le_bytes(self.0))
     }
 }
 
