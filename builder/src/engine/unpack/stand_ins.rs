@@ -35,7 +35,7 @@ const STAND_INS: &[(&str, &str)] = &[
 ];
 /// What is asked for in one lane is done in this order; the lanes know nothing of each other.
 const LANES: &[&str] = &["python", "kernel", "certificates"];
-/// Only the last of these matters, and only when all else is done.
+/// Done once for each kernel, when all else is.
 const ONCE_AT_THE_END: &str = "/usr/sbin/update-initramfs";
 /// What is said to a lane that gets no more.
 const END: &str = "end";
@@ -128,7 +128,7 @@ pub(super) fn fifo(name: &str) -> Result<File, Error> {
 /// Does what is asked for until the end is told. After a failure nothing more is done, but still listened to: those who ask
 /// must not wait for ever.
 fn lane(queue: &File, epoch: &str, system: &System, abandoned: &AtomicBool) -> Result<(), Error> {
-    let (mut outcome, mut at_the_end) = (Ok(()), None);
+    let (mut outcome, mut at_the_end) = (Ok(()), AtTheEnd::default());
     for line in BufReader::new(queue).lines() {
         let line = line.map_err(Error::io("reading", Path::new(DIRECTORY)))?;
         if line == END {
@@ -139,10 +139,7 @@ fn lane(queue: &File, epoch: &str, system: &System, abandoned: &AtomicBool) -> R
         }
         outcome = Order::read(&line).and_then(|order| {
             if order.words.first().is_some_and(|program| program == ONCE_AT_THE_END) {
-                // one that is to be made is new, too; what updates finds nothing without it
-                if order.creates() || at_the_end.is_none() {
-                    at_the_end = Some(order);
-                }
+                at_the_end.add(order);
                 Ok(())
             } else {
                 order.run(epoch, system)
@@ -150,13 +147,30 @@ fn lane(queue: &File, epoch: &str, system: &System, abandoned: &AtomicBool) -> R
         });
     }
     outcome?;
-    match at_the_end {
-        Some(order) if !abandoned.load(Ordering::Relaxed) => order.run(epoch, system),
-        _ => Ok(()),
+    let wanted = |_: &&Order| !abandoned.load(Ordering::Relaxed);
+    at_the_end.orders.iter().take_while(wanted).try_for_each(|order| order.run(epoch, system))
+}
+
+/// Ram disks to make, each once.
+#[derive(Default)]
+struct AtTheEnd {
+    orders: Vec<Order>,
+}
+
+impl AtTheEnd {
+    fn add(&mut self, order: Order) {
+        // one that is made is new: to bring it up to date is for those of which none is made
+        if order.creates() {
+            self.orders.retain(|other| other.creates() && *other != order);
+            self.orders.push(order);
+        } else if self.orders.is_empty() {
+            self.orders.push(order);
+        }
     }
 }
 
 /// A command that a script asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Order {
     directory: String,
     words: Vec<String>,
@@ -221,7 +235,25 @@ fn compiling_later(script: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::compiling_later;
+    use super::{AtTheEnd, Order, compiling_later};
+
+    #[test]
+    fn a_ram_disk_is_made_once_for_each_kernel() {
+        let order = |line: &str| Order {
+            directory: "/".to_owned(),
+            words: line.split(' ').map(str::to_owned).collect(),
+        };
+        let left = |lines: &[&str]| {
+            let mut all = AtTheEnd::default();
+            lines.iter().for_each(|line| all.add(order(line)));
+            all.orders.iter().map(|order| order.words.join(" ")).collect::<Vec<_>>()
+        };
+        assert_eq!(left(&["x -u", "x -u"]), ["x -u"]);
+        assert_eq!(
+            left(&["x -u", "x -c -k 1", "x -c -k 2", "x -c -k 1", "x -u"]),
+            ["x -c -k 2", "x -c -k 1"]
+        );
+    }
 
     #[test]
     fn only_the_calls_of_the_compiler_are_put_off() {
