@@ -41,6 +41,8 @@ const PACKAGES: &[&str] = &[
     "uidmap",
     "util-linux",
     "zstd",
+    // mke2fs reads a tar with it
+    "libarchive13t64",
     // what it does not make any more
     "qemu-utils",
 ];
