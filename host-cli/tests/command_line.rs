@@ -1,6 +1,6 @@
 //! The program itself, as far as it goes without a node.
 
-#![allow(clippy::disallowed_methods, reason = "a test: it starts the program")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test: it starts the program")]
 
 use std::process::Command;
 

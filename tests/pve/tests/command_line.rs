@@ -1,6 +1,6 @@
 //! The program itself, where there is no node.
 
-#![allow(clippy::disallowed_methods, reason = "a test: it starts the program")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test: it starts the program")]
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
