@@ -304,17 +304,26 @@ fn interrupted(form: &str, moments: &[Moment]) -> Result<()> {
                 before.expect_same(lab.directory()).context(what)?;
             } else {
                 // its helpers end on their own; then nobody can clean up but the next build
+                let mut running = String::new();
+                let ended = || {
+                    running = match lab.snapshot() {
+                        Ok(now) => before
+                            .differences(&now)
+                            .into_iter()
+                            .filter(|line| line.starts_with("process more"))
+                            .map(|line| format!("{line}\n"))
+                            .collect(),
+                        Err(error) => format!("{error:#}"),
+                    };
+                    running.is_empty().then_some(())
+                };
                 wait_until(
                     "the helpers of a killed build",
-                    Duration::from_secs(30),
+                    Duration::from_secs(60),
                     &Interrupt::new(),
-                    || {
-                        let now = lab.snapshot().ok()?;
-                        let running =
-                            before.differences(&now).iter().any(|line| line.starts_with("process more"));
-                        (!running).then_some(())
-                    },
-                )?;
+                    ended,
+                )
+                .with_context(|| format!("{what}: {running}"))?;
                 let template = stray(&out).into_iter().find(|name| name.starts_with("smb-gateway"));
                 ensure!(template.is_none(), "{what}: half a template: {template:?}");
                 let swept = build(

@@ -14,12 +14,17 @@ const USER_NAMESPACE: &[&str] = &["--user", "--map-root-user", "--map-auto"];
 const UNLESS_ORPHANED: &str = r#"read -t 0 && exit 1; exec "$@" </dev/null"#;
 
 /// A command that runs this program in namespaces of its own; with `user`, in a user namespace, too.
+///
+/// Unless it is killed with a process namespace around it, what unshare(1) starts to map ids waits for ever when that is killed
+/// first: root can have one, anybody else only in the user namespace that is being made.
 pub(super) fn contained(user: bool, program: &str) -> Command {
-    let user = if user { USER_NAMESPACE } else { &[] };
+    let around = user && rustix::process::geteuid().is_root();
+    let unshare = |user: &[&'static str]| [&["unshare"], user, NAMESPACES, &["--"]].concat();
     Command::new("setpriv")
-        .args(["--pdeathsig", "KILL", "unshare"])
-        .args(user.iter().chain(NAMESPACES).copied())
-        .args(["--", "bash", "-c", UNLESS_ORPHANED, "bash", program])
+        .args(["--pdeathsig", "KILL"])
+        .args(if around { unshare(&[]) } else { Vec::new() })
+        .args(unshare(if user { USER_NAMESPACE } else { &[] }))
+        .args(["bash", "-c", UNLESS_ORPHANED, "bash", program])
         .stdin_open()
 }
 
