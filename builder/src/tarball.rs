@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::hash::HashWriter;
 use crate::tree::{Tree, write_tar};
 
-/// How hard to compress. Between these lies little worth its time: 9 saves 3 % for twice as long, 15 not 5 % for seven times.
+/// How hard to compress. Between these lies little worth its time: 9 saves 4 % for twice as long, 15 not 5 % for ten times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {

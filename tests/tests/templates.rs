@@ -319,7 +319,7 @@ fn interrupted(form: &str, moments: &[Moment]) -> Result<()> {
                 };
                 wait_until(
                     "the helpers of a killed build",
-                    Duration::from_secs(180),
+                    Duration::from_secs(30),
                     &Interrupt::new(),
                     ended,
                 )

@@ -4,7 +4,7 @@
 //! * `job`: what is handed over to the process inside · `inside`: that process: unpack, configure, give back
 //! * `plan`: which package's file is where · `place`: writing it · `database`: what dpkg knows of it
 //! * `mounts`, `scripts`, `preinst`: what scripts of packages need, running them, and which need not be run
-//! * `stand_ins`, `served`: what scripts need not wait for · `give_back`: the tree as a tar
+//! * `stand_ins`, `served`, `replaced`: what scripts need not wait for · `give_back`: the tree as a tar
 //!
 //! Scripts run in mount and process namespaces of their own, and in a user namespace wherever there is a range of
 //! subordinate ids: for everybody but root always, for root where `/etc/subuid` gives root one, as with the other engine.
@@ -28,6 +28,7 @@ mod mounts;
 mod place;
 mod plan;
 mod preinst;
+mod replaced;
 mod scripts;
 mod served;
 mod stand_ins;

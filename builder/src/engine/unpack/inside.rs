@@ -110,7 +110,8 @@ pub fn run(order: &Path) -> Result<(), Error> {
     give_back::give_back(tar, &job.tar)
 }
 
-fn say(what: &str) {
+/// Tells what is being done.
+pub(super) fn say(what: &str) {
     // nobody to tell is no reason to stop
     let _ = writeln!(std::io::stderr(), "{SAID}{what}");
 }

@@ -9,7 +9,7 @@ use smbgw_command::{Command, CommandError, Runner, System};
 
 use super::database::{ADMIN, Unpacked, unfinished};
 use super::preinst;
-use super::served::Replaced;
+use super::replaced::Replaced;
 use super::stand_ins::{self, StandIns};
 use crate::error::Error;
 

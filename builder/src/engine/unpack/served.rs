@@ -4,11 +4,13 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use rustix::fs::OFlags;
 use smbgw_command::{Command, Interrupt, Service, System, wait_until};
 
+use super::inside;
+use super::replaced::Replaced;
 use super::scripts;
 use super::stand_ins::{DIRECTORY, fifo, program};
 use crate::error::Error;
@@ -94,14 +96,16 @@ impl Served {
         Ok(())
     }
 
-    /// From now on they are asked.
+    /// From now on they are asked; where one does not come up, scripts go on to start the program itself.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Tree`] when one does not come up.
+    /// [`Error::Io`].
     pub(super) fn ask_all(&mut self) -> Result<(), Error> {
         for running in self.running.iter_mut().filter(|running| !running.asked) {
-            running.wait()?;
             running.asked = true;
+            if !running.comes_up() {
+                continue;
+            }
             let Program { name, path, in_its_place, .. } = *running.program;
             let client = CLIENT.replace("NAME", name);
             if in_its_place {
@@ -143,20 +147,19 @@ fn start(one: &Program, epoch: &str, system: &System) -> Result<Service, Error> 
 
 impl Running {
     /// Waits until it answers: who asks one that is not there waits for ever.
-    fn wait(&mut self) -> Result<(), Error> {
+    fn comes_up(&mut self) -> bool {
         let one = self.program;
         let up = || match self.service.ended() {
             Some(how) => Some(Err(how)),
             None => answers(&file(one, "request"), &file(one, "reply")).then_some(Ok(())),
         };
-        match wait_until("Perl to be ready", READY, &Interrupt::new(), up) {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(how)) => {
-                let said = fs::read_to_string(file(one, "log")).unwrap_or_default();
-                Err(Error::Tree(format!("{} ended with {how}: {}", one.path, said.trim())))
-            }
-            Err(error) => Err(Error::Tree(error.to_string())),
-        }
+        let why_not = match wait_until("Perl to be ready", READY, &Interrupt::new(), up) {
+            Ok(Ok(())) => return true,
+            Ok(Err(how)) => how,
+            Err(error) => error.to_string(),
+        };
+        inside::say(&format!("{} cannot be kept in memory ({why_not}): going on without", one.path));
+        false
     }
 }
 
@@ -170,38 +173,4 @@ fn answers(request: &str, reply: &str) -> bool {
         fs::read_to_string(reply)
     };
     ask().is_ok_and(|answer: String| answer.trim() == "0")
-}
-
-/// A file of a package that has another content for a while.
-pub(super) struct Replaced {
-    path: String,
-    content: Vec<u8>,
-    modified: SystemTime,
-}
-
-impl Replaced {
-    /// Writes something else into it.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub(super) fn with(path: &str, other: &[u8]) -> Result<Self, Error> {
-        let write = || {
-            let (content, modified) = (fs::read(path)?, fs::metadata(path)?.modified()?);
-            fs::write(path, other)?;
-            Ok(Self { path: path.to_owned(), content, modified })
-        };
-        write().map_err(Error::io("writing", Path::new(path)))
-    }
-
-    /// Makes it what it was.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub(super) fn back(self) -> Result<(), Error> {
-        let write = || {
-            fs::write(&self.path, &self.content)?;
-            File::options().write(true).open(&self.path)?.set_modified(self.modified)
-        };
-        write().map_err(Error::io("writing", Path::new(&self.path)))
-    }
 }

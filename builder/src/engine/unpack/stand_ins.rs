@@ -16,8 +16,9 @@ use rustix::fs::{CWD, FileType, Mode};
 use smbgw_command::{Command, Runner, System};
 
 use super::database::{ADMIN, Unpacked};
+use super::replaced::Replaced;
 use super::scripts;
-use super::served::{Replaced, Served};
+use super::served::Served;
 use crate::error::Error;
 
 /// Where they are; the scripts in `stand_ins/` name it, too.
