@@ -30,6 +30,7 @@ use smbgw_command::Interrupt;
 use smbgw_lab::{Environment, Inside, environment};
 
 use crate::programs::target;
+use crate::templates::Level;
 use crate::{packages, programs, say, templates, test};
 
 /// For everything inside the environment.
@@ -125,7 +126,7 @@ pub(crate) fn run(parts: &[Part], interrupt: &Interrupt) -> Result<i32> {
     }
     if parts.contains(&Part::Proxmox) {
         programs::build_simulator()?;
-        templates::build_image("debian-13")?;
+        templates::build_image("debian-13", Level::Quick)?;
     }
     let mut figures = Figures::default();
     if parts.contains(&Part::Template) {
@@ -133,13 +134,13 @@ pub(crate) fn run(parts: &[Part], interrupt: &Interrupt) -> Result<i32> {
     }
     if parts.contains(&Part::Machine) {
         machine::builds(&mut figures)?;
-        templates::build_image("debian-13")?;
+        templates::build_image("debian-13", Level::Quick)?;
     }
     let inside: Vec<&Part> = parts.iter().filter(|part| **part != Part::Template).collect();
     let mut rows = figures.rows;
     let mut json = figures.json;
     if !inside.is_empty() {
-        let template = templates::build("debian-13")?;
+        let template = templates::build("debian-13", Level::Quick)?;
         let environment = Environment::create(&target(), false)?;
         let out = environment.directory().join("figures.json");
         let mut args: Vec<OsString> = vec!["bench-inside".into(), template.file.into(), out.clone().into()];
@@ -147,7 +148,7 @@ pub(crate) fn run(parts: &[Part], interrupt: &Interrupt) -> Result<i32> {
             let value = part.to_possible_value().context("a part without a name")?;
             args.push(value.get_name().into());
         }
-        let (xtask, env) = (programs::own(&environment)?, test::variables());
+        let (xtask, env) = (programs::own(&environment)?, test::variables(Level::Quick));
         let inside = Inside {
             runner: &xtask,
             program: &xtask,

@@ -10,6 +10,7 @@ use smbgw_command::Interrupt;
 use smbgw_lab::{Answer, Client, Environment, Inside, Product, Snapshot, environment, files, lab, memory};
 
 use crate::programs::target;
+use crate::templates::Level;
 use crate::{Mode, packages, programs, say, templates, test};
 
 /// Size of the file that goes there and back, in MiB.
@@ -28,8 +29,8 @@ pub(crate) fn run(mode: Mode, keep: bool, interrupt: &Interrupt) -> Result<i32> 
     packages::install(&needs)?;
     programs::build()?;
     let template = match mode {
-        Mode::Lxc => templates::build("debian-13")?,
-        Mode::Vm => templates::build_image("debian-13")?,
+        Mode::Lxc => templates::build("debian-13", Level::Quick)?,
+        Mode::Vm => templates::build_image("debian-13", Level::Quick)?,
     };
     ensure!(!interrupt.is_set(), "interrupted");
     say::step("environment", "private namespaces with a pure cgroup2: this machine stays as it is");
@@ -37,7 +38,7 @@ pub(crate) fn run(mode: Mode, keep: bool, interrupt: &Interrupt) -> Result<i32> 
     let built = format!("{} in {}", say::megabytes(template.size), say::seconds(template.took));
     let args: Vec<OsString> =
         vec!["demo-inside".into(), word(mode).into(), template.file.into(), built.into()];
-    let (xtask, env) = (programs::own(&environment)?, test::variables());
+    let (xtask, env) = (programs::own(&environment)?, test::variables(Level::Quick));
     let inside =
         Inside { runner: &xtask, program: &xtask, args: &args, env: &env, output: None, deadline: DEADLINE };
     let code = environment.run(&inside, interrupt)?;

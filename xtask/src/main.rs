@@ -35,6 +35,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 use smbgw_command::Interrupt;
 use smbgw_lab::environment;
 
+use crate::templates::Level;
+
 /// Demo, tests and benchmarks of pve-smbgateway. demo, test and bench need root.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
@@ -65,6 +67,9 @@ enum Verb {
         /// Also the tests that take minutes of emulation each
         #[arg(long)]
         thorough: bool,
+        /// With templates compressed as they are published, which takes minutes more
+        #[arg(long, conflicts_with = "unit")]
+        release: bool,
         /// Only tests whose name contains this, or the lab file of this name
         filter: Option<String>,
     },
@@ -134,11 +139,12 @@ fn run(verb: Verb) -> Result<i32> {
             root("demo")?;
             demo::run(mode, keep, &interrupt()?)
         }
-        Verb::Test { unit, lab, thorough, filter } => {
+        Verb::Test { unit, lab, thorough, release, filter } => {
             if !unit {
                 root("test")?;
             }
-            test::run(!lab, !unit, thorough, filter.as_deref(), &interrupt()?)
+            let level = if release { Level::Release } else { Level::Quick };
+            test::run(!lab, !unit, thorough, level, filter.as_deref(), &interrupt()?)
         }
         Verb::Bench { parts } => {
             root("bench")?;

@@ -24,9 +24,21 @@ pub(crate) struct Template {
     pub(crate) size: u64,
 }
 
+/// How hard the templates are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Level {
+    /// As for tests.
+    Quick,
+    /// As they are published.
+    Release,
+}
+
 /// The directory of built templates; one of its own for each name.
-pub(crate) fn directory() -> PathBuf {
-    target().join("templates")
+pub(crate) fn directory(level: Level) -> PathBuf {
+    target().join(match level {
+        Level::Quick => "templates",
+        Level::Release => "templates-release",
+    })
 }
 
 /// The builder's cache.
@@ -39,29 +51,32 @@ pub(crate) fn recipe(name: &str) -> PathBuf {
     source().join("images").join(format!("{name}.yaml"))
 }
 
-/// Builds one, with our cache, into `directory()/NAME`.
-pub(crate) fn build(name: &str) -> Result<Template> {
+/// Builds one, with our cache, into `directory(level)/NAME`.
+pub(crate) fn build(name: &str, level: Level) -> Result<Template> {
     say::step("template", &format!("smbgw-builder build images/{name}.yaml"));
-    place(name, name, &[], template_in)
+    place(name, name, level, &[], template_in)
 }
 
-/// Builds the form for virtual machines, with our cache, into `directory()/NAME-vm`.
-pub(crate) fn build_image(name: &str) -> Result<Template> {
+/// Builds the form for virtual machines, with our cache, into `directory(level)/NAME-vm`.
+pub(crate) fn build_image(name: &str, level: Level) -> Result<Template> {
     say::step("image", &format!("smbgw-builder build images/{name}.yaml --format qcow2"));
-    place(name, &format!("{name}{IMAGE}"), &["--format".into(), "qcow2".into()], image_in)
+    place(name, &format!("{name}{IMAGE}"), level, &["--format", "qcow2"], image_in)
 }
 
 /// Builds aside, then puts it in place if it changed: another run may be using the old one.
 fn place(
     name: &str,
     folder: &str,
-    more: &[OsString],
+    level: Level,
+    form: &[&str],
     find: fn(&Path, &str) -> Result<PathBuf>,
 ) -> Result<Template> {
-    let out = directory().join(folder);
-    let aside = directory().join(format!(".{folder}.{}", std::process::id()));
+    let (out, aside) = (folder.to_owned(), format!(".{folder}.{}", std::process::id()));
+    let [out, aside] = [out, aside].map(|folder| directory(level).join(folder));
     let agent = programs::directory().join("smbgw-agent");
-    let took = run_builder(name, &aside, &cache(), &agent, more)?;
+    let release = (level == Level::Release).then_some("--release");
+    let more: Vec<OsString> = form.iter().copied().chain(release).map(OsString::from).collect();
+    let took = run_builder(name, &aside, &cache(), &agent, &more)?;
     let built = find(&aside, name)?;
     let unchanged = find(&out, name).is_ok_and(|old| files::sha256(&old).ok() == files::sha256(&built).ok());
     if unchanged {

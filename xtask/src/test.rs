@@ -13,6 +13,7 @@ use smbgw_command::Interrupt;
 use smbgw_lab::{Environment, Inside, product};
 
 use crate::programs::{self, cargo, source, succeed, target};
+use crate::templates::Level;
 use crate::{domain, node, packages, say, templates};
 
 /// Templates that the lab tests.
@@ -41,6 +42,7 @@ pub(crate) fn run(
     unit: bool,
     lab: bool,
     thorough: bool,
+    level: Level,
     filter: Option<&str>,
     interrupt: &Interrupt,
 ) -> Result<i32> {
@@ -56,7 +58,7 @@ pub(crate) fn run(
     }
     if lab {
         // who names a test wants it
-        self::lab(thorough || filter.is_some(), filter, interrupt)?;
+        self::lab(thorough || filter.is_some(), level, filter, interrupt)?;
     }
     println!("\n== test: all passed in {}", say::seconds(start.elapsed()));
     Ok(0)
@@ -101,7 +103,7 @@ fn units(filter: Option<&str>) -> Result<()> {
     succeed(cargo(&["test", "-p", "smbgw-lab", "--lib"]).args(filter))
 }
 
-fn lab(thorough: bool, filter: Option<&str>, interrupt: &Interrupt) -> Result<()> {
+fn lab(thorough: bool, level: Level, filter: Option<&str>, interrupt: &Interrupt) -> Result<()> {
     let more = More::of(filter);
     let mut needs =
         vec![packages::COMPILER, packages::BUILDER, packages::NODE, packages::CLIENT, packages::LAB];
@@ -113,10 +115,10 @@ fn lab(thorough: bool, filter: Option<&str>, interrupt: &Interrupt) -> Result<()
         programs::build_simulator()?;
     }
     for name in TEMPLATES {
-        templates::build(name)?;
+        templates::build(name, level)?;
         // what boots Debian 12 by itself is among the thorough tests
         if more.images && (thorough || *name == "debian-13") {
-            templates::build_image(name)?;
+            templates::build_image(name, level)?;
         }
     }
     if more.node && thorough {
@@ -131,17 +133,22 @@ fn lab(thorough: bool, filter: Option<&str>, interrupt: &Interrupt) -> Result<()
     let chosen = whole_file.map_or(&tests[..], std::slice::from_ref);
     let filter = if whole_file.is_some() { None } else { filter };
     // emulated machines and single tests have the machine for themselves, and are watched
-    if thorough { watched(chosen, filter, interrupt) } else { side_by_side(chosen, interrupt) }
+    if thorough { watched(chosen, level, filter, interrupt) } else { side_by_side(chosen, level, interrupt) }
 }
 
 /// Runs files of the lab one after the other, and shows what they say while they run.
-fn watched(files: &[(String, PathBuf)], filter: Option<&str>, interrupt: &Interrupt) -> Result<()> {
+fn watched(
+    files: &[(String, PathBuf)],
+    level: Level,
+    filter: Option<&str>,
+    interrupt: &Interrupt,
+) -> Result<()> {
     let mut results = Vec::new();
     for (name, program) in files {
         ensure!(!interrupt.is_set(), "interrupted");
         say::step("lab", &format!("{name}: real containers, in namespaces of its own"));
         let start = Instant::now();
-        let result = one(program, true, filter, None, interrupt);
+        let result = one(program, level, true, filter, None, interrupt);
         results.push(Ran { name, result, took: start.elapsed() });
         results.last().map(Ran::tell);
     }
@@ -149,7 +156,7 @@ fn watched(files: &[(String, PathBuf)], filter: Option<&str>, interrupt: &Interr
 }
 
 /// Runs files of the lab, some at a time: a container's life is mostly waiting. What a file says is shown when it has ended.
-fn side_by_side(files: &[(String, PathBuf)], interrupt: &Interrupt) -> Result<()> {
+fn side_by_side(files: &[(String, PathBuf)], level: Level, interrupt: &Interrupt) -> Result<()> {
     say::step("lab", &format!("{} files, {LANES} at a time, each in namespaces of its own", files.len()));
     let rank = |name: &str| LONGEST.iter().position(|long| *long == name).unwrap_or(LONGEST.len());
     let mut queue: Vec<_> = files.iter().collect();
@@ -162,7 +169,7 @@ fn side_by_side(files: &[(String, PathBuf)], interrupt: &Interrupt) -> Result<()
             ensure!(!interrupt.is_set(), "interrupted");
             let start = Instant::now();
             let mut output = tempfile::tempfile().context("keeping what a test says")?;
-            let result = one(program, false, None, Some(&output), interrupt);
+            let result = one(program, level, false, None, Some(&output), interrupt);
             output.rewind()?;
             let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
             say::step("lab", name);
@@ -305,6 +312,7 @@ impl More {
 /// One test program, in a fresh environment.
 fn one(
     program: &Path,
+    level: Level,
     thorough: bool,
     filter: Option<&str>,
     output: Option<&File>,
@@ -316,7 +324,7 @@ fn one(
         args.push("--include-ignored".into());
     }
     args.extend(filter.map(OsString::from));
-    let (runner, env) = (programs::own(&environment)?, variables());
+    let (runner, env) = (programs::own(&environment)?, variables(level));
     let inside = Inside { runner: &runner, program, args: &args, env: &env, output, deadline: DEADLINE };
     environment.run(&inside, interrupt)
 }
@@ -328,17 +336,17 @@ pub(crate) fn shell(command: &[OsString], interrupt: &Interrupt) -> Result<i32> 
     let environment = Environment::create(&target(), false)?;
     // Ctrl-C is for the shell inside
     let long = Duration::from_secs(24 * 3600);
-    let (runner, env) = (programs::own(&environment)?, variables());
+    let (runner, env) = (programs::own(&environment)?, variables(Level::Quick));
     let program = Path::new(program);
     let inside = Inside { runner: &runner, program, args, env: &env, output: None, deadline: long };
     environment.run(&inside, interrupt)
 }
 
 /// What tests, demo and benchmarks find in their environment.
-pub(crate) fn variables() -> Vec<(&'static str, OsString)> {
+pub(crate) fn variables(level: Level) -> Vec<(&'static str, OsString)> {
     vec![
         (product::PROGRAMS_VARIABLE, programs::directory().into()),
-        (product::TEMPLATES_VARIABLE, templates::directory().into()),
+        (product::TEMPLATES_VARIABLE, templates::directory(level).into()),
         (product::SOURCE_VARIABLE, source().into()),
         ("SMBGW_CACHE", templates::cache().into()),
         ("RUST_BACKTRACE", "0".into()),
