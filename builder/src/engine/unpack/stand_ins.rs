@@ -37,7 +37,11 @@ const STAND_INS: &[(&str, &str)] = &[
 /// What is asked for in one lane is done in this order; the lanes know nothing of each other.
 const LANES: &[&str] = &["python", "kernel", "certificates"];
 /// Done once for each kernel, when all else is.
-const ONCE_AT_THE_END: &str = "/usr/sbin/update-initramfs";
+const RAM_DISKS: &str = "/usr/sbin/update-initramfs";
+/// Done for all packages in one process, when all else is: it starts Python twice each time.
+const COMPILES: &str = "/usr/bin/py3compile";
+const COMPILING: &str = include_str!("stand_ins/compiling.py");
+const PYTHON: &str = "/usr/bin/python3";
 /// What is said to a lane that gets no more.
 const END: &str = "end";
 /// A kernel's ram disk on a slow machine takes a minute.
@@ -138,41 +142,62 @@ fn lane(queue: &File, epoch: &str, system: &System, abandoned: &AtomicBool) -> R
         if outcome.is_err() || abandoned.load(Ordering::Relaxed) {
             continue;
         }
-        outcome = Order::read(&line).and_then(|order| {
-            if order.words.first().is_some_and(|program| program == ONCE_AT_THE_END) {
-                at_the_end.add(order);
-                Ok(())
-            } else {
-                order.run(epoch, system)
-            }
+        outcome = Order::read(&line).and_then(|order| match at_the_end.add(order) {
+            Some(other) => other.run(epoch, system),
+            None => Ok(()),
         });
     }
     outcome?;
-    let wanted = |_: &&Order| !abandoned.load(Ordering::Relaxed);
-    at_the_end.orders.iter().take_while(wanted).try_for_each(|order| order.run(epoch, system))
+    let wanted = |_: &Order| !abandoned.load(Ordering::Relaxed);
+    at_the_end.orders().into_iter().take_while(wanted).try_for_each(|order| order.run(epoch, system))
 }
 
-/// Ram disks to make, each once.
+/// What is done when all that was asked for is known.
 #[derive(Default)]
 struct AtTheEnd {
-    orders: Vec<Order>,
+    /// Each once.
+    ram_disks: Vec<Order>,
+    /// In the order in which they were asked for.
+    compiles: Vec<Order>,
 }
 
 impl AtTheEnd {
-    fn add(&mut self, order: Order) {
-        // one that is made is new: to bring it up to date is for those of which none is made
-        if order.creates() {
-            self.orders.retain(|other| other.creates() && *other != order);
-            self.orders.push(order);
-        } else if self.orders.is_empty() {
-            self.orders.push(order);
+    /// Gives back what is to be done at once.
+    fn add(&mut self, order: Order) -> Option<Order> {
+        match order.words.first().map(String::as_str) {
+            // one that is made is new: to bring it up to date is for those of which none is made
+            Some(RAM_DISKS) if order.creates() => {
+                self.ram_disks.retain(|other| other.creates() && *other != order);
+                self.ram_disks.push(order);
+            }
+            Some(RAM_DISKS) if self.ram_disks.is_empty() => self.ram_disks.push(order),
+            Some(RAM_DISKS) => {}
+            Some(COMPILES) => self.compiles.push(order),
+            _ => return Some(order),
         }
+        None
+    }
+
+    fn orders(self) -> Vec<Order> {
+        let mut orders = self.ram_disks;
+        if !self.compiles.is_empty() {
+            let names = self.compiles.into_iter().map(|order| order.name);
+            let start = [PYTHON, "-c", COMPILING, ORDERS].map(str::to_owned);
+            orders.push(Order {
+                name: COMPILES.to_owned(),
+                directory: "/".to_owned(),
+                words: start.into_iter().chain(names).collect(),
+            });
+        }
+        orders
     }
 }
 
 /// A command that a script asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Order {
+    /// Of its file.
+    name: String,
     directory: String,
     words: Vec<String>,
 }
@@ -183,7 +208,7 @@ impl Order {
         let text = fs::read_to_string(&path).map_err(Error::io("reading", Path::new(&path)))?;
         let mut words = text.split_terminator('\0').map(str::to_owned);
         let directory = words.next().unwrap_or_default();
-        Ok(Self { directory, words: words.collect() })
+        Ok(Self { name: name.to_owned(), directory, words: words.collect() })
     }
 
     /// Whether it makes something that need not be there.
@@ -236,24 +261,39 @@ fn compiling_later(script: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{AtTheEnd, Order, compiling_later};
+    use super::{AtTheEnd, ORDERS, Order, RAM_DISKS, compiling_later};
 
     #[test]
     fn a_ram_disk_is_made_once_for_each_kernel() {
-        let order = |line: &str| Order {
+        let left = |ends: &[&str]| {
+            let mut all = AtTheEnd::default();
+            for end in ends {
+                assert_eq!(all.add(order("1", &format!("{RAM_DISKS} {end}"))), None);
+            }
+            all.orders().iter().map(|order| order.words[1..].join(" ")).collect::<Vec<_>>()
+        };
+        assert_eq!(left(&["-u", "-u"]), ["-u"]);
+        assert_eq!(left(&["-u", "-c -k 1", "-c -k 2", "-c -k 1", "-u"]), ["-c -k 2", "-c -k 1"]);
+    }
+
+    #[test]
+    fn python_of_packages_is_compiled_in_one_process() {
+        let mut all = AtTheEnd::default();
+        let at_once = order("2", "/usr/bin/python3.13 -E");
+        assert_eq!(all.add(order("1", "/usr/bin/py3compile -p one")), None);
+        assert_eq!(all.add(at_once.clone()), Some(at_once));
+        assert_eq!(all.add(order("3", "/usr/bin/py3compile -p two")), None);
+        let orders = all.orders();
+        assert_eq!(orders.len(), 1);
+        assert_eq!(orders[0].words[3..], [ORDERS, "1", "3"]);
+    }
+
+    fn order(name: &str, line: &str) -> Order {
+        Order {
+            name: name.to_owned(),
             directory: "/".to_owned(),
             words: line.split(' ').map(str::to_owned).collect(),
-        };
-        let left = |lines: &[&str]| {
-            let mut all = AtTheEnd::default();
-            lines.iter().for_each(|line| all.add(order(line)));
-            all.orders.iter().map(|order| order.words.join(" ")).collect::<Vec<_>>()
-        };
-        assert_eq!(left(&["x -u", "x -u"]), ["x -u"]);
-        assert_eq!(
-            left(&["x -u", "x -c -k 1", "x -c -k 2", "x -c -k 1", "x -u"]),
-            ["x -c -k 2", "x -c -k 1"]
-        );
+        }
     }
 
     #[test]
