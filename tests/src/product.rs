@@ -11,6 +11,8 @@ use smbgw_command::{Command, CommandError, Runner, System};
 pub const PROGRAMS_VARIABLE: &str = "SMBGW_PROGRAMS";
 /// Names the directory of the built templates.
 pub const TEMPLATES_VARIABLE: &str = "SMBGW_TEMPLATES";
+/// Is set when the templates are compressed as they are published.
+pub const RELEASE_VARIABLE: &str = "SMBGW_RELEASE";
 /// Names the root of the checkout.
 pub const SOURCE_VARIABLE: &str = "SMBGW_SOURCE";
 
@@ -55,6 +57,12 @@ impl Product {
             templates: path(TEMPLATES_VARIABLE)?,
             source: path(SOURCE_VARIABLE)?,
         })
+    }
+
+    /// What a build must be told so that it compresses as the templates here are compressed.
+    #[must_use]
+    pub fn level(&self) -> Option<&'static str> {
+        std::env::var_os(RELEASE_VARIABLE).map(|_| "--release")
     }
 
     /// A program's path.

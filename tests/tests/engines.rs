@@ -197,7 +197,8 @@ fn an_ordinary_user_on_one_processor_and_a_disk_builds_the_same() -> Result<()> 
         .arg(format!("TMPDIR={}", at("tmp")))
         .arg(read("smbgw-builder"))
         .args(["build", &read("images/debian-13.yaml"), "--offline", "--agent", &read("smbgw-agent")])
-        .args(["--cache", &at("cache"), "--out", &at("out")]);
+        .args(["--cache", &at("cache"), "--out", &at("out")])
+        .args(lab.product.level());
     Answer::of(&command.deadline(DEADLINE))?.ok()?;
     println!("as a user, on one processor and a disk: {:.1} s", start.elapsed().as_secs_f64());
     let built = template_in(&directory.join("out"), "debian-13")?;
@@ -226,6 +227,7 @@ fn a_full_disk_is_told_and_the_next_build_works() -> Result<()> {
             .args(["build", &text(&lab.product.source.join("images/debian-13.yaml")), "--offline"])
             .args(["--agent", &lab.product.program("smbgw-agent"), "--out", &text(&directory.join(out))])
             .args(["--cache", &text(&directory.join("cache"))])
+            .args(lab.product.level())
             .env("TMPDIR", text(temporary))
             .deadline(DEADLINE)
     };

@@ -209,7 +209,7 @@ fn build(lab: &Lab, cache: &Cache, out: &Path, more: &[&str]) -> smbgw_command::
         (lab.product.source.join(format!("images/{RECIPE}.yaml")), lab.product.program("smbgw-agent"));
     let (recipe, out, cache) = (text(&recipe), text(out), text(&cache.directory));
     let args = ["build", &recipe, "--out", &out, "--cache", &cache, "--agent", &agent, "--json"];
-    lab.product.builder().args(args).args(more.iter().copied())
+    lab.product.builder().args(args).args(lab.product.level()).args(more.iter().copied())
 }
 
 /// Expects this exit code, all of these words, a hint, and nothing in the output directory.

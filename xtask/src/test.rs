@@ -344,13 +344,15 @@ pub(crate) fn shell(command: &[OsString], interrupt: &Interrupt) -> Result<i32> 
 
 /// What tests, demo and benchmarks find in their environment.
 pub(crate) fn variables(level: Level) -> Vec<(&'static str, OsString)> {
-    vec![
+    let release = (level == Level::Release).then(|| (product::RELEASE_VARIABLE, "1".into()));
+    let always = [
         (product::PROGRAMS_VARIABLE, programs::directory().into()),
         (product::TEMPLATES_VARIABLE, templates::directory(level).into()),
         (product::SOURCE_VARIABLE, source().into()),
         ("SMBGW_CACHE", templates::cache().into()),
         ("RUST_BACKTRACE", "0".into()),
-    ]
+    ];
+    always.into_iter().chain(release).collect()
 }
 
 /// Builds the lab's test programs; gives name and path of each. Source: `cargo help test`, `--message-format`.
