@@ -7,6 +7,7 @@ use std::path::Path;
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::inside::in_parallel;
 use crate::error::Error;
 use crate::tree::{Content, Entry, Kind, Tree, write_tar};
 
@@ -15,10 +16,20 @@ use crate::tree::{Content, Entry, Kind, Tree, write_tar};
 /// # Errors
 /// [`Error::Tree`] when something is there that no template may hold, [`Error::Io`].
 pub(super) fn give_back(to: File, name: &Path) -> Result<(), Error> {
+    let (mut found, mut names) = (Vec::new(), HashMap::new());
+    found.push(("/".to_owned(), entry(Path::new("/"), &mut names, "/")?));
+    list("/", &mut found, &mut names)?;
+    let files: Vec<usize> =
+        (0..found.len()).filter(|number| matches!(found[*number].1.kind, Kind::File(_))).collect();
+    let contents = in_parallel(&files, |number| {
+        let path = &found[number].0;
+        fs::read(path).map_err(Error::io("reading", path))
+    })?;
+    for (number, content) in files.into_iter().zip(contents) {
+        found[number].1.kind = Kind::File(Content::Own(content.into()));
+    }
     let mut tree = Tree::default();
-    let mut names = HashMap::new();
-    tree.put("/", entry(Path::new("/"), &mut names, "/")?)?;
-    read("/", &mut tree, &mut names)?;
+    found.into_iter().try_for_each(|(path, entry)| tree.put(&path, entry))?;
     let write = || {
         let mut writer = BufWriter::with_capacity(1 << 20, to);
         write_tar(&tree, &mut writer)?;
@@ -27,7 +38,12 @@ pub(super) fn give_back(to: File, name: &Path) -> Result<(), Error> {
     write().map_err(Error::io("writing", name))
 }
 
-fn read(directory: &str, tree: &mut Tree, names: &mut HashMap<(u64, u64), String>) -> Result<(), Error> {
+/// All that is below a directory, files without their contents.
+fn list(
+    directory: &str,
+    all: &mut Vec<(String, Entry)>,
+    names: &mut HashMap<(u64, u64), String>,
+) -> Result<(), Error> {
     let mut found: Vec<_> = fs::read_dir(directory)
         .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>())
         .map_err(Error::io("listing", directory))?;
@@ -38,9 +54,9 @@ fn read(directory: &str, tree: &mut Tree, names: &mut HashMap<(u64, u64), String
             .ok_or_else(|| Error::Tree(format!("the name `{}` is not UTF-8", path.display())))?;
         let entry = entry(&path, names, text)?;
         let below = entry.is_directory();
-        tree.put(text, entry)?;
+        all.push((text.to_owned(), entry));
         if below {
-            read(text, tree, names)?;
+            list(text, all, names)?;
         }
     }
     Ok(())
@@ -68,7 +84,7 @@ fn entry(path: &Path, names: &mut HashMap<(u64, u64), String>, text: &str) -> Re
                 if found.nlink() > 1 {
                     names.insert(id, text.to_owned());
                 }
-                Kind::File(Content::Own(fs::read(path).map_err(io())?.into()))
+                Kind::File(Content::Own(Vec::new().into()))
             }
         }
     } else {

@@ -150,7 +150,7 @@ fn read(deb: &Deb) -> Result<Read, Error> {
 
 /// Does something for each number, in this order, on all processors, and gives the results in the order of the numbers; the first
 /// error ends it.
-fn in_parallel<T: Send>(
+pub(super) fn in_parallel<T: Send>(
     queue: &[usize],
     work: impl Fn(usize) -> Result<T, Error> + Sync,
 ) -> Result<Vec<T>, Error> {
