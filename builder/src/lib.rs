@@ -13,7 +13,7 @@
 //! * [`initrd`], [`boot`], [`disk`], [`qcow2`]: what a virtual machine has besides
 //! * [`tarball`], [`manifest`], [`sbom`], [`checksums`], [`outputs`]: the files that come out · [`sign`]: their signatures
 //! * [`build`](mod@build): all of it in order · [`inspect`], [`verify`], [`reproduce`], [`diff`]: finished templates · [`size`]: what makes it big, and whether it may
-//! * [`cli`], [`progress`], [`error`], [`workdir`], [`glob`], [`guid`], [`hash`]: around it
+//! * [`cli`], [`progress`], [`error`], [`workdir`], [`glob`], [`guid`], [`hash`], [`parallel`]: around it
 
 pub mod agent;
 pub mod apt;
@@ -44,6 +44,7 @@ pub mod marks;
 pub mod normalise;
 pub mod outputs;
 pub mod overlay;
+pub mod parallel;
 pub mod progress;
 pub mod qcow2;
 pub mod recipe;

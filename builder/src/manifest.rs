@@ -1,11 +1,14 @@
 //! The manifest: everything that is in a template, by hash, in a file beside it.
 
+use std::convert::Infallible;
+
 use serde::{Deserialize, Serialize};
 
 use crate::disk::DiskRecord;
 use crate::engine::Engine;
 use crate::hash;
 use crate::lock::{Lock, Package};
+use crate::parallel::in_parallel;
 use crate::tarball::Level;
 use crate::tree::{Kind, Tree};
 
@@ -179,29 +182,15 @@ impl Manifest {
 /// Every path of the tree with its hash. Uses all processors: hashing is most of the work.
 pub fn list_paths(tree: &Tree) -> Vec<PathRecord> {
     let entries: Vec<_> = tree.entries().collect();
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
     // many small shares, so that one big file does not hold up a thread at the end
     let shares: Vec<_> = entries.chunks(256).collect();
-    let next = std::sync::atomic::AtomicUsize::new(0);
-    let mut done: Vec<(usize, Vec<PathRecord>)> = std::thread::scope(|scope| {
-        let work = || {
-            let mut mine = Vec::new();
-            loop {
-                let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                let Some(share) = shares.get(number) else {
-                    return mine;
-                };
-                mine.push((number, share.iter().map(|(path, entry)| record(tree, path, entry)).collect()));
-            }
-        };
-        let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        running
-            .into_iter()
-            .flat_map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
-    });
-    done.sort_by_key(|(number, _)| *number);
-    done.into_iter().flat_map(|(_, records)| records).collect()
+    let numbers: Vec<usize> = (0..shares.len()).collect();
+    let of_share = |number: usize| {
+        let records = shares[number].iter().map(|(path, entry)| record(tree, path, entry));
+        Ok::<Vec<PathRecord>, Infallible>(records.collect())
+    };
+    let Ok(records) = in_parallel(&numbers, of_share);
+    records.into_iter().flatten().collect()
 }
 
 fn record(tree: &Tree, path: &str, entry: &crate::tree::Entry) -> PathRecord {

@@ -1,14 +1,13 @@
 //! The finished tree as a tar, from inside the root.
 
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
-use std::collections::{BTreeMap, HashMap};
-
-use super::inside::in_parallel;
 use crate::error::Error;
+use crate::parallel::in_parallel;
 use crate::tree::{Content, Entry, Kind, Tree, write_tar};
 
 /// Reads everything below `/` and writes it.
@@ -16,8 +15,8 @@ use crate::tree::{Content, Entry, Kind, Tree, write_tar};
 /// # Errors
 /// [`Error::Tree`] when something is there that no template may hold, [`Error::Io`].
 pub(super) fn give_back(to: File, name: &Path) -> Result<(), Error> {
-    let (mut found, mut names) = (Vec::new(), HashMap::new());
-    found.push(("/".to_owned(), entry(Path::new("/"), &mut names, "/")?));
+    let mut names = HashMap::new();
+    let mut found = vec![("/".to_owned(), entry(Path::new("/"), &mut names, "/")?)];
     list("/", &mut found, &mut names)?;
     let files: Vec<usize> =
         (0..found.len()).filter(|number| matches!(found[*number].1.kind, Kind::File(_))).collect();
@@ -62,6 +61,7 @@ fn list(
     Ok(())
 }
 
+/// What is there; a file's content is read later, by all processors.
 fn entry(path: &Path, names: &mut HashMap<(u64, u64), String>, text: &str) -> Result<Entry, Error> {
     let io = || Error::io("reading", path);
     let found = fs::symlink_metadata(path).map_err(io())?;

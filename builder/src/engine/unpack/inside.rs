@@ -5,8 +5,6 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use smbgw_command::System;
 
@@ -18,6 +16,7 @@ use crate::deb822::Paragraph;
 use crate::error::Error;
 use crate::essential;
 use crate::hash;
+use crate::parallel::in_parallel;
 use crate::tree::{Entry, Kind, Tree};
 
 /// Links that a merged `/usr` has from the start.
@@ -146,45 +145,6 @@ fn read(deb: &Deb) -> Result<Read, Error> {
         return Err(Error::StoreDamaged { path: deb.file.clone(), found });
     }
     Ok(Read { id: deb.id.clone(), control: deb::control(&deb.id, &content)?, deb: content })
-}
-
-/// Does something for each number, in this order, on all processors, and gives the results in the order of the numbers; the first
-/// error ends it.
-pub(super) fn in_parallel<T: Send>(
-    queue: &[usize],
-    work: impl Fn(usize) -> Result<T, Error> + Sync,
-) -> Result<Vec<T>, Error> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let next = AtomicUsize::new(0);
-    let failed: Mutex<Option<Error>> = Mutex::new(None);
-    let fail = |error| {
-        next.store(queue.len(), Ordering::Relaxed);
-        failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(error);
-    };
-    let one = || {
-        let mut mine = Vec::new();
-        while let Some(number) = queue.get(next.fetch_add(1, Ordering::Relaxed)) {
-            match work(*number) {
-                Ok(result) => mine.push((*number, result)),
-                Err(error) => fail(error),
-            }
-        }
-        mine
-    };
-    let mut done: Vec<(usize, T)> = std::thread::scope(|scope| {
-        let running: Vec<_> = (0..threads).map(|_| scope.spawn(one)).collect();
-        running
-            .into_iter()
-            .flat_map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
-    });
-    match failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
-        Some(error) => Err(error),
-        None => {
-            done.sort_by_key(|(number, _)| *number);
-            Ok(done.into_iter().map(|(_, result)| result).collect())
-        }
-    }
 }
 
 /// Lays a whole tree into the empty root.
