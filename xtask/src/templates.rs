@@ -53,13 +53,11 @@ pub(crate) fn recipe(name: &str) -> PathBuf {
 
 /// Builds one, with our cache, into `directory(level)/NAME`.
 pub(crate) fn build(name: &str, level: Level) -> Result<Template> {
-    say::step("template", &format!("smbgw-builder build images/{name}.yaml"));
     place(name, name, level, &[], template_in)
 }
 
 /// Builds the form for virtual machines, with our cache, into `directory(level)/NAME-vm`.
 pub(crate) fn build_image(name: &str, level: Level) -> Result<Template> {
-    say::step("image", &format!("smbgw-builder build images/{name}.yaml --format qcow2"));
     place(name, &format!("{name}{IMAGE}"), level, &["--format", "qcow2"], image_in)
 }
 
@@ -71,11 +69,13 @@ fn place(
     form: &[&str],
     find: fn(&Path, &str) -> Result<PathBuf>,
 ) -> Result<Template> {
-    let (out, aside) = (folder.to_owned(), format!(".{folder}.{}", std::process::id()));
-    let [out, aside] = [out, aside].map(|folder| directory(level).join(folder));
+    let out = directory(level).join(folder);
+    let aside = directory(level).join(format!(".{folder}.{}", std::process::id()));
     let agent = programs::directory().join("smbgw-agent");
     let release = (level == Level::Release).then_some("--release");
-    let more: Vec<OsString> = form.iter().copied().chain(release).map(OsString::from).collect();
+    let more: Vec<&str> = form.iter().copied().chain(release).collect();
+    say::step("template", format!("smbgw-builder build images/{name}.yaml {}", more.join(" ")).trim_end());
+    let more: Vec<OsString> = more.into_iter().map(OsString::from).collect();
     let took = run_builder(name, &aside, &cache(), &agent, &more)?;
     let built = find(&aside, name)?;
     let unchanged = find(&out, name).is_ok_and(|old| files::sha256(&old).ok() == files::sha256(&built).ok());

@@ -30,6 +30,7 @@ const ORDERS: &str = "/run/smbgw/orders";
 const STAND_INS: &[(&str, &str)] = &[
     ("later", include_str!("stand_ins/later.sh")),
     ("py3compile", include_str!("stand_ins/py3compile.sh")),
+    ("compiling.py", include_str!("stand_ins/compiling.py")),
     ("depmod", include_str!("stand_ins/depmod.sh")),
     ("update-initramfs", include_str!("stand_ins/update-initramfs.sh")),
     ("update-ca-certificates", include_str!("stand_ins/update-ca-certificates.sh")),
@@ -38,10 +39,11 @@ const STAND_INS: &[(&str, &str)] = &[
 const LANES: &[&str] = &["python", "kernel", "certificates"];
 /// Done once for each kernel, when all else is.
 const RAM_DISKS: &str = "/usr/sbin/update-initramfs";
-/// Done for all packages in one process, when all else is: it starts Python twice each time.
+/// Done for all packages in one process, when all of them are configured: it starts Python twice each time.
 const COMPILES: &str = "/usr/bin/py3compile";
-const COMPILING: &str = include_str!("stand_ins/compiling.py");
 const PYTHON: &str = "/usr/bin/python3";
+/// That process.
+const COMPILING: &str = "/run/smbgw/bin/compiling.py";
 /// What is said to a lane that gets no more.
 const END: &str = "end";
 /// A kernel's ram disk on a slow machine takes a minute.
@@ -179,17 +181,14 @@ impl AtTheEnd {
     }
 
     fn orders(self) -> Vec<Order> {
-        let mut orders = self.ram_disks;
-        if !self.compiles.is_empty() {
-            let names = self.compiles.into_iter().map(|order| order.name);
-            let start = [PYTHON, "-c", COMPILING, ORDERS].map(str::to_owned);
-            orders.push(Order {
-                name: COMPILES.to_owned(),
-                directory: "/".to_owned(),
-                words: start.into_iter().chain(names).collect(),
-            });
-        }
-        orders
+        let compiles = self.compiles.into_iter().map(|order| order.name);
+        let words: Vec<String> = [PYTHON, COMPILING].map(str::to_owned).into_iter().chain(compiles).collect();
+        let all = (words.len() > 2).then(|| Order {
+            name: COMPILES.to_owned(),
+            directory: ORDERS.to_owned(),
+            words,
+        });
+        self.ram_disks.into_iter().chain(all).collect()
     }
 }
 
@@ -261,7 +260,7 @@ fn compiling_later(script: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{AtTheEnd, ORDERS, Order, RAM_DISKS, compiling_later};
+    use super::{AtTheEnd, COMPILING, Order, PYTHON, RAM_DISKS, compiling_later};
 
     #[test]
     fn a_ram_disk_is_made_once_for_each_kernel() {
@@ -285,7 +284,7 @@ mod tests {
         assert_eq!(all.add(order("3", "/usr/bin/py3compile -p two")), None);
         let orders = all.orders();
         assert_eq!(orders.len(), 1);
-        assert_eq!(orders[0].words[3..], [ORDERS, "1", "3"]);
+        assert_eq!(orders[0].words, [PYTHON, COMPILING, "1", "3"]);
     }
 
     fn order(name: &str, line: &str) -> Order {

@@ -1,4 +1,5 @@
-# ORDERS NAME…: does what py3compile was called for, one call after the other, in one process and with one that compiles
+# compiling.py NAME…: does in one process, with one that compiles, what py3compile was called for; the calls are files of
+# these names in the working directory
 import os
 import subprocess
 import sys
@@ -6,44 +7,50 @@ from types import ModuleType
 
 
 class Workers(dict):
-    """Those who compile: nobody waits for their end before the last call."""
+    """Those who compile. py3compile waits for the end of all values after each call; these go on to the next."""
 
     def values(self):
         return ()
 
 
-def words_of(directory, name):
-    with open(os.path.join(directory, name), encoding="utf-8") as order:
-        return order.read().split("\0")[:-1]
+def read(name):
+    with open(name, encoding="utf-8") as order:
+        directory, *words = order.read().split("\0")[:-1]
+    return directory, words
 
 
-def called(module, words):
+def load(path):
+    # an import would leave a compiled file beside it
+    module = ModuleType("py3compile")
+    with open(path, encoding="utf-8") as program:
+        exec(compile(program.read(), path, "exec"), vars(module))
+    return module
+
+
+def call(module, words):
     sys.argv = words
     try:
         module.main()
     except SystemExit as end:
-        return end.code or 0
+        return end.code
     return 0
 
 
 def run(orders):
-    # not imported: nothing that is imported goes without a compiled file beside it
-    module = ModuleType("py3compile")
-    with open(orders[0][1], encoding="utf-8") as program:
-        exec(compile(program.read(), orders[0][1], "exec"), vars(module))
-    # another program than the one we know, or workers that a call needs for itself
+    module = load(orders[0][1][0])
     known = all(hasattr(module, name) for name in ("main", "STDINS", "WORKERS"))
-    if not known or any("-O" in words for (_, *words) in orders):
-        return max(subprocess.call(words, cwd=directory) for (directory, *words) in orders)
+    # one that optimises needs a worker of its own
+    if not known or any("-O" in words for _, words in orders):
+        return any(subprocess.call(words, cwd=directory) for directory, words in orders)
     module.WORKERS = Workers()
-    codes = []
-    for directory, *words in orders:
+    failed = False
+    for directory, words in orders:
         os.chdir(directory)
-        codes.append(called(module, words))
+        failed |= bool(call(module, words))
     for process in dict.values(module.WORKERS):
         process.communicate()
-        codes.append(process.returncode)
-    return max(codes, key=abs)
+        failed |= process.returncode != 0
+    return failed
 
 
-sys.exit(run([words_of(sys.argv[1], name) for name in sys.argv[2:]]))
+sys.exit(run([read(name) for name in sys.argv[1:]]))
