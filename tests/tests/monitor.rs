@@ -7,6 +7,7 @@
     reason = "a test: it waits, and tells what it does"
 )]
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -151,6 +152,7 @@ fn a_known_load_reaches_prometheus_and_the_history() -> Result<()> {
     let _ = hold.join();
 
     // the history says what the counters say, once all is in
+    let last = Cell::new((0.0, 0.0));
     let settled = || {
         let text = get("/metrics").ok()?;
         let history = get_json("/api/v1/gateways/team/history?span_s=3600&step_s=60").ok()?;
@@ -160,10 +162,12 @@ fn a_known_load_reaches_prometheus_and_the_history() -> Result<()> {
             .filter_map(|point| point["traffic"]["write_bytes"].as_f64())
             .sum();
         let counter = sample(&text, &written)?;
+        last.set((total, counter));
         (total == counter && counter > 0.0).then_some(total)
     };
     let total =
-        wait_until("history and counters to agree", Duration::from_secs(20), &Interrupt::new(), settled)?;
+        wait_until("history and counters to agree", Duration::from_secs(20), &Interrupt::new(), settled)
+            .with_context(|| format!("bytes written by history and counter: {:?}", last.get()))?;
     println!("{total} bytes written, by both");
     let figures = get_json("/api/v1/gateways/team/metrics")?;
     ensure!(figures["metrics"]["domain"]["online"] == true, "{figures}");

@@ -120,6 +120,29 @@ fn a_clock_that_is_set_back_takes_nothing() {
 }
 
 #[test]
+fn two_samples_of_a_second_are_one() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("figures.db");
+    let (mut store, _) = open(&path);
+    // one whose traffic is not known takes nothing away
+    let mut unknown = sample(START, 0);
+    (unknown.traffic, unknown.sessions, unknown.failed_logons) = (None, 7, None);
+    unknown.shares.clear();
+    for sample in [sample(START, 1000), unknown, sample(START, 500)] {
+        store.write(&[("a".into(), sample)]).unwrap();
+    }
+    let range = Range { from: START, to: START + 1, step: 1 };
+    let reader = Reader::open(&path).unwrap().unwrap();
+    let point = &reader.gateway("a", range).unwrap()[0];
+    assert_eq!((point.looks, point.span_ms, point.sessions, point.failed_logons), (3, 45_000, 7, Some(2)));
+    let counted = point.traffic.unwrap();
+    assert_eq!((counted.counted_ms, counted.read_bytes, counted.reads), (30_000, 1500, 2));
+    let share = &reader.share("a", "team", range).unwrap()[0];
+    assert_eq!((share.tree_connects, share.traffic.unwrap().read_bytes), (1, 1500));
+    assert_eq!((share.size_bytes, share.available_bytes), (Some(1 << 30), Some(1 << 20)));
+}
+
+#[test]
 fn it_grows_no_larger_than_it_may() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("figures.db");

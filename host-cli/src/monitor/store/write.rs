@@ -286,10 +286,22 @@ impl Store {
     }
 }
 
-/// Another sample of the same second takes nothing away: after the clock was set back, what was there stays.
+/// Two samples of the same second, as of a late look and the one after it, are one: nothing that clients did is lost, nor what was
+/// there before the clock was set back.
 fn insert(table: &str, owner: &str, columns: &[(&str, &str)]) -> String {
     let marks = (1..=columns.len() + 2).map(|n| format!("?{n}")).collect::<Vec<_>>().join(", ");
-    format!("INSERT OR IGNORE INTO {table} (at, {owner}, {}) VALUES ({marks})", schema::names(columns))
+    let both = columns.iter().map(|(name, how)| {
+        let both = match *how {
+            "sum" => format!("min({table}.{name} + excluded.{name}, {MOST})"),
+            least_or_most => format!("{least_or_most}({table}.{name}, excluded.{name})"),
+        };
+        format!("{name} = coalesce({both}, {table}.{name}, excluded.{name})")
+    });
+    format!(
+        "INSERT INTO {table} (at, {owner}, {}) VALUES ({marks}) ON CONFLICT (at, {owner}) DO UPDATE SET {}",
+        schema::names(columns),
+        both.collect::<Vec<_>>().join(", ")
+    )
 }
 
 fn insert_of_share() -> String {
