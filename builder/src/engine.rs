@@ -1,6 +1,6 @@
 //! What makes a root file system of locked packages: two engines behind one trait, which make the same templates.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -76,9 +76,9 @@ pub struct Job<'a> {
 
 /// Makes root file systems.
 pub trait RootfsEngine {
-    /// Installs and configures the packages and gives an uncompressed tar of the result, in the work directory.
+    /// Installs and configures the packages and gives an uncompressed tar of the result.
     ///
     /// # Errors
     /// [`Error::Program`], [`Error::Io`], [`Error::Interrupted`].
-    fn make(&self, job: &Job<'_>, said: &(dyn Fn(&str) + Sync)) -> Result<PathBuf, Error>;
+    fn make(&self, job: &Job<'_>, said: &(dyn Fn(&str) + Sync)) -> Result<Vec<u8>, Error>;
 }

@@ -10,7 +10,7 @@ mod extended;
 mod read;
 mod write;
 
-pub use write::write_tar;
+pub use write::{TarWriter, write_tar};
 
 /// A root file system. Paths are absolute; the root itself is `/`. A clone shares the contents.
 #[derive(Debug, Clone, Default)]

@@ -184,10 +184,7 @@ impl<'a> Packages<'a> {
             work: self.work,
             system: &self.context.system(),
         };
-        let tar_path = self.options.engine.implementation().make(&job, &|line| stage.note(line))?;
-        let tar = fs::read(&tar_path).map_err(Error::io("reading", &tar_path))?;
-        // it is in memory twice otherwise
-        let _ = fs::remove_file(&tar_path);
+        let tar = self.options.engine.implementation().make(&job, &|line| stage.note(line))?;
         stage.done(&format!("{} packages, {:.1} MB", packages.len(), megabytes(tar.len() as u64)));
         self.context.check()?;
         let mut tree = Tree::read_tar(tar)?;

@@ -5,7 +5,7 @@
 //! a build would be rude, so mmdebstrap runs with `--mode=root`. Either way root's mmdebstrap is inside mount and process
 //! namespaces of its own: its mounts and processes end with the builder, even when that is killed. All three give the same bytes.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use smbgw_command::{Command, Streams};
@@ -26,7 +26,7 @@ const MERGED_USR_HOOK: &str = "/usr/share/mmdebstrap/hooks/merged-usr";
 pub struct Mmdebstrap;
 
 impl RootfsEngine for Mmdebstrap {
-    fn make(&self, job: &Job<'_>, said: &(dyn Fn(&str) + Sync)) -> Result<PathBuf, Error> {
+    fn make(&self, job: &Job<'_>, said: &(dyn Fn(&str) + Sync)) -> Result<Vec<u8>, Error> {
         let tar = job.work.join("rootfs.tar");
         let repo = repo::write(job.packages, &job.recipe.suite, job.store, job.work)?;
         let command = command(job, &repo, &tar.to_string_lossy(), subids::available());
@@ -43,7 +43,10 @@ impl RootfsEngine for Mmdebstrap {
             .map_err(Error::program("installing the packages into a new root file system"))?;
         // the packages are in memory twice otherwise
         let _ = std::fs::remove_dir_all(&repo);
-        Ok(tar)
+        let content = std::fs::read(&tar).map_err(Error::io("reading", &tar))?;
+        // and so is this
+        let _ = std::fs::remove_file(&tar);
+        Ok(content)
     }
 }
 

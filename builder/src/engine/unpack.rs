@@ -39,6 +39,8 @@ mod tests;
 const DEADLINE: Duration = Duration::from_secs(1800);
 /// The verb that this program is called with inside.
 pub const VERB: &str = "inside";
+/// Bytes of a tree, at most; the largest template's is a tenth of it.
+const LARGEST: usize = 4 << 30;
 /// Where the tree is made, in the work directory.
 const ROOT: &str = "root";
 /// What progress inside is told with.
@@ -49,12 +51,10 @@ const SAID: &str = "I: ";
 pub struct Unpack;
 
 impl RootfsEngine for Unpack {
-    fn make(&self, job: &Job<'_>, said: &(dyn Fn(&str) + Sync)) -> Result<PathBuf, Error> {
+    fn make(&self, job: &Job<'_>, said: &(dyn Fn(&str) + Sync)) -> Result<Vec<u8>, Error> {
         subids::check()?;
-        let tar = job.work.join("rootfs.tar");
         let inside = job::InsideJob {
             root: job.work.join(ROOT),
-            tar: tar.clone(),
             base: job.base.map(PathBuf::from),
             packages: job.packages.iter().map(|package| job::Deb::new(package, job.store)).collect(),
             without: job.without.to_vec(),
@@ -67,7 +67,8 @@ impl RootfsEngine for Unpack {
         let this = std::env::current_exe().map_err(Error::io("finding", "/proc/self/exe"))?;
         let command = contained(subids::available(), &this.to_string_lossy())
             .args([VERB.to_owned(), order.to_string_lossy().into_owned()])
-            .deadline(DEADLINE);
+            .deadline(DEADLINE)
+            .stdout_limit(LARGEST);
         let streams = Streams {
             stdin: None,
             on_stderr_line: Some(Box::new(|line| {
@@ -79,7 +80,7 @@ impl RootfsEngine for Unpack {
         let outcome = job.system.run_streaming(&command, streams).map_err(failed);
         // the next form is made in the same place
         job.work.remove(ROOT);
-        outcome.map(|_| tar)
+        outcome.map(|output| output.stdout)
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::io::{self, Write};
 
-use super::{Kind, Tree};
+use super::{Entry, Kind, Tree};
 
 const BLOCK: usize = 512;
 
@@ -14,10 +14,36 @@ const BLOCK: usize = 512;
 /// # Errors
 /// Those of the writer.
 pub fn write_tar(tree: &Tree, out: &mut impl Write) -> io::Result<()> {
+    let mut tar = TarWriter::new(out);
     for (path, entry) in tree.entries() {
+        let content = match &entry.kind {
+            Kind::File(content) => tree.bytes(content),
+            _ => &[],
+        };
+        tar.entry(path, entry, content)?;
+    }
+    tar.finish().map(drop)
+}
+
+/// Writes a tar entry by entry, in the order of [`Tree::entries`].
+pub struct TarWriter<W> {
+    out: W,
+}
+
+impl<W: Write> TarWriter<W> {
+    /// A new tar.
+    pub fn new(out: W) -> Self {
+        Self { out }
+    }
+
+    /// Writes an entry; `content` is that of a file.
+    ///
+    /// # Errors
+    /// Those of the writer, and when something does not fit a tar's header.
+    pub fn entry(&mut self, path: &str, entry: &Entry, content: &[u8]) -> io::Result<()> {
         let (flag, size, target) = match &entry.kind {
             Kind::Directory => (b'5', 0, String::new()),
-            Kind::File(content) => (b'0', tree.bytes(content).len(), String::new()),
+            Kind::File(_) => (b'0', content.len(), String::new()),
             Kind::Symlink(target) => (b'2', 0, target.clone()),
             Kind::Hardlink(target) => (b'1', 0, format!(".{target}")),
         };
@@ -39,17 +65,23 @@ pub fn write_tar(tree: &Tree, out: &mut impl Write) -> io::Result<()> {
         let mtime = entry.mtime.max(0) as u64;
         if !records.is_empty() {
             let pax = Header { flag: b'x', mode: 0o644, uid: 0, gid: 0, size: records.len(), mtime };
-            out.write_all(&pax.block("", "./PaxHeaders", "")?)?;
-            write_padded(out, &records)?;
+            self.out.write_all(&pax.block("", "./PaxHeaders", "")?)?;
+            write_padded(&mut self.out, &records)?;
         }
         let header = Header { flag, mode: entry.mode, uid: entry.uid, gid: entry.gid, size, mtime };
         let (prefix, rest) = split.unwrap_or(("", cut(&name)));
-        out.write_all(&header.block(prefix, rest, cut(&target))?)?;
-        if let Kind::File(content) = &entry.kind {
-            write_padded(out, tree.bytes(content))?;
-        }
+        self.out.write_all(&header.block(prefix, rest, cut(&target))?)?;
+        write_padded(&mut self.out, &content[..size])
     }
-    out.write_all(&[0; 2 * BLOCK])
+
+    /// Writes the end, and gives the writer back.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub fn finish(mut self) -> io::Result<W> {
+        self.out.write_all(&[0; 2 * BLOCK])?;
+        Ok(self.out)
+    }
 }
 
 struct Header {
@@ -138,7 +170,6 @@ fn write_padded(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::Entry;
     use super::*;
 
     fn round_trip(tree: &Tree) -> Tree {

@@ -5,36 +5,57 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
+use std::sync::mpsc::sync_channel;
 
 use crate::error::Error;
-use crate::parallel::in_parallel;
-use crate::tree::{Content, Entry, Kind, Tree, write_tar};
+use crate::tree::{Content, Entry, Kind, TarWriter, Tree};
 
-/// Reads everything below `/` and writes it.
+/// Files that are read before they are written.
+const AHEAD: usize = 64;
+/// Bytes that are written at once, and what a pipe takes if it may be so large.
+const PIECE: usize = 1 << 20;
+
+/// Reads everything below `/` and writes it, while the next files are read already.
 ///
 /// # Errors
 /// [`Error::Tree`] when something is there that no template may hold, [`Error::Io`].
-pub(super) fn give_back(to: File, name: &Path) -> Result<(), Error> {
+pub(super) fn give_back(to: File) -> Result<(), Error> {
+    // a smaller pipe only takes longer
+    let _ = rustix::pipe::fcntl_setpipe_size(&to, PIECE);
+    let tree = list_root()?;
+    let writing = || Error::io("writing", "the finished tree");
+    let mut tar = TarWriter::new(BufWriter::with_capacity(PIECE, to));
+    std::thread::scope(|scope| {
+        let (sender, contents) = sync_channel(AHEAD);
+        let files = tree.entries().filter(|(_, entry)| matches!(entry.kind, Kind::File(_)));
+        scope.spawn(move || {
+            for (path, _) in files {
+                let content = fs::read(path).map_err(Error::io("reading", path));
+                // nobody listens any more after an error
+                if sender.send(content).is_err() {
+                    return;
+                }
+            }
+        });
+        for (path, entry) in tree.entries() {
+            let content = match entry.kind {
+                Kind::File(_) => contents.recv().unwrap_or_else(|_| Ok(Vec::new()))?,
+                _ => Vec::new(),
+            };
+            tar.entry(path, entry, &content).map_err(writing())?;
+        }
+        tar.finish().and_then(|mut out| out.flush()).map_err(writing())
+    })
+}
+
+/// All that is there, files without their contents.
+fn list_root() -> Result<Tree, Error> {
     let mut names = HashMap::new();
     let mut found = vec![("/".to_owned(), entry(Path::new("/"), &mut names, "/")?)];
     list("/", &mut found, &mut names)?;
-    let files: Vec<usize> =
-        (0..found.len()).filter(|number| matches!(found[*number].1.kind, Kind::File(_))).collect();
-    let contents = in_parallel(&files, |number| {
-        let path = &found[number].0;
-        fs::read(path).map_err(Error::io("reading", path))
-    })?;
-    for (number, content) in files.into_iter().zip(contents) {
-        found[number].1.kind = Kind::File(Content::Own(content.into()));
-    }
     let mut tree = Tree::default();
     found.into_iter().try_for_each(|(path, entry)| tree.put(&path, entry))?;
-    let write = || {
-        let mut writer = BufWriter::with_capacity(1 << 20, to);
-        write_tar(&tree, &mut writer)?;
-        writer.flush()
-    };
-    write().map_err(Error::io("writing", name))
+    Ok(tree)
 }
 
 /// All that is below a directory, files without their contents.
@@ -61,7 +82,7 @@ fn list(
     Ok(())
 }
 
-/// What is there; a file's content is read later, by all processors.
+/// What is there; a file's content is read later.
 fn entry(path: &Path, names: &mut HashMap<(u64, u64), String>, text: &str) -> Result<Entry, Error> {
     let io = || Error::io("reading", path);
     let found = fs::symlink_metadata(path).map_err(io())?;

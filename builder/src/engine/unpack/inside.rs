@@ -22,7 +22,8 @@ use crate::tree::{Entry, Kind, Tree};
 /// Links that a merged `/usr` has from the start.
 const LINKED: &[&str] = &["/bin", "/lib", "/lib32", "/lib64", "/libx32", "/sbin"];
 
-/// Does what the order says. The root of this process is another one afterwards.
+/// Does what the order says, and writes the tree to the standard output as a tar. The root of this process is another one
+/// afterwards.
 ///
 /// # Errors
 /// Every [`Error`] of the engine.
@@ -35,7 +36,6 @@ pub fn run(order: &Path) -> Result<(), Error> {
         Some(path) => Some(Tree::read_tar(fs::read(path).map_err(Error::io("reading", path))?)?),
         None => None,
     };
-    let tar = File::create(&job.tar).map_err(Error::io("making", &job.tar))?;
     let read = in_parallel(&largest_first(&job.packages), |number| read(&job.packages[number]))?;
     let controls: Vec<Paragraph<'_>> = read.iter().map(|package| Paragraph::new(&package.control)).collect();
     // scripts of all others use these without saying so: they are configured before
@@ -106,7 +106,9 @@ pub fn run(order: &Path) -> Result<(), Error> {
     for (path, entry) in mounted_on {
         place::directory(&entry, path)?;
     }
-    give_back::give_back(tar, &job.tar)
+    let out =
+        rustix::stdio::stdout().try_clone_to_owned().map_err(Error::io("opening", "the standard output"))?;
+    give_back::give_back(File::from(out))
 }
 
 /// Tells what is being done.

@@ -19,8 +19,6 @@ const LOOKED_FOR: &[&str] = &["/usr/share/man/", "/usr/lib/systemd/", "/usr/lib/
 pub(super) struct InsideJob {
     /// Where the tree is made: a directory that does not exist yet.
     pub(super) root: PathBuf,
-    /// Where its tar goes.
-    pub(super) tar: PathBuf,
     /// A tar to install on.
     pub(super) base: Option<PathBuf>,
     /// What to install.
