@@ -172,8 +172,9 @@ pub fn build(options: &Options, context: &Context) -> Result<Vec<Built>, Error> 
     let mut packages = Packages::new(&recipe, &options.packages, &work, context);
     let (lock_path, lock) = packages.lock(&options.recipe)?;
     let mut finished: Vec<Finished> = Vec::new();
+    let mut trees = packages.trees(&lock, &options.forms)?;
     for (form, recipe) in options.forms.iter().zip(&recipes) {
-        let (tree, tree_cached) = packages.tree(&lock, *form)?;
+        let Some((tree, tree_cached)) = trees.remove(form) else { continue };
         let mut files = files.clone();
         if *form == Form::Machine {
             files.extend(machine_files.iter().cloned());

@@ -1,6 +1,6 @@
 //! What makes a root file system of locked packages: two engines behind one trait, which make the same templates.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -9,10 +9,11 @@ use smbgw_command::System;
 use crate::error::Error;
 use crate::glob::Glob;
 use crate::lock::Package;
-use crate::recipe::{Recipe, Slim};
+use crate::recipe::{Initrd, Recipe, Slim};
 use crate::store::Store;
 use crate::workdir::WorkDir;
 
+pub(crate) mod base;
 mod contained;
 mod mmdebstrap;
 mod subids;
@@ -72,13 +73,63 @@ pub struct Job<'a> {
     pub work: &'a WorkDir,
     /// Starts programs.
     pub system: &'a System,
+    /// What comes on top of it, in a second tree.
+    pub extension: Option<Extension<'a>>,
+}
+
+/// A virtual machine's tree, that is installed on a container's.
+pub struct Extension<'a> {
+    /// What must come out installed, besides what the container has.
+    pub packages: &'a [Package],
+    /// Paths of the packages that are not to be unpacked.
+    pub without: &'a [Glob],
+    /// The packages that somebody asked for in the container.
+    pub marked: &'a [String],
+    /// Its initial ram disk.
+    pub initrd: Option<&'a Initrd>,
+    /// Whether anybody wants the container's tree, too.
+    pub keeps_container: bool,
+}
+
+/// Uncompressed tars of what was made.
+pub struct Made {
+    /// Of the job's own tree; nothing when there is an extension that does not keep it.
+    pub tree: Option<Tar>,
+    /// Of the extension's, when there is one and the engine can go on in the same place.
+    pub extended: Option<Tar>,
+}
+
+/// A tar.
+pub enum Tar {
+    /// In memory.
+    Bytes(Vec<u8>),
+    /// In the work directory.
+    File(PathBuf),
+}
+
+impl Tar {
+    /// Its bytes; the file is gone then.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn take(self) -> Result<Vec<u8>, Error> {
+        match self {
+            Self::Bytes(bytes) => Ok(bytes),
+            Self::File(path) => {
+                let bytes = std::fs::read(&path).map_err(Error::io("reading", &path))?;
+                // it is in memory twice otherwise
+                let _ = std::fs::remove_file(&path);
+                Ok(bytes)
+            }
+        }
+    }
 }
 
 /// Makes root file systems.
 pub trait RootfsEngine {
-    /// Installs and configures the packages and gives an uncompressed tar of the result.
+    /// Installs and configures the packages.
     ///
     /// # Errors
     /// [`Error::Program`], [`Error::Io`], [`Error::Interrupted`].
-    fn make(&self, job: &Job<'_>, said: &(dyn Fn(&str) + Sync)) -> Result<Vec<u8>, Error>;
+    fn make(&self, job: &Job<'_>, said: &(dyn Fn(&str) + Sync)) -> Result<Made, Error>;
 }

@@ -2,9 +2,12 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
+
+use crate::sparse;
 
 /// Of bytes in memory.
 pub fn of_bytes(bytes: &[u8]) -> String {
@@ -28,6 +31,32 @@ pub fn of_reader(mut reader: impl Read) -> io::Result<(String, u64)> {
 /// Those of opening and reading.
 pub fn of_file(path: &Path) -> io::Result<(String, u64)> {
     of_reader(File::open(path)?)
+}
+
+/// Of a file with holes, of which nothing is read.
+///
+/// # Errors
+/// Those of opening and reading.
+pub fn of_sparse_file(path: &Path) -> io::Result<String> {
+    const PIECE: u64 = 1 << 20;
+    let file = File::open(path)?;
+    let (zeros, mut buffer) = (vec![0; PIECE as usize], vec![0; PIECE as usize]);
+    let (mut hash, mut at) = (Sha256::new(), 0);
+    let size = file.metadata()?.len();
+    // what is behind the last data is a hole, too
+    for data in sparse::data(&file)?.into_iter().chain(std::iter::once(size..size)) {
+        let skipped = data.start.saturating_sub(at);
+        (0..skipped).step_by(PIECE as usize).for_each(|done| {
+            hash.update(&zeros[..PIECE.min(skipped - done) as usize]);
+        });
+        for at in data.clone().step_by(PIECE as usize) {
+            let piece = &mut buffer[..PIECE.min(data.end - at) as usize];
+            file.read_exact_at(piece, at)?;
+            hash.update(&*piece);
+        }
+        at = data.end;
+    }
+    Ok(hex(&hash.finalize()))
 }
 
 /// Hashes and counts what goes through it.
@@ -88,5 +117,17 @@ mod tests {
     #[test]
     fn streams_are_counted() {
         assert_eq!(of_reader(&b"abc"[..]).unwrap(), (of_bytes(b"abc"), 3));
+    }
+
+    #[test]
+    fn holes_count_as_zeros() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for size in [0, 3 << 20, (3 << 20) + 17] {
+            file.as_file().set_len(size).unwrap();
+            if size > 0 {
+                file.as_file().write_all_at(b"data", 1_500_000).unwrap();
+            }
+            assert_eq!(of_sparse_file(file.path()).unwrap(), of_file(file.path()).unwrap().0, "{size}");
+        }
     }
 }

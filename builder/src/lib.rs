@@ -55,6 +55,7 @@ pub mod sbom;
 pub mod sign;
 pub mod size;
 pub mod slim;
+pub mod sparse;
 pub mod store;
 pub mod tarball;
 pub mod tree;

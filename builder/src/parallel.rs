@@ -12,35 +12,60 @@ pub fn in_parallel<T: Send, E: Send>(
     work: impl Fn(usize) -> Result<T, E> + Sync,
 ) -> Result<Vec<T>, E> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let next = AtomicUsize::new(0);
-    let failed: Mutex<Option<E>> = Mutex::new(None);
-    let fail = |error| {
-        next.store(queue.len(), Ordering::Relaxed);
-        failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-    };
-    let one = || {
-        let mut mine = Vec::new();
-        while let Some(number) = queue.get(next.fetch_add(1, Ordering::Relaxed)) {
+    let shared = SharedWork::new(queue);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| shared.take_part(&work));
+        }
+    });
+    shared.results()
+}
+
+/// Something to do for each of some numbers, that any thread may take part in at any time.
+pub struct SharedWork<'a, T, E> {
+    queue: &'a [usize],
+    next: AtomicUsize,
+    done: Mutex<Vec<(usize, T)>>,
+    failed: Mutex<Option<E>>,
+}
+
+impl<'a, T, E> SharedWork<'a, T, E> {
+    /// For these numbers, in this order.
+    pub fn new(queue: &'a [usize]) -> Self {
+        Self { queue, next: AtomicUsize::new(0), done: Mutex::default(), failed: Mutex::new(None) }
+    }
+
+    /// Does what nobody has begun, until nothing is left. An error ends the work.
+    pub fn take_part(&self, work: impl Fn(usize) -> Result<T, E>) {
+        while let Some(number) = self.queue.get(self.next.fetch_add(1, Ordering::Relaxed)) {
             match work(*number) {
-                Ok(result) => mine.push((*number, result)),
-                Err(error) => fail(error),
+                Ok(result) => {
+                    self.done.lock().unwrap_or_else(PoisonError::into_inner).push((*number, result));
+                }
+                Err(error) => {
+                    self.abandon();
+                    self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                }
             }
         }
-        mine
-    };
-    let mut done: Vec<(usize, T)> = std::thread::scope(|scope| {
-        let running: Vec<_> = (0..threads).map(|_| scope.spawn(one)).collect();
-        running
-            .into_iter()
-            .flat_map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
-    });
-    match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        Some(error) => Err(error),
-        None => {
-            done.sort_by_key(|(number, _)| *number);
-            Ok(done.into_iter().map(|(_, result)| result).collect())
+    }
+
+    /// Nothing more is begun.
+    pub fn abandon(&self) {
+        self.next.store(self.queue.len(), Ordering::Relaxed);
+    }
+
+    /// Takes the results, in the order of the numbers, when all who took part have ended.
+    ///
+    /// # Errors
+    /// The first one.
+    pub fn results(&self) -> Result<Vec<T>, E> {
+        if let Some(error) = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return Err(error);
         }
+        let mut done = std::mem::take(&mut *self.done.lock().unwrap_or_else(PoisonError::into_inner));
+        done.sort_by_key(|(number, _)| *number);
+        Ok(done.into_iter().map(|(_, result)| result).collect())
     }
 }
 

@@ -1,21 +1,25 @@
 //! From a recipe to its lock, and from the lock to the installed tree of each form.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::path::PathBuf;
 use std::thread::JoinHandle;
+
+use smbgw_command::System;
 
 use super::{Context, PackageOptions, megabytes};
 use crate::cache::TreeCache;
-use crate::engine::Job;
+use crate::engine::{Extension, Job, Made, Tar, base};
 use crate::error::Error;
 use crate::fetch::{self, Limits, Source};
 use crate::form::Form;
-use crate::initrd;
-use crate::lock::{self, Lock, Package};
+use crate::lock::{self, Lock, Package, VmPackages};
 use crate::marks;
 use crate::normalise;
-use crate::recipe::Recipe;
+use crate::recipe::{Initrd, Recipe, Slim};
 use crate::resolve;
 use crate::store::Store;
 use crate::tree::{Tree, write_tar};
@@ -27,8 +31,8 @@ pub(super) struct Packages<'a> {
     pub(super) options: &'a PackageOptions,
     pub(super) work: &'a WorkDir,
     pub(super) context: &'a Context,
-    /// The container's tree, for the virtual machine that is installed on it.
-    container: RefCell<Option<Tree>>,
+    slim: Slim,
+    system: System,
     /// Trees that are being written to the cache while the build goes on.
     storing: RefCell<Vec<JoinHandle<Result<(), Error>>>>,
 }
@@ -40,8 +44,8 @@ impl<'a> Packages<'a> {
         work: &'a WorkDir,
         context: &'a Context,
     ) -> Self {
-        let (container, storing) = (RefCell::default(), RefCell::default());
-        Self { recipe, options, work, context, container, storing }
+        let (slim, system) = (recipe.slim_of_all_forms(), context.system());
+        Self { recipe, options, work, context, slim, system, storing: RefCell::default() }
     }
 
     /// Waits until all trees are in the cache.
@@ -102,48 +106,61 @@ impl<'a> Packages<'a> {
         Ok(lock)
     }
 
-    /// The packages' tree of one form, neither slimmed nor laid over: from the cache, or newly made.
-    pub(super) fn tree(&self, lock: &Lock, form: Form) -> Result<(Tree, bool), Error> {
-        let unfit = |detail| Error::Tree(format!("the recipe has no such form: {detail}"));
-        let recipe = self.recipe.of_form(form).map_err(unfit)?;
-        let (cache, key) = (
-            TreeCache::new(&self.options.cache),
-            TreeCache::key(self.options.engine, &recipe, &lock.of_form(form)),
-        );
-        let stage = self.context.progress.stage("installed packages");
-        if let Some(tree) = self.container.borrow().clone().filter(|_| form == Form::Container) {
-            return Ok((tree, false));
-        }
-        if let Some(tree) = cache.load(&key).filter(|_| !self.options.fresh) {
-            stage.done(&format!("{form}: unchanged, from the cache"));
-            return Ok((tree, true));
-        }
-        drop(stage);
-        let mut tree = match (form, &lock.vm) {
-            (Form::Machine, Some(vm)) => {
-                let (mut base, _) = self.tree(lock, Form::Container)?;
-                let initrd = self.recipe.vm.as_ref().map(|vm| &vm.initrd);
-                initrd.map_or(Ok(()), |initrd| initrd::prepare(&mut base, initrd))?;
-                let without = initrd.map_or(&[][..], |initrd| &initrd.without);
-                let wanted = self.recipe.vm.as_ref().map_or(&[][..], |vm| &vm.packages);
-                let base_tar = self.work.join("base.tar");
-                write_base(&mut base, &base_tar)?;
-                drop(base);
-                let job = self.install(lock, &vm.packages, wanted, Some(&base_tar), without)?;
-                let _ = fs::remove_file(base_tar);
-                job
+    /// The packages' trees of these forms, neither slimmed nor laid over, and whether each came from the cache.
+    pub(super) fn trees(&self, lock: &Lock, forms: &[Form]) -> Result<BTreeMap<Form, (Tree, bool)>, Error> {
+        let mut trees = BTreeMap::new();
+        for form in forms {
+            if let Some(tree) = self.kept(lock, *form)? {
+                trees.insert(*form, (tree, true));
             }
-            _ => self.install(lock, &lock.packages, &self.recipe.packages, None, &[])?,
+        }
+        let missing = |form| forms.contains(&form) && !trees.contains_key(&form);
+        let (container, machine) = (missing(Form::Container), missing(Form::Machine));
+        if machine {
+            let vm = lock.vm.as_ref();
+            let vm = vm.ok_or_else(|| Error::Tree("the lock has no packages of virtual machines".into()))?;
+            let at_hand = match trees.get(&Form::Container) {
+                Some((tree, _)) => Some(tree.clone()),
+                None if container => None,
+                None => self.kept(lock, Form::Container)?,
+            };
+            let machine = match at_hand {
+                Some(tree) => self.install_on(tree, lock, vm)?,
+                None => {
+                    let (made, machine) = self.install_both(lock, vm, container)?;
+                    trees.extend(made.map(|tree| (Form::Container, (tree, false))));
+                    machine
+                }
+            };
+            trees.insert(Form::Machine, (machine, false));
+        } else if container {
+            let tree = self.install_container(lock)?;
+            trees.insert(Form::Container, (tree, false));
+        }
+        Ok(trees)
+    }
+
+    /// From the cache.
+    fn kept(&self, lock: &Lock, form: Form) -> Result<Option<Tree>, Error> {
+        if self.options.fresh {
+            return Ok(None);
+        }
+        let stage = self.context.progress.stage("installed packages");
+        let Some(tree) = TreeCache::new(&self.options.cache).load(&self.key(lock, form)?) else {
+            return Ok(None);
         };
-        marks::mark(&mut tree, &recipe.packages, &recipe.architecture)?;
-        if !self.options.fresh {
-            let tree = tree.clone();
-            self.storing.borrow_mut().push(std::thread::spawn(move || cache.store(&key, &tree)));
-        }
-        if form == Form::Container && self.recipe.vm.is_some() {
-            *self.container.borrow_mut() = Some(tree.clone());
-        }
-        Ok((tree, false))
+        stage.done(&format!("{form}: unchanged, from the cache"));
+        Ok(Some(tree))
+    }
+
+    fn key(&self, lock: &Lock, form: Form) -> Result<String, Error> {
+        Ok(TreeCache::key(self.options.engine, &self.recipe_of(form)?, &lock.of_form(form)))
+    }
+
+    fn recipe_of(&self, form: Form) -> Result<Recipe, Error> {
+        self.recipe
+            .of_form(form)
+            .map_err(|detail| Error::Tree(format!("the recipe has no such form: {detail}")))
     }
 
     /// Brings these packages into the store.
@@ -162,33 +179,101 @@ impl<'a> Packages<'a> {
         Ok(store)
     }
 
-    fn install(
+    fn install_container(&self, lock: &Lock) -> Result<Tree, Error> {
+        let store = self.fetch(&lock.packages)?;
+        let made = self.install(self.container_job(lock, &store), lock.packages.len())?;
+        self.finish(made.tree, lock, Form::Container)
+    }
+
+    /// A machine's packages on a container's tree.
+    fn install_on(&self, mut container: Tree, lock: &Lock, vm: &VmPackages) -> Result<Tree, Error> {
+        let store = self.fetch(&vm.packages)?;
+        base::make(&mut container, self.initrd())?;
+        let base = self.work.join("base.tar");
+        let write = || {
+            let mut file = BufWriter::with_capacity(1 << 20, fs::File::create(&base)?);
+            write_tar(&container, &mut file)?;
+            file.flush()
+        };
+        write().map_err(Error::io("writing", &base))?;
+        drop(container);
+        let job = Job {
+            packages: &vm.packages,
+            wanted: self.recipe.vm.as_ref().map_or(&[][..], |vm| &vm.packages),
+            base: Some(&base),
+            without: self.initrd().map_or(&[][..], |initrd| &initrd.without),
+            ..self.container_job(lock, &store)
+        };
+        let made = self.install(job, vm.packages.len())?;
+        let _ = fs::remove_file(&base);
+        self.finish(made.tree, lock, Form::Machine)
+    }
+
+    /// Both trees; the container's only if it is wanted for itself.
+    fn install_both(
         &self,
         lock: &Lock,
-        packages: &[Package],
-        wanted: &[String],
-        base: Option<&Path>,
-        without: &[crate::glob::Glob],
-    ) -> Result<Tree, Error> {
-        let store = self.fetch(packages)?;
-        let stage = self.context.progress.stage("installing packages");
-        let job = Job {
-            recipe: self.recipe,
-            packages,
-            wanted,
-            base,
-            without,
-            slim: &self.recipe.slim_of_all_forms(),
-            epoch: lock.epoch,
-            store: &store,
-            work: self.work,
-            system: &self.context.system(),
+        vm: &VmPackages,
+        wants_container: bool,
+    ) -> Result<(Option<Tree>, Tree), Error> {
+        self.fetch(&lock.packages)?;
+        let store = self.fetch(&vm.packages)?;
+        let extension = Extension {
+            packages: &vm.packages,
+            without: self.initrd().map_or(&[][..], |initrd| &initrd.without),
+            marked: &self.recipe.packages,
+            initrd: self.initrd(),
+            keeps_container: wants_container,
         };
-        let tar = self.options.engine.implementation().make(&job, &|line| stage.note(line))?;
-        stage.done(&format!("{} packages, {:.1} MB", packages.len(), megabytes(tar.len() as u64)));
+        let job = Job { extension: Some(extension), ..self.container_job(lock, &store) };
+        let made = self.install(job, lock.packages.len() + vm.packages.len())?;
+        let Some(extended) = made.extended else {
+            let container = self.finish(made.tree, lock, Form::Container)?;
+            let machine = self.install_on(container.clone(), lock, vm)?;
+            return Ok((Some(container), machine));
+        };
+        let container = made.tree.map(|tar| self.finish(Some(tar), lock, Form::Container)).transpose()?;
+        Ok((container, self.finish(Some(extended), lock, Form::Machine)?))
+    }
+
+    fn initrd(&self) -> Option<&'a Initrd> {
+        self.recipe.vm.as_ref().map(|vm| &vm.initrd)
+    }
+
+    fn container_job<'b>(&'b self, lock: &'b Lock, store: &'b Store) -> Job<'b> {
+        Job {
+            recipe: self.recipe,
+            packages: &lock.packages,
+            wanted: &self.recipe.packages,
+            base: None,
+            without: &[],
+            slim: &self.slim,
+            epoch: lock.epoch,
+            store,
+            work: self.work,
+            system: &self.system,
+            extension: None,
+        }
+    }
+
+    fn install(&self, job: Job<'_>, count: usize) -> Result<Made, Error> {
+        let stage = self.context.progress.stage("installing packages");
+        let made = self.options.engine.implementation().make(&job, &|line| stage.note(line))?;
+        stage.done(&format!("{count} packages"));
         self.context.check()?;
-        let mut tree = Tree::read_tar(tar)?;
-        normalise::clean(&mut tree)?;
+        Ok(made)
+    }
+
+    /// The tree of what was made, without what differs between two builds; it is kept for the next one.
+    fn finish(&self, tar: Option<Tar>, lock: &Lock, form: Form) -> Result<Tree, Error> {
+        let tar = tar.ok_or_else(|| Error::Tree("the engine gave no tree".into()))?;
+        let recipe = self.recipe_of(form)?;
+        let tree = clean(tar, &recipe.packages, &recipe.architecture)?;
+        if !self.options.fresh {
+            let (cache, key, tree) =
+                (TreeCache::new(&self.options.cache), self.key(lock, form)?, tree.clone());
+            self.storing.borrow_mut().push(std::thread::spawn(move || cache.store(&key, &tree)));
+        }
         Ok(tree)
     }
 
@@ -204,14 +289,10 @@ impl Drop for Packages<'_> {
     }
 }
 
-/// Writes a tree for the engine to install on. The archive it came from is gone by then, so it must not name one.
-fn write_base(base: &mut Tree, path: &Path) -> Result<(), Error> {
-    base.remove("/etc/apt/sources.list");
-    base.remove("/etc/apt/sources.list.d");
-    let write = || {
-        let mut file = std::io::BufWriter::with_capacity(1 << 20, fs::File::create(path)?);
-        write_tar(base, &mut file)?;
-        std::io::Write::flush(&mut file)
-    };
-    write().map_err(Error::io("writing", path))
+/// The tree of a tar, without what differs between two builds, and with what apt is to know.
+fn clean(tar: Tar, marked: &[String], architecture: &str) -> Result<Tree, Error> {
+    let mut tree = Tree::read_tar(tar.take()?)?;
+    normalise::clean(&mut tree)?;
+    marks::mark(&mut tree, marked, architecture)?;
+    Ok(tree)
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use smbgw_command::{Command, Streams};
 
 use super::contained::contained;
-use super::{Job, RootfsEngine, subids};
+use super::{Job, Made, RootfsEngine, Tar, subids};
 use crate::error::Error;
 use crate::recipe::MergedUsr;
 use crate::repo;
@@ -26,7 +26,7 @@ const MERGED_USR_HOOK: &str = "/usr/share/mmdebstrap/hooks/merged-usr";
 pub struct Mmdebstrap;
 
 impl RootfsEngine for Mmdebstrap {
-    fn make(&self, job: &Job<'_>, said: &(dyn Fn(&str) + Sync)) -> Result<Vec<u8>, Error> {
+    fn make(&self, job: &Job<'_>, said: &(dyn Fn(&str) + Sync)) -> Result<Made, Error> {
         let tar = job.work.join("rootfs.tar");
         let repo = repo::write(job.packages, &job.recipe.suite, job.store, job.work)?;
         let command = command(job, &repo, &tar.to_string_lossy(), subids::available());
@@ -43,10 +43,7 @@ impl RootfsEngine for Mmdebstrap {
             .map_err(Error::program("installing the packages into a new root file system"))?;
         // the packages are in memory twice otherwise
         let _ = std::fs::remove_dir_all(&repo);
-        let content = std::fs::read(&tar).map_err(Error::io("reading", &tar))?;
-        // and so is this
-        let _ = std::fs::remove_file(&tar);
-        Ok(content)
+        Ok(Made { tree: Some(Tar::File(tar)), extended: None })
     }
 }
 

@@ -2,7 +2,8 @@
 //! that dpkg would have written; then dpkg configures them.
 //!
 //! * `job`: what is handed over to the process inside · `inside`: that process: unpack, configure, give back
-//! * `plan`: which package's file is where · `place`: writing it · `database`: what dpkg knows of it
+//! * `plan`: which package's file is where · `laying`, `place`: writing it · `database`: what dpkg knows of it
+//! * `going_on`: a virtual machine's packages on a container's, in the same place
 //! * `mounts`, `scripts`, `preinst`: what scripts of packages need, running them, and which need not be run
 //! * `stand_ins`, `served`, `replaced`: what scripts need not wait for · `give_back`: the tree as a tar
 //!
@@ -16,14 +17,17 @@ use std::time::Duration;
 use smbgw_command::{CommandError, Streams};
 
 use super::contained::contained;
-use super::{Job, RootfsEngine, subids};
+use super::{Job, Made, RootfsEngine, Tar, subids};
 use crate::error::{Category, Error};
+use crate::lock::Package;
 use crate::recipe::MergedUsr;
 
 pub mod database;
 mod give_back;
+mod going_on;
 pub mod inside;
 mod job;
+mod laying;
 mod mounts;
 mod place;
 mod plan;
@@ -51,16 +55,29 @@ const SAID: &str = "I: ";
 pub struct Unpack;
 
 impl RootfsEngine for Unpack {
-    fn make(&self, job: &Job<'_>, said: &(dyn Fn(&str) + Sync)) -> Result<Vec<u8>, Error> {
+    fn make(&self, job: &Job<'_>, said: &(dyn Fn(&str) + Sync)) -> Result<Made, Error> {
         subids::check()?;
+        let debs = |packages: &[Package]| {
+            packages.iter().map(|package| job::Deb::new(package, job.store)).collect::<Vec<_>>()
+        };
+        let container = job.extension.as_ref().filter(|extension| extension.keeps_container);
+        let container = container.map(|_| job.work.join("container.tar"));
         let inside = job::InsideJob {
             root: job.work.join(ROOT),
             base: job.base.map(PathBuf::from),
-            packages: job.packages.iter().map(|package| job::Deb::new(package, job.store)).collect(),
-            without: job.without.to_vec(),
+            packages: debs(job.packages),
+            without: job::Without(job.without.to_vec()),
             slim: job.slim.clone(),
             merge_usr: job.recipe.merged_usr == MergedUsr::Hook,
             epoch: job.epoch,
+            extension: job.extension.as_ref().map(|extension| job::InsideExtension {
+                packages: debs(extension.packages),
+                without: job::Without(extension.without.to_vec()),
+                marked: extension.marked.to_vec(),
+                architecture: job.recipe.architecture.clone(),
+                initrd: extension.initrd.cloned(),
+                container: container.clone(),
+            }),
         };
         let order = job.work.join("inside.json");
         fs::write(&order, inside.to_text()).map_err(Error::io("writing", &order))?;
@@ -80,7 +97,11 @@ impl RootfsEngine for Unpack {
         let outcome = job.system.run_streaming(&command, streams).map_err(failed);
         // the next form is made in the same place
         job.work.remove(ROOT);
-        outcome.map(|output| output.stdout)
+        let tar = Tar::Bytes(outcome?.stdout);
+        Ok(match job.extension {
+            None => Made { tree: Some(tar), extended: None },
+            Some(_) => Made { tree: container.map(Tar::File), extended: Some(tar) },
+        })
     }
 }
 

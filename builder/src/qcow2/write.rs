@@ -14,6 +14,7 @@ use super::{
 };
 use crate::error::Error;
 use crate::hash;
+use crate::sparse;
 use crate::tarball::Level;
 
 const CLUSTER: u64 = 1 << CLUSTER_BITS;
@@ -22,7 +23,7 @@ const L2_ENTRIES: usize = CLUSTER as usize / 8;
 /// Counts in a block of reference counts, 16 bits each.
 const COUNTS: u64 = CLUSTER / 2;
 /// Clusters that a thread takes at a time.
-const BATCH: u64 = 32;
+const BATCH: usize = 32;
 /// Finished batches that a thread may be ahead of the writer: this bounds the memory.
 const AHEAD: usize = 4;
 
@@ -53,10 +54,10 @@ pub fn write(
     };
     let disk = File::open(raw).map_err(Error::io("reading", raw))?;
     let disk_sha256 = std::thread::scope(|scope| {
-        let hashing = scope.spawn(|| hash::of_file(raw));
+        let hashing = scope.spawn(|| hash::of_sparse_file(raw));
         write_image(&disk, image, level, threads, interrupt).map_err(|error| failed(image, error))?;
         let hashed = hashing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        hashed.map(|(sha256, _)| sha256).map_err(Error::io("reading", raw))
+        hashed.map_err(Error::io("reading", raw))
     })?;
     let (sha256, size) = hash::of_file(image).map_err(Error::io("reading", image))?;
     Ok(Written { sha256, size, disk_sha256 })
@@ -79,25 +80,25 @@ fn write_image(
     interrupt: &Interrupt,
 ) -> io::Result<()> {
     let size = disk.metadata()?.len();
-    let clusters = size.div_ceil(CLUSTER);
-    let batches = clusters.div_ceil(BATCH);
+    let clusters = with_data(disk)?;
+    let batches: Vec<&[u64]> = clusters.chunks(BATCH).collect();
     let threads = threads.max(1);
-    let mut writer = Writer::create(image, clusters)?;
+    let mut writer = Writer::create(image, size.div_ceil(CLUSTER))?;
     std::thread::scope(|scope| {
-        let receivers: Vec<Receiver<Batch>> = (0..threads as u64)
+        let receivers: Vec<Receiver<Batch>> = (0..threads)
             .map(|first| {
                 let (sender, receiver) = sync_channel(AHEAD);
-                let share = (first..batches).step_by(threads);
+                let share = batches.iter().copied().skip(first).step_by(threads);
                 scope.spawn(move || pack(disk, size, share, level, &sender));
                 receiver
             })
             .collect();
-        for number in 0..batches {
+        for number in 0..batches.len() {
             if interrupt.is_set() {
                 return Err(io::Error::other("interrupted"));
             }
             // each thread's batches come in order, and the threads take turns
-            let batch = receivers[number as usize % threads].recv().map_err(io::Error::other)??;
+            let batch = receivers[number % threads].recv().map_err(io::Error::other)??;
             batch.into_iter().try_for_each(|(cluster, packed)| writer.put(cluster, packed))?;
         }
         Ok(())
@@ -105,18 +106,33 @@ fn write_image(
     writer.finish(size)
 }
 
+/// Clusters that are no holes.
+fn with_data(disk: &File) -> io::Result<Vec<u64>> {
+    let ranges = sparse::data(disk)?.into_iter();
+    let mut clusters: Vec<u64> =
+        ranges.flat_map(|range| range.start / CLUSTER..range.end.div_ceil(CLUSTER)).collect();
+    // the end of one stretch may be in the cluster in which the next begins
+    clusters.dedup();
+    Ok(clusters)
+}
+
 /// Compresses a thread's share. Ends early when nobody wants the rest.
-fn pack(disk: &File, size: u64, share: impl Iterator<Item = u64>, level: Level, sender: &SyncSender<Batch>) {
+fn pack<'a>(
+    disk: &File,
+    size: u64,
+    share: impl Iterator<Item = &'a [u64]>,
+    level: Level,
+    sender: &SyncSender<Batch>,
+) {
     let mut compressor = match zstd::bulk::Compressor::new(level.zstd()) {
         Ok(compressor) => compressor,
         Err(error) => return drop(sender.send(Err(error))),
     };
     let mut buffer = vec![0; CLUSTER as usize];
     for batch in share {
-        let last = ((batch + 1) * BATCH).min(size.div_ceil(CLUSTER));
-        let packed = (batch * BATCH..last).filter_map(|cluster| {
-            pack_one(disk, size, cluster, &mut buffer, &mut compressor)
-                .map(|packed| Some((cluster, packed?)))
+        let packed = batch.iter().filter_map(|cluster| {
+            pack_one(disk, size, *cluster, &mut buffer, &mut compressor)
+                .map(|packed| Some((*cluster, packed?)))
                 .transpose()
         });
         if sender.send(packed.collect()).is_err() {
@@ -136,7 +152,7 @@ fn pack_one(
     let there = (size - at).min(CLUSTER) as usize;
     disk.read_exact_at(&mut buffer[..there], at)?;
     buffer[there..].fill(0);
-    if buffer.iter().all(|byte| *byte == 0) {
+    if sparse::is_zeros(buffer) {
         return Ok(None);
     }
     let compressed = compressor.compress(buffer)?;

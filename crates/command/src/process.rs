@@ -24,6 +24,7 @@ const GRACE: Duration = Duration::from_secs(2);
 pub struct System {
     interrupt: Interrupt,
     path: Option<String>,
+    contained: bool,
 }
 
 /// What a long command reads and tells while it runs.
@@ -46,7 +47,13 @@ impl System {
 
     /// A runner that ends its commands when the flag is set.
     pub fn with_interrupt(interrupt: Interrupt) -> Self {
-        Self { interrupt, path: None }
+        Self { interrupt, ..Self::default() }
+    }
+
+    /// A runner inside a process namespace: what it starts ends with that, and need not ask to end with us. So programs that are
+    /// named by their path start by posix_spawn(3), where a fork would copy the page tables of a large process.
+    pub fn contained() -> Self {
+        Self { contained: true, ..Self::default() }
     }
 
     /// Looks for programs in `directories` (colon-separated) before the system directories.
@@ -130,7 +137,9 @@ impl System {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .stdin(if piped_stdin { Stdio::piped() } else { Stdio::null() });
-        die_with_parent(&mut process);
+        if !self.contained {
+            die_with_parent(&mut process);
+        }
         process.spawn().map_err(|source| not_started(command, source))
     }
 

@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::sync::mpsc::sync_channel;
 
+use super::mounts;
 use crate::error::Error;
 use crate::tree::{Content, Entry, Kind, TarWriter, Tree};
 
@@ -15,16 +16,25 @@ const AHEAD: usize = 64;
 /// Bytes that are written at once, and what a pipe takes if it may be so large.
 const PIECE: usize = 1 << 20;
 
-/// Reads everything below `/` and writes it, while the next files are read already.
+/// Writes what [`tar`] does into a pipe.
+///
+/// # Errors
+/// As [`tar`].
+pub(super) fn to_pipe(pipe: File, mounted_on: &BTreeMap<String, Entry>) -> Result<(), Error> {
+    // a smaller one only takes longer
+    let _ = rustix::pipe::fcntl_setpipe_size(&pipe, PIECE);
+    let mut out = tar(BufWriter::with_capacity(PIECE, pipe), mounted_on)?;
+    out.flush().map_err(writing())
+}
+
+/// Reads everything below `/` and writes it, while the next files are read already. Of places where something is mounted it
+/// writes what `mounted_on` says.
 ///
 /// # Errors
 /// [`Error::Tree`] when something is there that no template may hold, [`Error::Io`].
-pub(super) fn give_back(to: File) -> Result<(), Error> {
-    // a smaller pipe only takes longer
-    let _ = rustix::pipe::fcntl_setpipe_size(&to, PIECE);
-    let tree = list_root()?;
-    let writing = || Error::io("writing", "the finished tree");
-    let mut tar = TarWriter::new(BufWriter::with_capacity(PIECE, to));
+pub(super) fn tar<W: Write>(out: W, mounted_on: &BTreeMap<String, Entry>) -> Result<W, Error> {
+    let tree = list_root(mounted_on)?;
+    let mut tar = TarWriter::new(out);
     std::thread::scope(|scope| {
         let (sender, contents) = sync_channel(AHEAD);
         let files = tree.entries().filter(|(_, entry)| matches!(entry.kind, Kind::File(_)));
@@ -44,17 +54,24 @@ pub(super) fn give_back(to: File) -> Result<(), Error> {
             };
             tar.entry(path, entry, &content).map_err(writing())?;
         }
-        tar.finish().and_then(|mut out| out.flush()).map_err(writing())
+        tar.finish().map_err(writing())
     })
 }
 
+fn writing() -> impl FnOnce(io::Error) -> Error {
+    Error::io("writing", "the finished tree")
+}
+
 /// All that is there, files without their contents.
-fn list_root() -> Result<Tree, Error> {
+fn list_root(mounted_on: &BTreeMap<String, Entry>) -> Result<Tree, Error> {
     let mut names = HashMap::new();
     let mut found = vec![("/".to_owned(), entry(Path::new("/"), &mut names, "/")?)];
     list("/", &mut found, &mut names)?;
     let mut tree = Tree::default();
     found.into_iter().try_for_each(|(path, entry)| tree.put(&path, entry))?;
+    for path in mounts::POINTS {
+        tree.put(path, mounted_on.get(*path).cloned().unwrap_or_else(Entry::directory))?;
+    }
     Ok(tree)
 }
 
@@ -72,6 +89,9 @@ fn list(
         let text = path
             .to_str()
             .ok_or_else(|| Error::Tree(format!("the name `{}` is not UTF-8", path.display())))?;
+        if mounts::POINTS.contains(&text) {
+            continue;
+        }
         let entry = entry(&path, names, text)?;
         let below = entry.is_directory();
         all.push((text.to_owned(), entry));

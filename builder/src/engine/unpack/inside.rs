@@ -1,26 +1,23 @@
 //! The process inside the namespaces.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::Write;
-use std::os::unix::fs::symlink;
+use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use smbgw_command::System;
 
-use super::database::{self, Unpacked};
-use super::job::{Deb, InsideJob};
-use super::{SAID, give_back, mounts, place, plan, scripts, stand_ins};
-use crate::deb::{self, MERGED};
+use super::database::Unpacked;
+use super::job::{Deb, InsideExtension, InsideJob};
+use super::laying::Root;
+use super::{SAID, give_back, going_on, mounts, scripts, stand_ins};
+use crate::deb;
 use crate::deb822::Paragraph;
 use crate::error::Error;
 use crate::essential;
 use crate::hash;
-use crate::parallel::in_parallel;
-use crate::tree::{Entry, Kind, Tree};
-
-/// Links that a merged `/usr` has from the start.
-const LINKED: &[&str] = &["/bin", "/lib", "/lib32", "/lib64", "/libx32", "/sbin"];
+use crate::parallel::{SharedWork, in_parallel};
+use crate::tree::{Tree, write_tar};
 
 /// Does what the order says, and writes the tree to the standard output as a tar. The root of this process is another one
 /// afterwards.
@@ -36,12 +33,11 @@ pub fn run(order: &Path) -> Result<(), Error> {
         Some(path) => Some(Tree::read_tar(fs::read(path).map_err(Error::io("reading", path))?)?),
         None => None,
     };
-    let read = in_parallel(&largest_first(&job.packages), |number| read(&job.packages[number]))?;
-    let controls: Vec<Paragraph<'_>> = read.iter().map(|package| Paragraph::new(&package.control)).collect();
-    // scripts of all others use these without saying so: they are configured before
-    let basic = if base.is_none() { essential::basic(&controls) } else { BTreeSet::new() };
-    let (first, second): (Vec<usize>, Vec<usize>) =
-        (0..read.len()).partition(|number| basic.contains(job.packages[*number].name.as_str()));
+    let packages = Packages::read(&job.packages)?;
+    // nothing outside the root can be opened later
+    let extension = job.extension.as_ref().map(Extension::open).transpose()?;
+    let out = rustix::stdio::stdout().try_clone_to_owned();
+    let out = File::from(out.map_err(Error::io("opening", "the standard output"))?);
 
     fs::create_dir(&job.root).map_err(Error::io("making", &job.root))?;
     mounts::mount(&job.root)?;
@@ -51,64 +47,162 @@ pub fn run(order: &Path) -> Result<(), Error> {
         rustix::process::chroot(".")
     };
     enter().map_err(|errno| Error::io("entering", &job.root)(errno.into()))?;
-    let mut mounted_on = BTreeMap::new();
-    if let Some(base) = &base {
-        lay(base)?;
-        let found = mounts::POINTS.iter().filter_map(|path| Some((*path, base.get(path)?.clone())));
-        mounted_on.extend(found);
-    } else if job.merge_usr {
-        merge_usr()?;
+    let mut root = Root::new(&job);
+    match &base {
+        Some(base) => root.lay(base)?,
+        None if job.merge_usr => root.merge_usr()?,
+        None => {}
     }
+    let is_new = base.is_none();
     drop(base);
 
-    say("unpacking");
-    let system = System::new();
-    let epoch = job.epoch.to_string();
-    let decode = |numbers: &[usize]| {
-        in_parallel(numbers, |number| Unpacked::new(&job.packages[number].id, read[number].unpack()?))
-    };
-    let mut lay_out = |packages: &[Unpacked], essential: bool| -> Result<(), Error> {
-        let plan =
-            plan::plan(packages, &|path| fs::symlink_metadata(path).is_ok_and(|found| !found.is_dir()))?;
-        write(packages, &plan, &job, essential)?;
-        let existing = |path: &str| fs::read_to_string(path).ok();
-        for file in database::database(packages, &plan.replaced, &existing) {
-            store(&file.path, file.mode, &file.content)?;
-            file.mtime.map_or(Ok(()), |mtime| place::date(&file.path, mtime))?;
-        }
-        for path in mounts::POINTS {
-            if let Some(entry) = plan.directories.get(*path) {
-                mounted_on.entry(*path).or_insert_with(|| entry.clone());
-            }
-        }
-        Ok(())
-    };
-    stand_ins::while_they_stand(&epoch, &system, |stand_ins| {
-        // one processor configures what is on every system while the others decompress the rest
-        let second = std::thread::scope(|scope| {
-            let first = decode(&first)?;
-            let second = scope.spawn(|| decode(&second));
-            if !first.is_empty() {
-                lay_out(&first, true)?;
-                say("configuring the essential packages");
-                scripts::run(&first, &epoch, &system, stand_ins)?;
-            }
-            second.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })?;
-        lay_out(&second, false)?;
-        say("configuring");
-        scripts::run(&second, &epoch, &system, stand_ins)
-    })?;
-    drop(read);
-    scripts::finish(&epoch, &system)?;
-    say("reading back");
-    mounts::unmount()?;
-    for (path, entry) in mounted_on {
-        place::directory(&entry, path)?;
+    let installer = Installer { epoch: job.epoch.to_string(), system: System::contained() };
+    match extension {
+        None => installer.install(&mut root, &packages, is_new, || ())?,
+        Some(extension) => installer.install_both(&mut root, packages, is_new, &extension)?,
     }
-    let out =
-        rustix::stdio::stdout().try_clone_to_owned().map_err(Error::io("opening", "the standard output"))?;
-    give_back::give_back(File::from(out))
+    say("reading back");
+    give_back::to_pipe(out, root.mounted_on())
+}
+
+/// Packages to install, not yet decompressed.
+struct Packages<'a> {
+    debs: &'a [Deb],
+    read: Vec<Read>,
+}
+
+impl<'a> Packages<'a> {
+    fn read(debs: &'a [Deb]) -> Result<Self, Error> {
+        Ok(Self { debs, read: in_parallel(&largest_first(debs), |number| read(&debs[number]))? })
+    }
+
+    fn unpack(&self, number: usize) -> Result<Unpacked, Error> {
+        Unpacked::new(&self.debs[number].id, self.read[number].unpack()?)
+    }
+
+    /// Those that are on every system, and the others.
+    fn basic_first(&self) -> (Vec<usize>, Vec<usize>) {
+        let controls: Vec<Paragraph<'_>> =
+            self.read.iter().map(|package| Paragraph::new(&package.control)).collect();
+        let basic: BTreeSet<&str> = essential::basic(&controls);
+        (0..self.read.len()).partition(|number| basic.contains(self.debs[*number].name.as_str()))
+    }
+}
+
+/// A virtual machine's packages, and where the container's tar goes.
+struct Extension<'a> {
+    order: &'a InsideExtension,
+    packages: Packages<'a>,
+    container: Option<(File, &'a Path)>,
+}
+
+impl<'a> Extension<'a> {
+    fn open(order: &'a InsideExtension) -> Result<Self, Error> {
+        let create = |path: &'a Path| Ok((File::create(path).map_err(Error::io("making", path))?, path));
+        let container = order.container.as_deref().map(create).transpose()?;
+        Ok(Self { order, packages: Packages::read(&order.packages)?, container })
+    }
+
+    /// Writes the container's tar, if anybody wants it.
+    fn give_container(&self, tree: &Tree) -> Result<(), Error> {
+        let Some((file, path)) = &self.container else { return Ok(()) };
+        let write = || {
+            let mut out = BufWriter::with_capacity(1 << 20, file);
+            write_tar(tree, &mut out)?;
+            out.flush()
+        };
+        write().map_err(Error::io("writing", path))
+    }
+}
+
+/// Installs packages in the root.
+struct Installer {
+    epoch: String,
+    system: System,
+}
+
+impl Installer {
+    /// Unpacks and configures. In a new root some packages come first: scripts of all others use them without saying so.
+    /// `idle` is called when all is decompressed.
+    fn install(
+        &self,
+        root: &mut Root<'_>,
+        packages: &Packages<'_>,
+        is_new: bool,
+        idle: impl FnOnce(),
+    ) -> Result<(), Error> {
+        let (first, second) =
+            if is_new { packages.basic_first() } else { (Vec::new(), (0..packages.read.len()).collect()) };
+        let decode = |numbers: &[usize]| in_parallel(numbers, |number| packages.unpack(number));
+        let without = &root.job().without;
+        say("unpacking");
+        stand_ins::while_they_stand(&self.epoch, &self.system, |stand_ins| {
+            // one processor configures what is on every system while the others decompress the rest
+            let second = std::thread::scope(|scope| {
+                let first = decode(&first)?;
+                let second = scope.spawn(|| decode(&second));
+                if !first.is_empty() {
+                    root.lay_out(&first, without, true)?;
+                    say("configuring the essential packages");
+                    scripts::run(&first, &self.epoch, &self.system, stand_ins)?;
+                }
+                second.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })?;
+            root.lay_out(&second, without, false)?;
+            idle();
+            self.configure(&second, stand_ins)
+        })?;
+        scripts::finish(&self.epoch, &self.system)
+    }
+
+    /// Installs a container's packages, and then a virtual machine's on them. Those are decompressed while the container's are
+    /// configured, and the container's tar is written while the machine's are.
+    fn install_both(
+        &self,
+        root: &mut Root<'_>,
+        packages: Packages<'_>,
+        is_new: bool,
+        extension: &Extension<'_>,
+    ) -> Result<(), Error> {
+        let queue = largest_first(extension.packages.debs);
+        let (decompressing, decode) =
+            (SharedWork::new(&queue), |number: usize| extension.packages.unpack(number));
+        std::thread::scope(|scope| {
+            let both = || {
+                let mut helper = None;
+                let idle = || helper = Some(scope.spawn(|| decompressing.take_part(decode)));
+                self.install(root, &packages, is_new, idle)?;
+                drop(packages);
+                say("reading back");
+                let tree = Tree::read_tar(give_back::tar(Vec::new(), root.mounted_on())?)?;
+                let container = tree.clone();
+                let giving = scope.spawn(move || extension.give_container(&container));
+                say("unpacking");
+                going_on::change(root, &tree, extension.order)?;
+                drop(tree);
+                decompressing.take_part(decode);
+                if let Some(Err(panic)) = helper.map(std::thread::ScopedJoinHandle::join) {
+                    std::panic::resume_unwind(panic);
+                }
+                let machine = decompressing.results()?;
+                stand_ins::while_they_stand(&self.epoch, &self.system, |stand_ins| {
+                    root.lay_out(&machine, &extension.order.without, false)?;
+                    self.configure(&machine, stand_ins)
+                })?;
+                scripts::finish(&self.epoch, &self.system)?;
+                giving.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
+            let outcome = both();
+            // nobody waits for what is no longer wanted
+            decompressing.abandon();
+            outcome
+        })
+    }
+
+    fn configure(&self, packages: &[Unpacked], stand_ins: &stand_ins::StandIns<'_>) -> Result<(), Error> {
+        say("configuring");
+        scripts::run(packages, &self.epoch, &self.system, stand_ins)
+    }
 }
 
 /// Tells what is being done.
@@ -147,93 +241,4 @@ fn read(deb: &Deb) -> Result<Read, Error> {
         return Err(Error::StoreDamaged { path: deb.file.clone(), found });
     }
     Ok(Read { id: deb.id.clone(), control: deb::control(&deb.id, &content)?, deb: content })
-}
-
-/// Lays a whole tree into the empty root.
-fn lay(tree: &Tree) -> Result<(), Error> {
-    for (path, entry) in tree.entries().filter(|(_, entry)| !entry.is_directory()) {
-        place::file(tree, entry, path, &str::to_owned)?;
-    }
-    for (path, entry) in tree.entries().filter(|(path, entry)| entry.is_directory() && !is_mounted_on(path)) {
-        place::directory(entry, path)?;
-    }
-    Ok(())
-}
-
-/// What is seen there now is not the tree's, and may not be ours to change.
-fn is_mounted_on(path: &str) -> bool {
-    mounts::POINTS.contains(&path)
-}
-
-/// Makes the links that packages of Debian 12 expect to be there.
-fn merge_usr() -> Result<(), Error> {
-    for path in LINKED {
-        let target = format!("usr{path}");
-        fs::create_dir_all(format!("/{target}"))
-            .and_then(|()| symlink(&target, path))
-            .map_err(Error::io("making", path))?;
-    }
-    Ok(())
-}
-
-/// Writes all packages' files and directories. Essential packages are used before they are configured, so that their
-/// configuration files are in place at once, as after debootstrap; dpkg finds them to be what it would put there.
-fn write(packages: &[Unpacked], plan: &plan::Plan, job: &InsideJob, essential: bool) -> Result<(), Error> {
-    // links of the merged `/usr` come first: what is below them must not become a directory in their place
-    for (package, files) in packages.iter().zip(&plan.files) {
-        for (path, to) in files.iter().filter(|(path, _)| MERGED.contains(&path.as_str())) {
-            if let Some(entry) = package.tree.get(path) {
-                place::file(&package.tree, entry, to, &str::to_owned)?;
-            }
-        }
-    }
-    let numbers: Vec<usize> = (0..packages.len()).collect();
-    in_parallel(&numbers, |number| {
-        let tree = &packages[number].tree;
-        // whether a link stays shows when all is there
-        let kept = |entry: &Entry, to: &str| {
-            !job.is_without(to) && (matches!(entry.kind, Kind::Symlink(_)) || !job.is_slimmed(to))
-        };
-        let (mut links, mut files) = (Vec::new(), Vec::new());
-        for (path, to) in plan.files[number].iter().filter(|(path, _)| !MERGED.contains(&path.as_str())) {
-            match tree.get(path) {
-                Some(entry) if matches!(entry.kind, Kind::Hardlink(_)) => links.push((entry, to)),
-                Some(entry) => files.push((path, entry, to)),
-                None => {}
-            }
-        }
-        links.retain(|(entry, to)| kept(entry, to));
-        let linked: BTreeSet<&str> = links
-            .iter()
-            .filter_map(|(entry, _)| match &entry.kind {
-                Kind::Hardlink(target) => Some(target.as_str()),
-                _ => None,
-            })
-            .collect();
-        for (path, entry, to) in files {
-            if kept(entry, to) || linked.contains(path.as_str()) {
-                place::file(tree, entry, to, &str::to_owned)?;
-            }
-            if essential && packages[number].is_conffile(path) {
-                place::file(tree, entry, &deb::merged_usr(path), &str::to_owned)?;
-            }
-        }
-        links.into_iter().try_for_each(|(entry, to)| place::file(tree, entry, to, &deb::merged_usr))
-    })?;
-    for (path, entry) in
-        plan.directories.iter().filter(|(path, _)| !job.is_without(path) && !is_mounted_on(path))
-    {
-        place::directory(entry, path)?;
-    }
-    Ok(())
-}
-
-/// Writes a file of dpkg's or apt's, in place of one that is there.
-fn store(path: &str, mode: u32, content: &[u8]) -> Result<(), Error> {
-    use std::os::unix::fs::PermissionsExt;
-    let above = Path::new(path).parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(above)
-        .and_then(|()| fs::write(path, content))
-        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(mode)))
-        .map_err(Error::io("writing", path))
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::glob::Glob;
 use crate::lock::Package;
-use crate::recipe::Slim;
+use crate::recipe::{Initrd, Slim};
 use crate::store::Store;
 
 /// What scripts look for, and do otherwise without: alternatives for manual pages, the journal's catalogue, Python to compile.
@@ -24,13 +24,45 @@ pub(super) struct InsideJob {
     /// What to install.
     pub(super) packages: Vec<Deb>,
     /// Paths that are not unpacked.
-    pub(super) without: Vec<Glob>,
+    pub(super) without: Without,
     /// Files that would be left out afterwards: not even written.
     pub(super) slim: Slim,
     /// Whether the links of a merged `/usr` come from us, and not from a package.
     pub(super) merge_usr: bool,
     /// The time that scripts are to take for the present one.
     pub(super) epoch: i64,
+    /// What is installed on it then, in the same place.
+    pub(super) extension: Option<InsideExtension>,
+}
+
+/// A virtual machine's packages, on a container's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct InsideExtension {
+    /// What to install.
+    pub(super) packages: Vec<Deb>,
+    /// Paths that are not unpacked.
+    pub(super) without: Without,
+    /// The packages that somebody asked for in the container.
+    pub(super) marked: Vec<String>,
+    /// Its architecture.
+    pub(super) architecture: String,
+    /// The machine's initial ram disk.
+    pub(super) initrd: Option<Initrd>,
+    /// Where the container's tar goes, if anywhere.
+    pub(super) container: Option<PathBuf>,
+}
+
+/// Paths that are not unpacked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Without(pub(super) Vec<Glob>);
+
+impl Without {
+    /// Whether it is one of them.
+    pub(super) fn has(&self, path: &str) -> bool {
+        self.0.iter().any(|glob| glob.matches(path))
+    }
 }
 
 /// A package's file.
@@ -58,11 +90,6 @@ impl Deb {
 impl InsideJob {
     pub(super) fn to_text(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
-    }
-
-    /// Whether a path is not to be unpacked.
-    pub(super) fn is_without(&self, path: &str) -> bool {
-        self.without.iter().any(|glob| glob.matches(path))
     }
 
     /// Whether a file would be left out afterwards.

@@ -20,7 +20,7 @@ const LINKS: &[(&str, &str)] = &[
 /// What is in memory and not in the tree.
 const IN_MEMORY: &[(&str, u32)] = &[("/run", 0o755), ("/tmp", 0o1777), ("/dev/shm", 0o1777)];
 
-/// Where something is mounted.
+/// Where something is mounted: what is seen there is not the tree's, and may not be ours to change.
 pub(super) const POINTS: &[&str] = &["/proc", "/tmp", "/run", "/dev"];
 
 /// Mounts `/proc`, `/dev`, `/run` and `/tmp` below a root.
@@ -51,14 +51,15 @@ pub(super) fn mount(root: &Path) -> Result<(), Error> {
         .map_err(|errno| Error::io("mounting", &proc)(errno.into()))
 }
 
-/// Takes all of it away again, from inside the root.
+/// What is in memory is empty again; from inside the root.
 ///
 /// # Errors
 /// [`Error::Io`].
-pub(super) fn unmount() -> Result<(), Error> {
-    for path in POINTS {
+pub(super) fn empty() -> Result<(), Error> {
+    for (path, mode) in IN_MEMORY {
         rustix::mount::unmount(*path, UnmountFlags::DETACH)
             .map_err(|errno| Error::io("unmounting", path)(errno.into()))?;
+        tmpfs(Path::new(path), *mode)?;
     }
     Ok(())
 }

@@ -17,6 +17,7 @@ use crate::error::Error;
 const DEADLINE: Duration = Duration::from_secs(1500);
 /// Says that nothing may be started. Source: policy-rc.d in init-system-helpers.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
+const DPKG: &str = "/usr/bin/dpkg";
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 /// Runs before any other: it writes `/etc/passwd`, which the others' programs read.
 const FIRST: &str = "base-passwd";
@@ -145,7 +146,7 @@ fn audit(epoch: &str, system: &System) -> Result<(), Error> {
 
 fn dpkg<const N: usize>(args: [&str; N], epoch: &str) -> Command {
     // the tree is in a temporary place: syncing every file to disk only costs time
-    environment(Command::new("dpkg").arg("--force-unsafe-io").args(args), epoch).deadline(DEADLINE)
+    environment(Command::new(DPKG).arg("--force-unsafe-io").args(args), epoch).deadline(DEADLINE)
 }
 
 /// What scripts of packages, and what they leave to others, run with.
