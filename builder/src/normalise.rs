@@ -67,9 +67,7 @@ pub fn clean(tree: &mut Tree) -> Result<(), Error> {
         .filter(|(path, entry)| is_log(path, entry) || globs.iter().any(|glob| glob.matches(path)))
         .map(|(path, _)| path.to_owned())
         .collect();
-    for path in doomed {
-        tree.remove(&path);
-    }
+    tree.remove_all(&doomed);
     // a place to mount on; the engine leaves it out with the devices in it
     tree.put("/dev", Entry::directory())?;
     // apt insists on these

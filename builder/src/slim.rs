@@ -41,9 +41,7 @@ pub fn slim(tree: &mut Tree, rules: &Slim) -> Dropped {
     };
     doomed.retain(|path| !stays(path));
     dropped.entries = doomed.len();
-    for path in doomed {
-        tree.remove(&path);
-    }
+    tree.remove_all(&doomed);
     dropped
 }
 

@@ -1,7 +1,7 @@
 //! A root file system in memory: entries by path; contents stay where they were read.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::error::Error;
@@ -195,6 +195,23 @@ impl Tree {
         }
     }
 
+    /// As [`Self::remove`] for many: other names are not looked for again for each of them.
+    pub fn remove_all(&mut self, paths: &[String]) {
+        let names = self.entries.iter().filter_map(|(path, entry)| match &entry.kind {
+            Kind::Hardlink(first) => Some([path.clone(), first.clone()]),
+            _ => None,
+        });
+        let with_others: BTreeSet<String> = names.flatten().collect();
+        for path in paths {
+            let single = self.get(path).is_some_and(|entry| !entry.is_directory());
+            if single && !with_others.contains(path) {
+                self.entries.remove(path);
+            } else {
+                self.remove(path);
+            }
+        }
+    }
+
     /// The paths in a directory, at any depth.
     pub fn under<'a>(&'a self, directory: &str) -> impl Iterator<Item = &'a str> + use<'a> {
         let prefix = format!("{}/", directory.trim_end_matches('/'));
@@ -294,6 +311,18 @@ mod tests {
         assert_eq!(tree.file("/usr/bin/perl5"), Some(&b"perl"[..]));
         assert_eq!(tree.file("/usr/bin/perl6"), Some(&b"perl"[..]));
         assert!(tree.get("/usr/bin/perl").is_none());
+    }
+
+    #[test]
+    fn many_are_removed_as_each_would_be() {
+        let all: Vec<String> = ["/usr/bin/perl", "/usr/bin/perl5", "/bin", "/none"].map(str::to_owned).into();
+        let (mut at_once, mut one_by_one) = (tree(), tree());
+        at_once.remove_all(&all);
+        all.iter().for_each(|path| one_by_one.remove(path));
+        assert!(at_once.entries().eq(one_by_one.entries()));
+        assert_eq!(at_once.file("/usr/bin/perl6"), Some(&b"perl"[..]));
+        at_once.remove_all(&["/usr".to_owned()]);
+        assert_eq!(at_once.len(), 1);
     }
 
     #[test]
