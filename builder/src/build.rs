@@ -174,6 +174,7 @@ pub fn build(options: &Options, context: &Context) -> Result<Vec<Built>, Error> 
     let mut finished: Vec<Finished> = Vec::new();
     let mut trees = packages.trees(&lock, &options.forms)?;
     for (form, recipe) in options.forms.iter().zip(&recipes) {
+        // named twice, it is made once
         let Some((tree, tree_cached)) = trees.remove(form) else { continue };
         let mut files = files.clone();
         if *form == Form::Machine {

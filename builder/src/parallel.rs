@@ -71,7 +71,7 @@ impl<'a, T, E> SharedWork<'a, T, E> {
 
 #[cfg(test)]
 mod tests {
-    use super::in_parallel;
+    use super::{SharedWork, in_parallel};
 
     #[test]
     fn results_come_in_the_order_of_the_numbers() {
@@ -84,5 +84,21 @@ mod tests {
         let numbers: Vec<usize> = (0..100).collect();
         let work = |number| if number == 70 { Err("seventy") } else { Ok(number) };
         assert_eq!(in_parallel(&numbers, work), Err("seventy"));
+    }
+
+    #[test]
+    fn who_comes_later_does_the_rest() {
+        let queue = [2, 1, 0];
+        let work = SharedWork::new(&queue);
+        work.take_part(|number| {
+            // as if another had the others to do
+            work.take_part(|other| Ok::<_, ()>(other + 10));
+            Ok(number)
+        });
+        assert_eq!(work.results(), Ok(vec![10, 11, 2]));
+        let given_up = SharedWork::<usize, ()>::new(&queue);
+        given_up.abandon();
+        given_up.take_part(Ok);
+        assert_eq!(given_up.results(), Ok(vec![]));
     }
 }
