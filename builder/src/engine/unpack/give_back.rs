@@ -16,14 +16,14 @@ const AHEAD: usize = 64;
 /// Bytes that are written at once, and what a pipe takes if it may be so large.
 const PIECE: usize = 1 << 20;
 
-/// Writes what [`tar`] does into a pipe.
+/// Writes what [`write_root`] does into a pipe.
 ///
 /// # Errors
-/// As [`tar`].
+/// As [`write_root`].
 pub(super) fn to_pipe(pipe: File, mounted_on: &BTreeMap<String, Entry>) -> Result<(), Error> {
     // a smaller one only takes longer
     let _ = rustix::pipe::fcntl_setpipe_size(&pipe, PIECE);
-    let mut out = tar(BufWriter::with_capacity(PIECE, pipe), mounted_on)?;
+    let mut out = write_root(BufWriter::with_capacity(PIECE, pipe), mounted_on)?;
     out.flush().map_err(writing())
 }
 
@@ -32,7 +32,7 @@ pub(super) fn to_pipe(pipe: File, mounted_on: &BTreeMap<String, Entry>) -> Resul
 ///
 /// # Errors
 /// [`Error::Tree`] when something is there that no template may hold, [`Error::Io`].
-pub(super) fn tar<W: Write>(out: W, mounted_on: &BTreeMap<String, Entry>) -> Result<W, Error> {
+pub(super) fn write_root<W: Write>(out: W, mounted_on: &BTreeMap<String, Entry>) -> Result<W, Error> {
     let tree = list_root(mounted_on)?;
     let mut tar = TarWriter::new(out);
     std::thread::scope(|scope| {

@@ -174,7 +174,7 @@ impl Installer {
                 self.install(root, &packages, is_new, idle)?;
                 drop(packages);
                 say("reading back");
-                let tree = Tree::read_tar(give_back::tar(Vec::new(), root.mounted_on())?)?;
+                let tree = Tree::read_tar(give_back::write_root(Vec::new(), root.mounted_on())?)?;
                 let container = tree.clone();
                 let giving = scope.spawn(move || extension.give_container(&container));
                 say("unpacking");
