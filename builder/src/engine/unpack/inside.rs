@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::Path;
+use std::thread::available_parallelism;
 
 use smbgw_command::System;
 
@@ -78,6 +79,13 @@ impl<'a> Packages<'a> {
 
     fn unpack(&self, number: usize) -> Result<Unpacked, Error> {
         Unpacked::new(&self.debs[number].id, self.read[number].unpack()?)
+    }
+
+    /// Numbers, the largest first, so that all processors end at about the same time.
+    fn largest_first(&self) -> Vec<usize> {
+        let mut queue: Vec<usize> = (0..self.read.len()).collect();
+        queue.sort_by_key(|number| std::cmp::Reverse(self.read[*number].deb.len()));
+        queue
     }
 
     /// Those that are on every system, and the others.
@@ -164,13 +172,18 @@ impl Installer {
         is_new: bool,
         extension: &Extension<'_>,
     ) -> Result<(), Error> {
-        let queue = largest_first(extension.packages.debs);
+        let queue = extension.packages.largest_first();
+        // one processor is for the scripts
+        let idle_processors = available_parallelism().map_or(1, |count| count.get().saturating_sub(1)).max(1);
         let (decompressing, decode) =
             (SharedWork::new(&queue), |number: usize| extension.packages.unpack(number));
         std::thread::scope(|scope| {
             let both = || {
-                let mut helper = None;
-                let idle = || helper = Some(scope.spawn(|| decompressing.take_part(decode)));
+                let mut helpers = Vec::new();
+                let idle = || {
+                    let help = || decompressing.take_part(decode);
+                    helpers.extend((0..idle_processors).map(|_| scope.spawn(help)));
+                };
                 self.install(root, &packages, is_new, idle)?;
                 drop(packages);
                 say("reading back");
@@ -181,8 +194,8 @@ impl Installer {
                 going_on::change(root, &tree, extension.order)?;
                 drop(tree);
                 decompressing.take_part(decode);
-                if let Some(Err(panic)) = helper.map(std::thread::ScopedJoinHandle::join) {
-                    std::panic::resume_unwind(panic);
+                for helper in helpers {
+                    helper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
                 }
                 let machine = decompressing.results()?;
                 stand_ins::while_they_stand(&self.epoch, &self.system, |stand_ins| {
@@ -211,7 +224,7 @@ pub(super) fn say(what: &str) {
     let _ = writeln!(std::io::stderr(), "{SAID}{what}");
 }
 
-/// Numbers of the packages, the largest first, so that all processors end at about the same time.
+/// The same of packages that are not read yet.
 fn largest_first(debs: &[Deb]) -> Vec<usize> {
     let size = |number: &usize| fs::metadata(&debs[*number].file).map_or(0, |found| found.len());
     let mut queue: Vec<usize> = (0..debs.len()).collect();
