@@ -33,7 +33,7 @@ pub fn of_file(path: &Path) -> io::Result<(String, u64)> {
     of_reader(File::open(path)?)
 }
 
-/// Of a file with holes, of which nothing is read.
+/// Of a file with holes, of which nothing is read where [`sparse::data`] knows of them.
 ///
 /// # Errors
 /// Those of opening and reading.
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn holes_count_as_zeros() {
-        let file = tempfile::NamedTempFile::new().unwrap();
+        let file = tempfile::NamedTempFile::new_in("/dev/shm").unwrap();
         for size in [0, 3 << 20, (3 << 20) + 17] {
             file.as_file().set_len(size).unwrap();
             if size > 0 {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use smbgw_command::{Command, Runner, System};
 
 use crate::error::Error;
+use crate::sparse;
 
 const PREFIX: &str = "smbgw-build-";
 
@@ -127,11 +128,9 @@ fn remove(path: &Path) {
 
 /// Bytes free on a memory file system; 0 on any other.
 fn free_memory_disk(path: &Path) -> u64 {
-    /// Source: statfs(2).
-    const TMPFS_MAGIC: i64 = 0x0102_1994;
     match rustix::fs::statfs(path) {
         #[expect(clippy::unnecessary_cast, reason = "the type differs between architectures")]
-        Ok(found) if found.f_type as i64 == TMPFS_MAGIC => found.f_bavail as u64 * found.f_bsize as u64,
+        Ok(found) if sparse::is_in_memory(&found) => found.f_bavail as u64 * found.f_bsize as u64,
         _ => 0,
     }
 }
