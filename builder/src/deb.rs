@@ -134,7 +134,7 @@ fn unpack<'a>(members: &[(String, &'a [u8])], member: &str) -> Result<Box<dyn Re
         .ok_or_else(|| format!("no {member} in it"))?;
     let unpacked: Box<dyn Read> = match &name[member.len()..] {
         ".xz" => {
-            // the package's own hash was checked, or is not known to be that of anything
+            // who reads a package has checked the SHA-256 of all of it
             let decoder = liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, IGNORE_CHECK);
             Box::new(liblzma::read::XzDecoder::new_stream(*data, decoder.map_err(text_of)?))
         }

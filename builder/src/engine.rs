@@ -1,6 +1,6 @@
 //! What makes a root file system of locked packages: two engines behind one trait, which make the same templates.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -94,35 +94,16 @@ pub struct Extension<'a> {
 /// Uncompressed tars of what was made.
 pub struct Made {
     /// Of the job's own tree; nothing when there is an extension that does not keep it.
-    pub tree: Option<Tar>,
+    pub tree: Option<Vec<u8>>,
     /// Of the extension's, when there is one and the engine can go on in the same place.
-    pub extended: Option<Tar>,
+    pub extended: Option<Vec<u8>>,
 }
 
-/// A tar.
-pub enum Tar {
-    /// In memory.
-    Bytes(Vec<u8>),
-    /// In the work directory.
-    File(PathBuf),
-}
-
-impl Tar {
-    /// Its bytes; the file is gone then.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub fn take(self) -> Result<Vec<u8>, Error> {
-        match self {
-            Self::Bytes(bytes) => Ok(bytes),
-            Self::File(path) => {
-                let bytes = std::fs::read(&path).map_err(Error::io("reading", &path))?;
-                // it is in memory twice otherwise
-                let _ = std::fs::remove_file(&path);
-                Ok(bytes)
-            }
-        }
-    }
+/// Reads a tar in the work directory; it would be in memory twice if it stayed.
+fn take(path: &Path) -> Result<Vec<u8>, Error> {
+    let bytes = std::fs::read(path).map_err(Error::io("reading", path))?;
+    let _ = std::fs::remove_file(path);
+    Ok(bytes)
 }
 
 /// Makes root file systems.

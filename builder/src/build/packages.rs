@@ -11,7 +11,7 @@ use smbgw_command::System;
 
 use super::{Context, PackageOptions, megabytes};
 use crate::cache::TreeCache;
-use crate::engine::{Extension, Job, Made, Tar, base};
+use crate::engine::{Extension, Job, Made, base};
 use crate::error::Error;
 use crate::fetch::{self, Limits, Source};
 use crate::form::Form;
@@ -215,6 +215,7 @@ impl<'a> Packages<'a> {
         vm: &VmPackages,
         wants_container: bool,
     ) -> Result<(Option<Tree>, Tree), Error> {
+        // both come into the same store
         self.fetch(&lock.packages)?;
         let store = self.fetch(&vm.packages)?;
         let extension = Extension {
@@ -264,7 +265,7 @@ impl<'a> Packages<'a> {
     }
 
     /// The tree of what was made, without what differs between two builds; it is kept for the next one.
-    fn finish(&self, tar: Option<Tar>, lock: &Lock, form: Form) -> Result<Tree, Error> {
+    fn finish(&self, tar: Option<Vec<u8>>, lock: &Lock, form: Form) -> Result<Tree, Error> {
         let tar = tar.ok_or_else(|| Error::Tree("the engine gave no tree".into()))?;
         let recipe = self.recipe_of(form)?;
         let tree = clean(tar, &recipe.packages, &recipe.architecture)?;
@@ -289,8 +290,8 @@ impl Drop for Packages<'_> {
 }
 
 /// The tree of a tar, without what differs between two builds, and with what apt is to know.
-fn clean(tar: Tar, marked: &[String], architecture: &str) -> Result<Tree, Error> {
-    let mut tree = Tree::read_tar(tar.take()?)?;
+fn clean(tar: Vec<u8>, marked: &[String], architecture: &str) -> Result<Tree, Error> {
+    let mut tree = Tree::read_tar(tar)?;
     normalise::clean(&mut tree)?;
     marks::mark(&mut tree, marked, architecture)?;
     Ok(tree)

@@ -11,7 +11,7 @@ use std::time::Duration;
 use smbgw_command::{Command, Streams};
 
 use super::contained::contained;
-use super::{Job, Made, RootfsEngine, Tar, subids};
+use super::{Job, Made, RootfsEngine, subids, take};
 use crate::error::Error;
 use crate::recipe::MergedUsr;
 use crate::repo;
@@ -43,7 +43,7 @@ impl RootfsEngine for Mmdebstrap {
             .map_err(Error::program("installing the packages into a new root file system"))?;
         // the packages are in memory twice otherwise
         let _ = std::fs::remove_dir_all(&repo);
-        Ok(Made { tree: Some(Tar::File(tar)), extended: None })
+        Ok(Made { tree: Some(take(Path::new(&tar))?), extended: None })
     }
 }
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 use smbgw_command::{CommandError, Streams};
 
 use super::contained::contained;
-use super::{Job, Made, RootfsEngine, Tar, subids};
+use super::{Job, Made, RootfsEngine, subids, take};
 use crate::error::{Category, Error};
 use crate::lock::Package;
 use crate::recipe::MergedUsr;
@@ -97,10 +97,10 @@ impl RootfsEngine for Unpack {
         let outcome = job.system.run_streaming(&command, streams).map_err(failed);
         // the next form is made in the same place
         job.work.remove(ROOT);
-        let tar = Tar::Bytes(outcome?.stdout);
+        let tar = outcome?.stdout;
         Ok(match job.extension {
             None => Made { tree: Some(tar), extended: None },
-            Some(_) => Made { tree: container.map(Tar::File), extended: Some(tar) },
+            Some(_) => Made { tree: container.as_deref().map(take).transpose()?, extended: Some(tar) },
         })
     }
 }

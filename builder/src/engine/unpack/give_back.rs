@@ -49,7 +49,9 @@ pub(super) fn write_root<W: Write>(out: W, mounted_on: &BTreeMap<String, Entry>)
         });
         for (path, entry) in tree.entries() {
             let content = match entry.kind {
-                Kind::File(_) => contents.recv().unwrap_or_else(|_| Ok(Vec::new()))?,
+                Kind::File(_) => {
+                    contents.recv().map_err(|_| Error::Tree(format!("{path} was not read")))??
+                }
                 _ => Vec::new(),
             };
             tar.entry(path, entry, &content).map_err(writing())?;

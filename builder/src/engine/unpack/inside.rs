@@ -70,22 +70,20 @@ pub fn run(order: &Path) -> Result<(), Error> {
 struct Packages<'a> {
     debs: &'a [Deb],
     read: Vec<Read>,
+    /// Their numbers, the largest first, so that all processors end at about the same time.
+    queue: Vec<usize>,
 }
 
 impl<'a> Packages<'a> {
     fn read(debs: &'a [Deb]) -> Result<Self, Error> {
-        Ok(Self { debs, read: in_parallel(&largest_first(debs), |number| read(&debs[number]))? })
+        let size = |number: &usize| fs::metadata(&debs[*number].file).map_or(0, |found| found.len());
+        let mut queue: Vec<usize> = (0..debs.len()).collect();
+        queue.sort_by_key(|number| std::cmp::Reverse(size(number)));
+        Ok(Self { debs, read: in_parallel(&queue, |number| read(&debs[number]))?, queue })
     }
 
     fn unpack(&self, number: usize) -> Result<Unpacked, Error> {
         Unpacked::new(&self.debs[number].id, self.read[number].unpack()?)
-    }
-
-    /// Numbers, the largest first, so that all processors end at about the same time.
-    fn largest_first(&self) -> Vec<usize> {
-        let mut queue: Vec<usize> = (0..self.read.len()).collect();
-        queue.sort_by_key(|number| std::cmp::Reverse(self.read[*number].deb.len()));
-        queue
     }
 
     /// Those that are on every system, and the others.
@@ -93,7 +91,7 @@ impl<'a> Packages<'a> {
         let controls: Vec<Paragraph<'_>> =
             self.read.iter().map(|package| Paragraph::new(&package.control)).collect();
         let basic: BTreeSet<&str> = essential::basic(&controls);
-        (0..self.read.len()).partition(|number| basic.contains(self.debs[*number].name.as_str()))
+        self.queue.iter().copied().partition(|number| basic.contains(self.debs[*number].name.as_str()))
     }
 }
 
@@ -140,7 +138,7 @@ impl Installer {
         idle: impl FnOnce(),
     ) -> Result<(), Error> {
         let (first, second) =
-            if is_new { packages.basic_first() } else { (Vec::new(), (0..packages.read.len()).collect()) };
+            if is_new { packages.basic_first() } else { (Vec::new(), packages.queue.clone()) };
         let decode = |numbers: &[usize]| in_parallel(numbers, |number| packages.unpack(number));
         let without = &root.job().without;
         say("unpacking");
@@ -172,11 +170,10 @@ impl Installer {
         is_new: bool,
         extension: &Extension<'_>,
     ) -> Result<(), Error> {
-        let queue = extension.packages.largest_first();
         // one processor is for the scripts
         let idle_processors = available_parallelism().map_or(1, |count| count.get().saturating_sub(1)).max(1);
         let (decompressing, decode) =
-            (SharedWork::new(&queue), |number: usize| extension.packages.unpack(number));
+            (SharedWork::new(&extension.packages.queue), |number: usize| extension.packages.unpack(number));
         std::thread::scope(|scope| {
             let both = || {
                 let mut helpers = Vec::new();
@@ -222,14 +219,6 @@ impl Installer {
 pub(super) fn say(what: &str) {
     // nobody to tell is no reason to stop
     let _ = writeln!(std::io::stderr(), "{SAID}{what}");
-}
-
-/// The same of packages that are not read yet.
-fn largest_first(debs: &[Deb]) -> Vec<usize> {
-    let size = |number: &usize| fs::metadata(&debs[*number].file).map_or(0, |found| found.len());
-    let mut queue: Vec<usize> = (0..debs.len()).collect();
-    queue.sort_by_key(|number| std::cmp::Reverse(size(number)));
-    queue
 }
 
 /// A package of which only the control data was decompressed.
