@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::guid::Guid;
 use crate::tree::Tree;
 
+mod attributes;
 mod esp;
 mod ext4;
 mod gpt;

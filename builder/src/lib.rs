@@ -13,8 +13,9 @@
 //! * [`initrd`], [`boot`], [`disk`], [`qcow2`]: what a virtual machine has besides
 //! * [`tarball`], [`manifest`], [`sbom`], [`checksums`], [`outputs`]: the files that come out · [`sign`]: their signatures
 //! * [`build`](mod@build): all of it in order · [`inspect`], [`verify`], [`reproduce`], [`diff`]: finished templates · [`size`]: what makes it big, and whether it may
-//! * [`cli`], [`progress`], [`error`], [`workdir`], [`glob`], [`guid`], [`hash`], [`parallel`]: around it
+//! * [`acl`], [`cli`], [`progress`], [`error`], [`workdir`], [`glob`], [`guid`], [`hash`], [`parallel`]: around it
 
+pub mod acl;
 pub mod agent;
 pub mod apt;
 pub mod boot;

@@ -1,5 +1,6 @@
 //! The manifest: everything that is in a template, by hash, in a file beside it.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,7 @@ use crate::hash;
 use crate::lock::{Lock, Package};
 use crate::parallel::in_parallel;
 use crate::tarball::Level;
-use crate::tree::{Kind, Tree};
+use crate::tree::{Entry, Kind, Tree};
 
 /// Version of the file format.
 pub const FORMAT: u32 = 1;
@@ -128,6 +129,9 @@ pub struct PathRecord {
     /// Where it points, of links.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
+    /// Extended attributes by full name, the values in hex, as system calls give them; a file's, not its other names'.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub xattrs: BTreeMap<String, String>,
 }
 
 /// Kinds of path.
@@ -193,41 +197,50 @@ pub fn list_paths(tree: &Tree) -> Vec<PathRecord> {
     records.into_iter().flatten().collect()
 }
 
-fn record(tree: &Tree, path: &str, entry: &crate::tree::Entry) -> PathRecord {
-    let mut record = PathRecord {
-        path: path.to_owned(),
-        kind: PathKind::Directory,
-        mode: format!("{:04o}", entry.mode),
-        uid: entry.uid,
-        gid: entry.gid,
-        size: None,
-        sha256: None,
-        link: None,
-    };
+fn record(tree: &Tree, path: &str, entry: &Entry) -> PathRecord {
+    let record = PathRecord::new(path, entry);
     match &entry.kind {
-        Kind::Directory => {}
         Kind::File(content) => {
             let bytes = tree.bytes(content);
-            record.kind = PathKind::File;
-            record.size = Some(bytes.len() as u64);
-            record.sha256 = Some(hash::of_bytes(bytes));
+            record.with_content(hash::of_bytes(bytes), bytes.len() as u64)
         }
-        Kind::Symlink(target) => {
-            record.kind = PathKind::Symlink;
-            record.link = Some(target.clone());
-        }
-        Kind::Hardlink(target) => {
-            record.kind = PathKind::Hardlink;
-            record.link = Some(target.clone());
+        _ => record,
+    }
+}
+
+impl PathRecord {
+    /// Everything but a file's content.
+    pub fn new(path: &str, entry: &Entry) -> Self {
+        let (kind, link) = match &entry.kind {
+            Kind::Directory => (PathKind::Directory, None),
+            Kind::File(_) => (PathKind::File, None),
+            Kind::Symlink(target) => (PathKind::Symlink, Some(target.clone())),
+            Kind::Hardlink(first) => (PathKind::Hardlink, Some(first.clone())),
+        };
+        let of_first = kind == PathKind::Hardlink;
+        let xattrs = entry.xattrs.iter().filter(|_| !of_first);
+        Self {
+            path: path.to_owned(),
+            kind,
+            mode: format!("{:04o}", entry.mode),
+            uid: entry.uid,
+            gid: entry.gid,
+            size: None,
+            sha256: None,
+            link,
+            xattrs: xattrs.map(|(name, value)| (name.clone(), hash::hex(value))).collect(),
         }
     }
-    record
+
+    /// With a file's content, by SHA-256 and size in bytes.
+    pub fn with_content(self, sha256: String, size: u64) -> Self {
+        Self { sha256: Some(sha256), size: Some(size), ..self }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tree::Entry;
 
     #[test]
     fn paths_are_listed_in_order_with_their_hash() {
@@ -236,10 +249,13 @@ mod tests {
             tree.put(&format!("/f{number:04}"), Entry::file(format!("{number}"))).unwrap();
         }
         tree.put("/link", Entry::symlink("f0001")).unwrap();
+        let mut capable = Entry::file("elf");
+        capable.xattrs.insert("security.capability".into(), vec![1, 0, 0, 2, 0, 32, 0, 0]);
+        tree.put("/ping", capable).unwrap();
         let paths = list_paths(&tree);
-        assert_eq!(paths.len(), 602);
+        assert_eq!(paths.len(), 603);
         assert!(paths.is_sorted_by(|a, b| a.path < b.path));
         assert_eq!(paths[2].sha256.as_deref(), Some(hash::of_bytes(b"1").as_str()));
-        insta::assert_json_snapshot!("path_records", (&paths[0], &paths[1], &paths[601]));
+        insta::assert_json_snapshot!("path_records", (&paths[0], &paths[1], &paths[601], &paths[602]));
     }
 }

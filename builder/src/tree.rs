@@ -10,6 +10,7 @@ mod extended;
 mod read;
 mod write;
 
+pub use read::read_entries;
 pub use write::{TarWriter, write_tar};
 
 /// A root file system. Paths are absolute; the root itself is `/`. A clone shares the contents.

@@ -10,9 +10,10 @@ use serde::Serialize;
 use crate::checksums::{self, Checksums};
 use crate::error::Error;
 use crate::hash::{self, HashWriter};
-use crate::manifest::{Manifest, PathKind, PathRecord};
+use crate::manifest::{Manifest, PathRecord};
 use crate::outputs::Names;
 use crate::sign::PublicKey;
+use crate::tree::{Kind, read_entries};
 
 mod machine;
 mod signatures;
@@ -131,7 +132,9 @@ fn unpack(template: &Path, manifest: &Manifest) -> Result<Compared, Error> {
     let file = File::open(template).map_err(Error::io("reading", template))?;
     let decoder = zstd::Decoder::new(file).map_err(broken)?;
     let mut tee = Tee { inner: decoder, seen: HashWriter::new(io::sink()) };
-    let differences = compare(records(&mut tee).map_err(broken)?, manifest);
+    let found = records(&mut tee)
+        .map_err(|error| Error::NotIntact { path: template.to_owned(), detail: error.to_string() })?;
+    let differences = compare(found, manifest);
     io::copy(&mut tee, &mut io::sink()).map_err(broken)?;
     let (sha256, size, _) = tee.seen.finish();
     Ok(Compared { differences, sha256, size })
@@ -172,49 +175,20 @@ fn compare(found: Vec<PathRecord>, manifest: &Manifest) -> Vec<String> {
 }
 
 /// What the manifest would say of each entry of a tar.
-fn records(tar: impl Read) -> io::Result<Vec<PathRecord>> {
-    let mut archive = tar::Archive::new(BufReader::with_capacity(1 << 20, tar));
-    archive.entries()?.map(|entry| record(&mut entry?)).collect()
-}
-
-/// What the manifest would say of an entry.
-fn record<R: Read>(entry: &mut tar::Entry<'_, R>) -> io::Result<PathRecord> {
-    let absolute = |bytes: &[u8]| {
-        let text = String::from_utf8_lossy(bytes);
-        format!("/{}", text.trim_start_matches('.').trim_matches('/'))
-    };
-    let link = |bytes: Option<std::borrow::Cow<'_, [u8]>>| {
-        bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-    };
-    let header = entry.header();
-    let mut record = PathRecord {
-        path: absolute(&entry.path_bytes()),
-        kind: PathKind::Directory,
-        mode: format!("{:04o}", header.mode()?),
-        uid: header.uid()? as u32,
-        gid: header.gid()? as u32,
-        size: None,
-        sha256: None,
-        link: None,
-    };
-    match header.entry_type() {
-        tar::EntryType::Directory => {}
-        tar::EntryType::Regular => {
-            let (sha256, size) = hash::of_reader(entry)?;
-            record.kind = PathKind::File;
-            (record.sha256, record.size) = (Some(sha256), Some(size));
-        }
-        tar::EntryType::Symlink => {
-            record.kind = PathKind::Symlink;
-            record.link = link(entry.link_name_bytes());
-        }
-        tar::EntryType::Link => {
-            record.kind = PathKind::Hardlink;
-            record.link = entry.link_name_bytes().map(|bytes| absolute(&bytes));
-        }
-        other => return Err(io::Error::other(format!("{} is a {other:?}", record.path))),
-    }
-    Ok(record)
+fn records(tar: impl Read) -> Result<Vec<PathRecord>, Error> {
+    let mut records = Vec::new();
+    read_entries(BufReader::with_capacity(1 << 20, tar), |path, entry, content| {
+        let record = PathRecord::new(&path, &entry);
+        records.push(match entry.kind {
+            Kind::File(_) => {
+                let (sha256, size) = hash::of_reader(content).map_err(Error::io("reading", &path))?;
+                record.with_content(sha256, size)
+            }
+            _ => record,
+        });
+        Ok(())
+    })?;
+    Ok(records)
 }
 
 /// Hashes what is read through it.
@@ -243,7 +217,7 @@ mod tests {
     use crate::outputs::Staging;
     use crate::sign::{KeyFile, SecretKey, SignatureFault};
     use crate::tarball::{self, Level};
-    use crate::tree::{Entry, Kind, Tree};
+    use crate::tree::{Entry, Tree};
 
     fn template(directory: &Path) -> PathBuf {
         signed(directory, None)
@@ -255,7 +229,9 @@ mod tests {
         tree.put("/usr/bin/perl", Entry::file("perl").with_mode(0o755)).unwrap();
         tree.put("/usr/bin/perl5", Entry { kind: Kind::Hardlink("/usr/bin/perl".into()), ..Entry::file("") })
             .unwrap();
-        tree.put("/.hidden", Entry::file("dot")).unwrap();
+        let mut hidden = Entry::file("dot");
+        hidden.xattrs.insert("security.capability".into(), b"\n1 x=".to_vec());
+        tree.put("/.hidden", hidden).unwrap();
         tree.put("/bin", Entry::symlink("usr/bin")).unwrap();
         let names = Names::new("t", "1", "amd64", Form::Container);
         let staging = Staging::create(directory).unwrap();
@@ -317,6 +293,8 @@ mod tests {
         assert!(said.contains("SHA-256"), "{said}");
         let said = damage(&|path| change(&manifest(path), "\"0755\"", "\"0777\""));
         assert!(said.contains("1 paths differ"), "{said}");
+        let said = damage(&|path| change(&manifest(path), "0a3120783d", "0a3120783e"));
+        assert!(said.contains("/.hidden is not as the manifest says"), "{said}");
         let said = damage(&|path| change(&manifest(path), "/.hidden", "/.other"));
         assert!(
             said.contains("/.hidden is not in the manifest") && said.contains("/.other is missing"),

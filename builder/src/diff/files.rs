@@ -42,6 +42,8 @@ pub enum Aspect {
     Owner,
     /// Where a link points.
     Target,
+    /// Extended attributes: access control lists, capabilities.
+    Attributes,
 }
 
 impl Aspect {
@@ -53,6 +55,7 @@ impl Aspect {
             Self::Mode => "mode",
             Self::Owner => "owner",
             Self::Target => "target",
+            Self::Attributes => "attributes",
         }
     }
 }
@@ -100,6 +103,7 @@ fn aspects(old: &PathRecord, new: &PathRecord) -> Vec<Aspect> {
         (Aspect::Mode, old.mode != new.mode),
         (Aspect::Owner, (old.uid, old.gid) != (new.uid, new.gid)),
         (Aspect::Target, same_type && old.link != new.link),
+        (Aspect::Attributes, old.xattrs != new.xattrs),
     ];
     differ.into_iter().filter_map(|(aspect, differs)| differs.then_some(aspect)).collect()
 }
@@ -121,6 +125,7 @@ mod tests {
             size: Some(content.len() as u64),
             sha256: Some(crate::hash::of_bytes(content.as_bytes())),
             link: None,
+            xattrs: BTreeMap::new(),
         }
     }
 
@@ -147,6 +152,8 @@ mod tests {
         assert_eq!(of(&PathRecord { gid: 7, ..old.clone() }), [Aspect::Owner]);
         assert_eq!(of(&PathRecord { uid: 7, ..file("/x", "ab") }), [Aspect::Content, Aspect::Owner]);
         assert_eq!(of(&link("/x", "y")), [Aspect::Type]);
+        let xattrs = BTreeMap::from([("security.capability".to_owned(), "01".to_owned())]);
+        assert_eq!(of(&PathRecord { xattrs, ..old.clone() }), [Aspect::Attributes]);
         let (old, new) = ([link("/x", "y")], [link("/x", "z")]);
         assert_eq!(files(&old, &new).changed[0].what, [Aspect::Target]);
     }

@@ -1,5 +1,7 @@
 //! A difference for people: the first lines of each list, and how many there are.
 
+use std::collections::BTreeSet;
+
 use super::{Aspect, Difference, FileChange, Files, PackageChange, PackageFiles, SizeChange};
 use crate::build::megabytes;
 use crate::manifest::PathRecord;
@@ -158,8 +160,16 @@ fn changed_file(found: &FileChange<'_>) -> String {
             Aspect::Mode => change(&old.mode, &new.mode),
             Aspect::Owner => change(&owner(old), &owner(new)),
             Aspect::Target => change(&target(old), &target(new)),
+            Aspect::Attributes => other_attributes(old, new),
         };
         format!("{} {detail}", aspect.word()).trim_end().to_owned()
     });
     format!("~ {} ({})", new.path, said.collect::<Vec<_>>().join("; "))
+}
+
+/// The names of those that are not the same in both.
+fn other_attributes(old: &PathRecord, new: &PathRecord) -> String {
+    let names: BTreeSet<&String> = old.xattrs.keys().chain(new.xattrs.keys()).collect();
+    let differs = |name: &&String| old.xattrs.get(*name) != new.xattrs.get(*name);
+    names.into_iter().filter(differs).map(String::as_str).collect::<Vec<_>>().join(", ")
 }

@@ -10,10 +10,11 @@ use mkext4::spec::Inode;
 use mkext4::spec::extent::{self, ExtentHeader, ExtentIdx};
 use mkext4::{FsBuilder, InodeHandle, Meta, Options, ROOT, RegionSink};
 
+use super::attributes;
 use crate::error::Error;
 use crate::guid::Guid;
 use crate::hash;
-use crate::manifest::{PathKind, PathRecord};
+use crate::manifest::PathRecord;
 use crate::tree::{Entry, Kind, Tree};
 
 /// The file system's label.
@@ -105,9 +106,7 @@ fn declare<'a>(tree: &'a Tree, builder: &mut FsBuilder) -> mkext4::Result<Vec<(&
                 }
             }
         };
-        for (name, value) in &entry.xattrs {
-            builder.set_xattr(handle, name, value)?;
-        }
+        attributes::declare(builder, handle, &entry.xattrs)?;
         handles.insert(path, handle);
     }
     Ok(filled)
@@ -253,40 +252,36 @@ fn record<D: ReadAt>(
 ) -> Result<PathRecord, String> {
     let said = |error: mkext4::Error| error.to_string();
     let inode = system.inode(number).map_err(said)?;
-    let mut record = PathRecord {
-        path: path.to_owned(),
-        kind: PathKind::Directory,
-        mode: format!("{:04o}", inode.mode & 0o7777),
-        uid: inode.uid,
-        gid: inode.gid,
-        size: None,
-        sha256: None,
-        link: None,
-    };
-    match inode.mode & TYPE {
-        DIRECTORY => {}
+    let (kind, content) = match inode.mode & TYPE {
+        DIRECTORY => (Kind::Directory, None),
         REGULAR if path == first => {
             *room = room.checked_sub(inode.size).ok_or("it is larger than the file system has room for")?;
             let extents = system.extents(number, &inode).map_err(said)?;
             let content = FileReader { system, inode: &inode, extents: &extents, at: 0 };
             let content = io::BufReader::with_capacity(PIECE, content);
-            let (sha256, size) = hash::of_reader(content).map_err(|error| error.to_string())?;
-            record.kind = PathKind::File;
-            record.size = Some(size);
-            record.sha256 = Some(sha256);
+            let read = hash::of_reader(content).map_err(|error| error.to_string())?;
+            (Entry::file("").kind, Some(read))
         }
-        REGULAR => {
-            record.kind = PathKind::Hardlink;
-            record.link = Some(first.to_owned());
-        }
+        REGULAR => (Kind::Hardlink(first.to_owned()), None),
         SYMLINK => {
-            record.kind = PathKind::Symlink;
             let target = system.symlink_target(number).map_err(said)?;
-            record.link = Some(String::from_utf8_lossy(&target).into_owned());
+            (Kind::Symlink(String::from_utf8_lossy(&target).into_owned()), None)
         }
         other => return Err(format!("an entry of type {other:o}, which no template may hold")),
-    }
-    Ok(record)
+    };
+    let entry = Entry {
+        kind,
+        mode: u32::from(inode.mode & 0o7777),
+        uid: inode.uid,
+        gid: inode.gid,
+        mtime: 0,
+        xattrs: attributes::read(system, number)?,
+    };
+    let record = PathRecord::new(path, &entry);
+    Ok(match content {
+        Some((sha256, size)) => record.with_content(sha256, size),
+        None => record,
+    })
 }
 
 /// What is read of a file at a time.

@@ -14,6 +14,16 @@ use crate::tree::{Entry, Kind, write_tar};
 const EPOCH: i64 = 1_760_000_000;
 const SIZE: u64 = 64 << 20;
 
+/// An access control list: group 4 may read.
+const LIST: [u8; 44] = [
+    2, 0, 0, 0, // version
+    1, 0, 7, 0, 255, 255, 255, 255, // owner
+    4, 0, 5, 0, 255, 255, 255, 255, // its group
+    8, 0, 5, 0, 4, 0, 0, 0, // group 4
+    16, 0, 5, 0, 255, 255, 255, 255, // mask
+    32, 0, 5, 0, 255, 255, 255, 255, // others
+];
+
 fn run(program: &str, arguments: &[&str]) -> String {
     let command = Command::new(program).args(arguments.iter().copied());
     System::new().run(&command).unwrap().text(&command).unwrap()
@@ -32,6 +42,9 @@ fn tree() -> Tree {
     tree.put("/bin", Entry::symlink("usr/bin")).unwrap();
     tree.put("/long", Entry::symlink("x".repeat(100))).unwrap();
     tree.put("/tmp", Entry::directory().with_mode(0o1777)).unwrap();
+    let mut journal = Entry::directory();
+    journal.xattrs.insert("system.posix_acl_default".into(), LIST.to_vec());
+    tree.put("/var/log/journal", journal).unwrap();
     for number in 0..500 {
         tree.put(&format!("/usr/share/many/{number}-{}", "n".repeat(40)), Entry::file(vec![1; number]))
             .unwrap();
@@ -122,6 +135,10 @@ fn the_file_system_holds_what_the_oracle_holds() {
     let stat = run("debugfs", &["-R", "stat /usr/bin/ping", &ours]);
     assert!(stat.contains("Links: 2") && stat.contains("Group: 70000"), "{stat}");
     assert!(stat.contains("security.capability (20)"), "{stat}");
+    // stored as the kernel has it, which others make into what system calls give, but for the numbers of nobody
+    let said = run("debugfs", &["-R", "ea_get -x /var/log/journal system.posix_acl_default", &ours]);
+    let hex: String = said.rsplit(" = ").next().unwrap_or_default().split_whitespace().collect();
+    assert_eq!(hex, crate::hash::hex(&LIST.map(|byte| if byte == 255 { 0 } else { byte })), "{said}");
 }
 
 #[test]

@@ -6,17 +6,12 @@ use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
 use super::order::rewrite;
+use crate::acl::{self, AccessList};
 use crate::error::Error;
 use crate::tree::Tree;
 
 /// What `useradd --system`, `adduser --system` and systemd-sysusers give out; below it are Debian's fixed numbers.
 const DYNAMIC: RangeInclusive<u32> = 100..=999;
-/// Their names in tar archives and file systems.
-const LISTS: &[&str] = &["system.posix_acl_access", "system.posix_acl_default"];
-/// Entries of an access control list that name somebody.
-const USER: u16 = 0x02;
-/// The same, for groups.
-const GROUP: u16 = 0x08;
 
 /// New numbers by old ones.
 type Numbers = HashMap<u32, u32>;
@@ -33,8 +28,11 @@ pub(super) fn renumber(tree: &mut Tree) -> Result<(), Error> {
     for (_, entry) in tree.entries_mut() {
         entry.uid = new(entry.uid, &users);
         entry.gid = new(entry.gid, &groups);
-        for (_, list) in entry.xattrs.iter_mut().filter(|(name, _)| LISTS.contains(&name.as_str())) {
-            renumber_list(list, &users, &groups);
+        for (_, value) in entry.xattrs.iter_mut().filter(|(name, _)| acl::NAMES.contains(&name.as_str())) {
+            if let Some(mut list) = AccessList::from_xattr(value) {
+                list.renumber(|user| new(user, &users), |group| new(group, &groups));
+                *value = list.to_xattr();
+            }
         }
     }
     Ok(())
@@ -69,20 +67,6 @@ fn replaced(text: &str, fields: &[(usize, &Numbers)]) -> String {
         parts.join(":") + "\n"
     };
     text.lines().map(line).collect()
-}
-
-/// Four bytes of version, then entries of tag (2), permissions (2) and number (4), all little-endian.
-fn renumber_list(list: &mut [u8], users: &Numbers, groups: &Numbers) {
-    let Some(entries) = list.get_mut(4..) else { return };
-    for entry in entries.chunks_exact_mut(8) {
-        let numbers = match u16::from_le_bytes([entry[0], entry[1]]) {
-            USER => users,
-            GROUP => groups,
-            _ => continue,
-        };
-        let number = u32::from_le_bytes([entry[4], entry[5], entry[6], entry[7]]);
-        entry[4..].copy_from_slice(&new(number, numbers).to_le_bytes());
-    }
 }
 
 #[cfg(test)]
@@ -139,6 +123,6 @@ mod tests {
         let journal = one.get("/var/log/journal").unwrap();
         assert_eq!(journal.gid, 101);
         let list = &journal.xattrs["system.posix_acl_access"];
-        assert_eq!((&list[16..20], &list[24..28]), (&100u32.to_le_bytes()[..], &4u32.to_le_bytes()[..]));
+        assert_eq!((&list[16..20], &list[24..28]), (&4u32.to_le_bytes()[..], &100u32.to_le_bytes()[..]));
     }
 }

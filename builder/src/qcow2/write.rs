@@ -85,14 +85,13 @@ fn write_image(
     let threads = threads.max(1);
     let mut writer = Writer::create(image, size.div_ceil(CLUSTER))?;
     std::thread::scope(|scope| {
-        let receivers: Vec<Receiver<Batch>> = (0..threads)
+        let (receivers, packing): (Vec<Receiver<Batch>>, Vec<_>) = (0..threads)
             .map(|first| {
                 let (sender, receiver) = sync_channel(AHEAD);
                 let share = batches.iter().copied().skip(first).step_by(threads);
-                scope.spawn(move || pack(disk, size, share, level, &sender));
-                receiver
+                (receiver, scope.spawn(move || pack(disk, size, share, level, &sender)))
             })
-            .collect();
+            .unzip();
         for number in 0..batches.len() {
             if interrupt.is_set() {
                 return Err(io::Error::other("interrupted"));
@@ -100,6 +99,10 @@ fn write_image(
             // each thread's batches come in order, and the threads take turns
             let batch = receivers[number % threads].recv().map_err(io::Error::other)??;
             batch.into_iter().try_for_each(|(cluster, packed)| writer.put(cluster, packed))?;
+        }
+        // the end of a scope does not wait until its threads have given back their memory
+        for thread in packing {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         }
         Ok(())
     })?;

@@ -19,6 +19,10 @@ pub(super) struct Extended {
 }
 
 impl Extended {
+    /// The kinds of such headers.
+    pub(super) const KINDS: [tar::EntryType; 3] =
+        [tar::EntryType::XHeader, tar::EntryType::GNULongName, tar::EntryType::GNULongLink];
+
     /// Takes in one such header of this kind, and its content.
     pub(super) fn add(&mut self, kind: tar::EntryType, bytes: &[u8]) -> io::Result<()> {
         let name = || Some(bytes.strip_suffix(b"\0").unwrap_or(bytes).to_owned());
