@@ -1,6 +1,7 @@
 //! Trees of any shape, through the tar writer and back.
 
 use arbitrary::{Result, Unstructured};
+use smbgw_builder::acl;
 use smbgw_builder::tree::{Entry, Kind, Tree, write_tar};
 
 const MOST_CHANGES: usize = 60;
@@ -121,5 +122,23 @@ fn entry(tree: &Tree, path: &str, input: &mut Unstructured<'_>) -> Result<Entry>
         let length = input.int_in_range(0usize..=64)?.min(input.len());
         entry.xattrs.insert(format!("{space}{key}"), input.bytes(length)?.to_vec());
     }
+    if !input.is_empty() && input.ratio(1u8, 8u8)? {
+        let name = acl::NAMES[input.choose_index(acl::NAMES.len())?];
+        entry.xattrs.insert(name.to_owned(), access_list(input)?);
+    }
     Ok(entry)
+}
+
+/// As system calls give it. Source: acl(5) and `linux/posix_acl_xattr.h`.
+fn access_list(input: &mut Unstructured<'_>) -> Result<Vec<u8>> {
+    let mut list = 2u32.to_le_bytes().to_vec();
+    for _ in 0..input.int_in_range(0u8..=20)? {
+        let (tag, names_somebody) =
+            [(1u16, false), (2, true), (4, false), (8, true), (16, false), (32, false)][input.choose_index(6)?];
+        let number = if names_somebody { input.arbitrary()? } else { u32::MAX };
+        list.extend(tag.to_le_bytes());
+        list.extend(input.arbitrary::<u16>()?.to_le_bytes());
+        list.extend(number.to_le_bytes());
+    }
+    Ok(list)
 }

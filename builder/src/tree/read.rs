@@ -53,8 +53,10 @@ impl Tree {
                     if name == first { Kind::File(content.clone()) } else { Kind::Hardlink(first.clone()) };
                 if let Some(entry) = self.entries.get_mut(&name) {
                     entry.kind = kind;
-                    // who writes a tar may write them with every name or with the first alone
-                    entry.xattrs = if name == first { xattrs.clone() } else { BTreeMap::new() };
+                    if name == first {
+                        // a tar may have them with the file alone
+                        entry.xattrs.clone_from(&xattrs);
+                    }
                 }
             }
         }
