@@ -134,7 +134,8 @@ fn access_list(input: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     let mut list = 2u32.to_le_bytes().to_vec();
     for _ in 0..input.int_in_range(0u8..=20)? {
         let (tag, names_somebody) =
-            [(1u16, false), (2, true), (4, false), (8, true), (16, false), (32, false)][input.choose_index(6)?];
+            [(1u16, false), (2, true), (4, false), (8, true), (16, false), (32, false)]
+                [input.choose_index(6)?];
         let number = if names_somebody { input.arbitrary()? } else { u32::MAX };
         list.extend(tag.to_le_bytes());
         list.extend(input.arbitrary::<u16>()?.to_le_bytes());

@@ -78,7 +78,10 @@ fn place(
     let more: Vec<OsString> = more.into_iter().map(OsString::from).collect();
     let took = run_builder(name, &aside, &cache(), &agent, &more)?;
     let built = find(&aside, name)?;
-    let unchanged = find(&out, name).is_ok_and(|old| files::sha256(&old).ok() == files::sha256(&built).ok());
+    // the template, and what belongs to it: the same one may have a manifest that says more now
+    let same = |old: &Path, new: &Path| files::sha256(old).ok() == files::sha256(new).ok();
+    let unchanged = find(&out, name).is_ok_and(|old| same(&old, &built))
+        && same(&out.join("SHA256SUMS"), &aside.join("SHA256SUMS"));
     if unchanged {
         fs::remove_dir_all(&aside)?;
     } else {
