@@ -11,13 +11,15 @@ use crate::error::Error;
 use crate::guid::Guid;
 use crate::tree::Tree;
 
-mod attributes;
 mod esp;
 mod ext4;
 mod gpt;
 mod record;
 
-pub use ext4::{Place as Ext4Place, Reader, open as open_ext4, paths as ext4_paths, write as write_ext4};
+pub use ext4::{
+    Place as Ext4Place, Reader, files_in as ext4_files_in, open as open_ext4, paths as ext4_paths,
+    write as write_ext4,
+};
 pub use gpt::{Partition, Table, read as read_gpt};
 pub use record::{DiskRecord, FileSystem, PartitionRecord};
 

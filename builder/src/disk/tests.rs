@@ -150,6 +150,9 @@ fn what_is_on_the_disk_is_what_the_manifest_says() {
     assert_eq!(table.guid, record.guid);
     let system = open_ext4(&file, record.root().unwrap().offset).unwrap();
     assert_eq!(ext4_paths(&system).unwrap(), list_paths(&tree));
+    let files = ext4_files_in(&system, "/usr/lib", "g").unwrap();
+    assert_eq!(files, [("big".to_owned(), vec![0xa5; 300_000])]);
+    assert!(ext4_files_in(&system, "/usr/none", "").unwrap_err().contains("there is no /usr/none"));
     assert_eq!(system.verify().unwrap(), []);
 }
 
@@ -238,6 +241,8 @@ fn blocks_that_lead_in_circles_are_refused() {
     FileExt::read_exact_at(&file, &mut features, 1024 + 0x64).unwrap();
     let features = u32::from_le_bytes(features) & !0x400;
     file.write_all_at(&features.to_le_bytes(), 1024 + 0x64).unwrap();
-    let said = ext4_paths(&open_ext4(&file, 0).unwrap()).unwrap_err();
-    assert!(said.contains("in circles"), "{said}");
+    let forged = open_ext4(&file, 0).unwrap();
+    for said in [ext4_paths(&forged).unwrap_err(), ext4_files_in(&forged, "/", "big").unwrap_err()] {
+        assert!(said.contains("in circles"), "{said}");
+    }
 }

@@ -99,16 +99,7 @@ fn on_disk(template: &Path, manifest: &Manifest) -> Result<Vec<List>, Error> {
     let root = manifest.disk.as_ref().and_then(|disk| disk.root());
     let root = root.ok_or_else(|| broken("its manifest names no root partition".into()))?;
     let system = disk::open_ext4(&image, root.offset).map_err(broken)?;
-    let read = || {
-        let mut lists = Vec::new();
-        for entry in system.read_dir(system.resolve(LISTS)?)? {
-            let name = String::from_utf8_lossy(&entry.name).into_owned();
-            if name.ends_with(".list") {
-                let text = system.read_file(entry.inode)?;
-                lists.push((name, String::from_utf8_lossy(&text).into_owned()));
-            }
-        }
-        Ok(lists)
-    };
-    read().map_err(|error: mkext4::Error| broken(error.to_string()))
+    let files = disk::ext4_files_in(&system, LISTS, ".list").map_err(broken)?;
+    let text = |text: Vec<u8>| String::from_utf8_lossy(&text).into_owned();
+    Ok(files.into_iter().map(|(name, list)| (name, text(list))).collect())
 }
