@@ -70,8 +70,8 @@ enum Verb {
         /// With templates compressed as they are published, which takes minutes more
         #[arg(long, conflicts_with = "unit")]
         release: bool,
-        /// Only tests whose name contains this, or the lab file of this name
-        filter: Option<String>,
+        /// Only tests whose name contains one of these, or the lab files of these names
+        filters: Vec<String>,
     },
     /// What things cost; also written to target/bench.json
     Bench {
@@ -139,12 +139,12 @@ fn run(verb: Verb) -> Result<i32> {
             root("demo")?;
             demo::run(mode, keep, &interrupt()?)
         }
-        Verb::Test { unit, lab, thorough, release, filter } => {
+        Verb::Test { unit, lab, thorough, release, filters } => {
             if !unit {
                 root("test")?;
             }
             let level = if release { Level::Release } else { Level::Quick };
-            test::run(!lab, !unit, thorough, level, filter.as_deref(), &interrupt()?)
+            test::run(!lab, !unit, thorough, level, &filters, &interrupt()?)
         }
         Verb::Bench { parts } => {
             root("bench")?;

@@ -43,7 +43,7 @@ pub(crate) fn run(
     lab: bool,
     thorough: bool,
     level: Level,
-    filter: Option<&str>,
+    filters: &[String],
     interrupt: &Interrupt,
 ) -> Result<i32> {
     let start = Instant::now();
@@ -51,14 +51,14 @@ pub(crate) fn run(
         if rustix::process::geteuid().is_root() {
             packages::install(&[packages::COMPILER, packages::BUILDER, packages::ORACLES])?;
         }
-        if filter.is_none() {
+        if filters.is_empty() {
             check()?;
         }
-        units(filter)?;
+        units(filters)?;
     }
     if lab {
         // who names a test wants it
-        self::lab(thorough || filter.is_some(), level, filter, interrupt)?;
+        self::lab(thorough || !filters.is_empty(), level, filters, interrupt)?;
     }
     println!("\n== test: all passed in {}", say::seconds(start.elapsed()));
     Ok(0)
@@ -97,14 +97,21 @@ pub(crate) fn check() -> Result<i32> {
     Ok(0)
 }
 
-fn units(filter: Option<&str>) -> Result<()> {
+fn units(filters: &[String]) -> Result<()> {
     say::step("unit", "cargo test, all but the lab");
-    succeed(cargo(programs::UNITS).arg("--no-fail-fast").args(filter))?;
-    succeed(cargo(&["test", "-p", "smbgw-lab", "--lib"]).args(filter))
+    succeed(cargo(programs::UNITS).args(["--no-fail-fast", "--"]).args(filters))?;
+    succeed(cargo(&["test", "-p", "smbgw-lab", "--lib", "--"]).args(filters))
 }
 
-fn lab(thorough: bool, level: Level, filter: Option<&str>, interrupt: &Interrupt) -> Result<()> {
-    let more = More::of(filter);
+fn lab(thorough: bool, level: Level, filters: &[String], interrupt: &Interrupt) -> Result<()> {
+    let (files, filters): (Vec<&String>, Vec<&String>) = filters.iter().partition(|name| is_file(name));
+    ensure!(
+        files.is_empty() || filters.is_empty(),
+        "{} are files of the lab, {} are not: name either files or tests",
+        words(&files),
+        words(&filters)
+    );
+    let more = More::of(&files);
     let mut needs =
         vec![packages::COMPILER, packages::BUILDER, packages::NODE, packages::CLIENT, packages::LAB];
     needs.extend(more.packages());
@@ -129,18 +136,30 @@ fn lab(thorough: bool, level: Level, filter: Option<&str>, interrupt: &Interrupt
     }
     say::step("lab", "building the tests");
     let tests = test_programs()?;
-    let whole_file = tests.iter().find(|(name, _)| filter == Some(name));
-    let chosen = whole_file.map_or(&tests[..], std::slice::from_ref);
-    let filter = if whole_file.is_some() { None } else { filter };
+    let chosen: Vec<_> =
+        tests.into_iter().filter(|(name, _)| files.is_empty() || files.contains(&name)).collect();
     // emulated machines and single tests have the machine for themselves, and are watched
-    if thorough { watched(chosen, level, filter, interrupt) } else { side_by_side(chosen, level, interrupt) }
+    if thorough {
+        watched(&chosen, level, &filters, interrupt)
+    } else {
+        side_by_side(&chosen, level, interrupt)
+    }
+}
+
+/// Whether it is the name of a file of the lab.
+fn is_file(name: &str) -> bool {
+    source().join("tests/tests").join(format!("{name}.rs")).exists()
+}
+
+fn words(names: &[&String]) -> String {
+    names.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 /// Runs files of the lab one after the other, and shows what they say while they run.
 fn watched(
     files: &[(String, PathBuf)],
     level: Level,
-    filter: Option<&str>,
+    filters: &[&String],
     interrupt: &Interrupt,
 ) -> Result<()> {
     let mut results = Vec::new();
@@ -148,7 +167,7 @@ fn watched(
         ensure!(!interrupt.is_set(), "interrupted");
         say::step("lab", &format!("{name}: real containers, in namespaces of its own"));
         let start = Instant::now();
-        let result = one(program, level, true, filter, None, interrupt);
+        let result = one(program, level, true, filters, None, interrupt);
         results.push(Ran { name, result, took: start.elapsed() });
         results.last().map(Ran::tell);
     }
@@ -169,7 +188,7 @@ fn side_by_side(files: &[(String, PathBuf)], level: Level, interrupt: &Interrupt
             ensure!(!interrupt.is_set(), "interrupted");
             let start = Instant::now();
             let mut output = tempfile::tempfile().context("keeping what a test says")?;
-            let result = one(program, level, false, None, Some(&output), interrupt);
+            let result = one(program, level, false, &[], Some(&output), interrupt);
             output.rewind()?;
             let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
             say::step("lab", name);
@@ -245,43 +264,47 @@ struct More {
 }
 
 impl More {
-    /// A filter that names no file of the lab may mean any test.
-    fn of(filter: Option<&str>) -> Self {
-        let file = |name: &str| source().join("tests/tests").join(format!("{name}.rs")).exists();
-        match filter {
-            Some("images" | "engines" | "templates") => Self { images: true, ..Self::default() },
-            Some("quota_node") => Self { node: true, ..Self::default() },
-            Some("ad_vm") => Self { images: true, machines: true, domain: true, ..Self::default() },
-            Some("pve_ad") => {
-                Self { images: true, machines: true, nodes: true, domain: true, ..Self::default() }
-            }
-            Some(name) if (name == "domain" || name.starts_with("ad")) && file(name) => {
-                Self { domain: true, ..Self::default() }
-            }
-            Some(name) if name.starts_with("monitor") && file(name) => {
-                Self { prometheus: true, domain: true, ..Self::default() }
-            }
-            Some("ceph") => Self { ceph: true, ..Self::default() },
-            Some("vm_rbd" | "quota_ceph") => {
-                Self { images: true, ceph: true, machines: true, ..Self::default() }
-            }
-            Some(name) if name.starts_with("vm") && file(name) => {
-                Self { images: true, machines: true, ..Self::default() }
-            }
+    /// All that these files need. No file is all of them: a filter may mean any test.
+    fn of(files: &[&String]) -> Self {
+        let all = Self {
+            images: true,
+            ceph: true,
+            machines: true,
+            nodes: true,
+            node: true,
+            domain: true,
+            prometheus: true,
+        };
+        files.iter().map(|file| Self::of_one(file)).reduce(Self::and).unwrap_or(all)
+    }
+
+    fn of_one(file: &str) -> Self {
+        let none = Self::default();
+        match file {
+            "images" | "engines" | "templates" => Self { images: true, ..none },
+            "quota_node" => Self { node: true, ..none },
+            "ad_vm" => Self { images: true, machines: true, domain: true, ..none },
+            "pve_ad" => Self { images: true, machines: true, nodes: true, domain: true, ..none },
+            "ceph" => Self { ceph: true, ..none },
+            "vm_rbd" | "quota_ceph" => Self { images: true, ceph: true, machines: true, ..none },
+            name if name == "domain" || name.starts_with("ad") => Self { domain: true, ..none },
+            name if name.starts_with("monitor") => Self { prometheus: true, domain: true, ..none },
+            name if name.starts_with("vm") => Self { images: true, machines: true, ..none },
             // a guest of those nodes may be a virtual machine
-            Some(name) if name.starts_with("pve") && file(name) => {
-                Self { images: true, machines: true, nodes: true, ..Self::default() }
-            }
-            Some(name) if file(name) => Self::default(),
-            _ => Self {
-                images: true,
-                ceph: true,
-                machines: true,
-                nodes: true,
-                node: true,
-                domain: true,
-                prometheus: true,
-            },
+            name if name.starts_with("pve") => Self { images: true, machines: true, nodes: true, ..none },
+            _ => none,
+        }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            images: self.images || other.images,
+            ceph: self.ceph || other.ceph,
+            machines: self.machines || other.machines,
+            nodes: self.nodes || other.nodes,
+            node: self.node || other.node,
+            domain: self.domain || other.domain,
+            prometheus: self.prometheus || other.prometheus,
         }
     }
 
@@ -314,7 +337,7 @@ fn one(
     program: &Path,
     level: Level,
     thorough: bool,
-    filter: Option<&str>,
+    filters: &[&String],
     output: Option<&File>,
     interrupt: &Interrupt,
 ) -> Result<i32> {
@@ -323,7 +346,7 @@ fn one(
     if thorough {
         args.push("--include-ignored".into());
     }
-    args.extend(filter.map(OsString::from));
+    args.extend(filters.iter().map(OsString::from));
     let (runner, env) = (programs::own(&environment)?, variables(level));
     let inside = Inside { runner: &runner, program, args: &args, env: &env, output, deadline: DEADLINE };
     environment.run(&inside, interrupt)
