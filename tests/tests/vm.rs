@@ -196,16 +196,19 @@ fn a_group_makes_files() -> Result<()> {
     let lab = Lab::enter_vm("debian-13")?;
     let path = lab.data("team")?.display().to_string();
     let gateway = lab.create_vm("team", &["--path", &path, "--grant", "--group", "staff=alice"])?;
-    lab.host(["share", "set", "team", "team", "--group", "staff", "--grant"])?.ok()?;
-    let acl =
-        lab.tool("getfacl", ["--numeric", "--absolute-names", &gateway.path.display().to_string()])?.ok()?;
+    // the first share lets alice in by her name
+    let gateway = Gateway { path: lab.data("work")?, ..gateway };
+    let work = gateway.path.display().to_string();
+    lab.host(["share", "add", "team", "work", "--path", &work, "--group", "staff", "--grant"])?.ok()?;
+    let acl = lab.tool("getfacl", ["--numeric", "--absolute-names", &work])?.ok()?;
     ensure!(
         acl.stdout.lines().any(|line| line.starts_with("group:2")) && !acl.stdout.contains("\nuser:1"),
         "not what is to be tested: {acl}"
     );
-    lab.wait_serving(&gateway, "team", "alice")?;
-    let client = lab.client(&gateway, "team", "alice")?;
-    client.owner_of_new(&gateway, lab.directory(), "file.bin")?;
+    lab.wait_serving(&gateway, "work", "alice")?;
+    let client = lab.client(&gateway, "work", "alice")?;
+    let owner = client.owner_of_new(&gateway, lab.directory(), "file.bin")?;
+    ensure!(owner == 10_000, "the file belongs to {owner}");
     let kept = client.run("mkdir folder; cd folder; put /etc/hostname name; ls")?.ok()?;
     ensure!(!kept.all().contains("NT_STATUS"), "{kept}");
     lab.host(["delete", "team"])?.ok()?;

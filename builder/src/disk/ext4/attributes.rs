@@ -18,12 +18,13 @@ pub(super) fn declare(
     xattrs: &BTreeMap<String, Vec<u8>>,
 ) -> mkext4::Result<()> {
     for (name, value) in xattrs {
-        let stored = match acl::NAMES.contains(&name.as_str()) {
+        let stored = if is_list(name) {
             // the kernel finds any other form invalid, and creates nothing in such a directory
-            true => AccessList::from_xattr(value).map(|list| Cow::Owned(list.to_ext4())),
-            false => Some(Cow::Borrowed(value.as_slice())),
+            let list = AccessList::from_xattr(value);
+            Cow::Owned(list.ok_or_else(|| mkext4::Error::Invalid(format!("{name} is no list")))?.to_ext4())
+        } else {
+            Cow::Borrowed(value.as_slice())
         };
-        let stored = stored.ok_or_else(|| mkext4::Error::Invalid(format!("{name} is no list")))?;
         builder.set_xattr(handle, name, &stored)?;
     }
     Ok(())
@@ -38,13 +39,17 @@ pub(super) fn read<D: ReadAt>(system: &Fs<D>, number: u32) -> Result<BTreeMap<St
     let read = |entry: mkext4::spec::XattrEntry| {
         let name = entry.full_name().and_then(|name| String::from_utf8(name).ok());
         let name = name.ok_or("an extended attribute has a name that is not known")?;
-        let value = match acl::NAMES.contains(&name.as_str()) {
-            true => AccessList::from_ext4(&entry.value)
-                .ok_or_else(|| format!("{name} is nothing that the kernel could read"))?
-                .to_xattr(),
-            false => entry.value,
+        let value = if is_list(&name) {
+            let list = AccessList::from_ext4(&entry.value);
+            list.ok_or_else(|| format!("{name} is nothing that the kernel could read"))?.to_xattr()
+        } else {
+            entry.value
         };
         Ok((name, value))
     };
     entries.into_iter().map(read).collect()
+}
+
+fn is_list(name: &str) -> bool {
+    acl::NAMES.contains(&name)
 }
