@@ -76,7 +76,7 @@ impl AccessList {
         self.to_bytes(&EXT4)
     }
 
-    /// Gives users and groups other numbers.
+    /// Gives users and groups other numbers, and puts the entries in order.
     pub fn renumber(&mut self, user: impl Fn(u32) -> u32, group: impl Fn(u32) -> u32) {
         for entry in &mut self.0 {
             match entry.tag {

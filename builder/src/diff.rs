@@ -17,7 +17,7 @@ mod files;
 mod packages;
 mod text;
 
-pub use files::{Aspect, FileChange, Files, files};
+pub use files::{Aspect, FileChange, Files, aspects, files};
 pub use packages::{PackageChange, Packages, packages};
 
 /// A template to compare.

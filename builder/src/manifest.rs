@@ -217,8 +217,7 @@ impl PathRecord {
             Kind::Symlink(target) => (PathKind::Symlink, Some(target.clone())),
             Kind::Hardlink(first) => (PathKind::Hardlink, Some(first.clone())),
         };
-        let of_first = kind == PathKind::Hardlink;
-        let xattrs = entry.xattrs.iter().filter(|_| !of_first);
+        let xattrs = entry.xattrs.iter().filter(|_| kind != PathKind::Hardlink);
         Self {
             path: path.to_owned(),
             kind,

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::checksums::{self, Checksums};
+use crate::diff::{Aspect, aspects};
 use crate::error::Error;
 use crate::hash::{self, HashWriter};
 use crate::manifest::{Manifest, PathRecord};
@@ -166,7 +167,10 @@ fn compare(found: Vec<PathRecord>, manifest: &Manifest) -> Vec<String> {
     for found in found {
         match expected.remove(found.path.as_str()) {
             Some(record) if *record == found => {}
-            Some(_) => differences.push(format!("{} is not as the manifest says", found.path)),
+            Some(record) => {
+                let what: Vec<&str> = aspects(record, &found).into_iter().map(Aspect::word).collect();
+                differences.push(format!("{} is not as the manifest says: {}", found.path, what.join(", ")));
+            }
             None => differences.push(format!("{} is not in the manifest", found.path)),
         }
     }
@@ -181,7 +185,8 @@ fn records(tar: impl Read) -> Result<Vec<PathRecord>, Error> {
         let record = PathRecord::new(&path, &entry);
         records.push(match entry.kind {
             Kind::File(_) => {
-                let (sha256, size) = hash::of_reader(content).map_err(Error::io("reading", &path))?;
+                let (sha256, size) = hash::of_reader(content)
+                    .map_err(|error| Error::Tree(format!("{path} cannot be read: {error}")))?;
                 record.with_content(sha256, size)
             }
             _ => record,
@@ -294,7 +299,7 @@ mod tests {
         let said = damage(&|path| change(&manifest(path), "\"0755\"", "\"0777\""));
         assert!(said.contains("1 paths differ"), "{said}");
         let said = damage(&|path| change(&manifest(path), "0a3120783d", "0a3120783e"));
-        assert!(said.contains("/.hidden is not as the manifest says"), "{said}");
+        assert!(said.contains("/.hidden is not as the manifest says: attributes"), "{said}");
         let said = damage(&|path| change(&manifest(path), "/.hidden", "/.other"));
         assert!(
             said.contains("/.hidden is not in the manifest") && said.contains("/.other is missing"),

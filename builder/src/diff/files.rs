@@ -94,7 +94,8 @@ impl Files<'_> {
     }
 }
 
-fn aspects(old: &PathRecord, new: &PathRecord) -> Vec<Aspect> {
+/// What differs between two records of a path.
+pub fn aspects(old: &PathRecord, new: &PathRecord) -> Vec<Aspect> {
     let same_type = old.kind == new.kind;
     let differ = [
         (Aspect::Type, !same_type),

@@ -77,13 +77,13 @@ pub fn paths<D: ReadAt>(system: &Reader<'_, D>) -> Result<Vec<PathRecord>, Strin
     Ok(records)
 }
 
-/// More than any file that is read whole: lists of a package's paths.
+/// More than what is read whole has, all of it together: the lists of all packages' paths.
 const MOST_WHOLE: u64 = 16 << 20;
 
 /// Names and contents of the files right in a directory whose names end so.
 ///
 /// # Errors
-/// A sentence for people when the file system is damaged, has no such directory, or such a file is too large.
+/// A sentence for people when the file system is damaged, has no such directory, or such files are too large.
 pub fn files_in<D: ReadAt>(
     system: &Reader<'_, D>,
     directory: &str,
@@ -102,13 +102,12 @@ pub fn files_in<D: ReadAt>(
         number = found.ok_or_else(|| format!("there is no {directory}"))?;
     }
     checked(number)?;
-    let mut files = Vec::new();
+    let (mut files, mut room) = (Vec::new(), MOST_WHOLE);
     for entry in system.read_dir(number).map_err(said)? {
         let name = String::from_utf8_lossy(&entry.name).into_owned();
         if name.ends_with(ending) {
-            if checked(entry.inode)?.size > MOST_WHOLE {
-                return Err(format!("{directory}/{name} is too large"));
-            }
+            let left = room.checked_sub(checked(entry.inode)?.size);
+            room = left.ok_or_else(|| format!("{directory}/{name} is too large"))?;
             files.push((name, system.read_file(entry.inode).map_err(said)?));
         }
     }
