@@ -150,9 +150,10 @@ fn what_is_on_the_disk_is_what_the_manifest_says() {
     assert_eq!(table.guid, record.guid);
     let system = open_ext4(&file, record.root().unwrap().offset).unwrap();
     assert_eq!(ext4_paths(&system).unwrap(), list_paths(&tree));
-    let files = ext4_files_in(&system, "/usr/lib", "g").unwrap();
+    let files = ext4_files_in(&system, "/usr/lib", "g", 300_000).unwrap();
     assert_eq!(files, [("big".to_owned(), vec![0xa5; 300_000])]);
-    assert!(ext4_files_in(&system, "/usr/none", "").unwrap_err().contains("there is no /usr/none"));
+    assert!(ext4_files_in(&system, "/usr/lib", "g", 299_999).unwrap_err().contains("big is too large"));
+    assert!(ext4_files_in(&system, "/usr/none", "", 0).unwrap_err().contains("there is no /usr/none"));
     assert_eq!(system.verify().unwrap(), []);
 }
 
@@ -242,7 +243,7 @@ fn blocks_that_lead_in_circles_are_refused() {
     let features = u32::from_le_bytes(features) & !0x400;
     file.write_all_at(&features.to_le_bytes(), 1024 + 0x64).unwrap();
     let forged = open_ext4(&file, 0).unwrap();
-    for said in [ext4_paths(&forged).unwrap_err(), ext4_files_in(&forged, "/", "big").unwrap_err()] {
+    for said in [ext4_paths(&forged).unwrap_err(), ext4_files_in(&forged, "/", "big", 1 << 20).unwrap_err()] {
         assert!(said.contains("in circles"), "{said}");
     }
 }

@@ -77,10 +77,7 @@ pub fn paths<D: ReadAt>(system: &Reader<'_, D>) -> Result<Vec<PathRecord>, Strin
     Ok(records)
 }
 
-/// More than what is read whole has, all of it together: the lists of all packages' paths.
-const MOST_WHOLE: u64 = 16 << 20;
-
-/// Names and contents of the files right in a directory whose names end so.
+/// Names and contents of the files right in a directory whose names end so, which have at most so many bytes together.
 ///
 /// # Errors
 /// A sentence for people when the file system is damaged, has no such directory, or such files are too large.
@@ -88,6 +85,7 @@ pub fn files_in<D: ReadAt>(
     system: &Reader<'_, D>,
     directory: &str,
     ending: &str,
+    most: u64,
 ) -> Result<Vec<(String, Vec<u8>)>, String> {
     let said = |error: mkext4::Error| format!("{directory}: {error}");
     let checked = |number: u32| {
@@ -102,7 +100,7 @@ pub fn files_in<D: ReadAt>(
         number = found.ok_or_else(|| format!("there is no {directory}"))?;
     }
     checked(number)?;
-    let (mut files, mut room) = (Vec::new(), MOST_WHOLE);
+    let (mut files, mut room) = (Vec::new(), most);
     for entry in system.read_dir(number).map_err(said)? {
         let name = String::from_utf8_lossy(&entry.name).into_owned();
         if name.ends_with(ending) {
