@@ -4,24 +4,26 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use smbgw_command::Command;
+use smbgw_command::{Command, Runner};
 
 use crate::error::Error;
-use crate::fetch::proxy;
+use crate::fetch::proxy::Settings;
 use crate::recipe::Recipe;
 use crate::workdir::WorkDir;
 
 /// The directories apt works in.
 pub struct AptRoot {
     directory: PathBuf,
+    /// The environment of programs: they are started without ours.
+    proxies: Vec<(&'static str, String)>,
 }
 
 impl AptRoot {
-    /// Makes the root for a recipe.
+    /// Makes the root for a recipe. Of this machine, only its keyring and its proxies count.
     ///
     /// # Errors
-    /// [`Error::Missing`] without the keyring, [`Error::Io`].
-    pub fn create(recipe: &Recipe, mirror: &str, work: &WorkDir) -> Result<Self, Error> {
+    /// [`Error::Missing`] without the keyring, [`Error::Proxy`] when apt cannot read its configuration, [`Error::Io`].
+    pub fn create(recipe: &Recipe, mirror: &str, work: &WorkDir, runner: &dyn Runner) -> Result<Self, Error> {
         if !recipe.keyring.exists() {
             return Err(Error::Missing {
                 what: "the keyring of the archives",
@@ -29,7 +31,8 @@ impl AptRoot {
                 hint: "apt-get install debian-archive-keyring".into(),
             });
         }
-        let root = Self { directory: work.join("apt") };
+        let proxies = Settings::of_this_machine(mirror, runner)?.variables(mirror);
+        let root = Self { directory: work.join("apt"), proxies };
         for directory in
             ["etc/parts", "etc/sources", "etc/preferences", "state/lists/partial", "cache/archives/partial"]
         {
@@ -52,8 +55,7 @@ impl AptRoot {
     pub fn command(&self, program: &str) -> Command {
         let command =
             Command::new(program).env("APT_CONFIG", self.directory.join("apt.conf").to_string_lossy());
-        // programs are started without our environment
-        proxy::variables().fold(command, |command, (name, value)| command.env(name, value))
+        self.proxies.iter().fold(command, |command, (name, value)| command.env(*name, value))
     }
 
     fn write(&self, name: &str, text: &str) -> Result<(), Error> {

@@ -55,11 +55,11 @@ pub enum Error {
         /// Packages that were not asked for any more.
         left: usize,
     },
-    /// A variable of the environment that names no usable proxy.
-    #[error("the proxy in the environment variable {variable}: {detail}")]
+    /// A setting that names no usable proxy.
+    #[error("the proxy in {place}: {detail}")]
     Proxy {
-        /// `http_proxy` ...
-        variable: &'static str,
+        /// `the environment variable http_proxy` ...
+        place: String,
         /// What is wrong. Never the value: it may hold a password.
         detail: String,
     },
@@ -279,7 +279,7 @@ impl Error {
                 Some(failure) => failure.fault.hint().into(),
                 None => return None,
             },
-            Self::Proxy { .. } => "set it as http://HOST:PORT, or unset it; no_proxy lists hosts to reach without".into(),
+            Self::Proxy { .. } => "set http_proxy (and https_proxy) to http://HOST:PORT; no_proxy lists hosts to reach without, '*' is all".into(),
             Self::StoreDamaged { .. } => "it was removed: run the same build again without --offline to fetch it anew; \
                  look at the disk if it happens again"
                 .into(),

@@ -4,7 +4,7 @@
 //! interrupt requests that run, and few dependencies; TLS by rustls, without OpenSSL. `curl` and `apt-helper` would do as
 //! well, but not tell apart what the person has to know: a mirror that is gone, one that stalls, and a login page in its place.
 //!
-//! * `client`: connections, redirects, TLS · [`proxy`]: proxies of the environment · [`fault`]: what can go wrong with one package
+//! * `client`: connections, redirects, TLS · [`proxy`]: proxies of the environment and of apt · [`fault`]: what can go wrong with one package
 
 pub mod fault;
 pub mod proxy;
@@ -20,7 +20,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use smbgw_command::{Interrupt, WaitError, wait_until};
+use smbgw_command::{Interrupt, Runner, WaitError, wait_until};
 
 use crate::apt;
 use crate::build::megabytes;
@@ -31,7 +31,7 @@ use crate::store::{Incoming, Store};
 use client::Client;
 pub use client::Limits;
 pub use fault::{Failure, Fault};
-use proxy::Proxies;
+use proxy::{Proxies, Settings};
 
 /// Packages at a time. More does not help: mirrors are limited by the line.
 const CONNECTIONS: usize = 4;
@@ -65,15 +65,17 @@ pub struct Fetched {
 }
 
 /// Brings every one of these packages into the store; without network when `offline`. `note` is told how far it is.
+/// `runner` starts `apt-config`, which knows proxies.
 ///
 /// # Errors
 /// [`Error::StoreLacks`] when offline and something is missing; [`Error::PackagesGone`] when the mirror does not have some, and
 /// [`Error::NotFetched`] when it gives some for other reasons not: the others are in the store then; [`Error::Proxy`],
-/// [`Error::Io`], [`Error::Interrupted`].
+/// [`Error::Program`], [`Error::Io`], [`Error::Interrupted`].
 pub fn fetch(
     packages: &[Package],
     source: &Source<'_>,
     store: &Store,
+    runner: &dyn Runner,
     interrupt: &Interrupt,
     note: &dyn Fn(&str),
 ) -> Result<Fetched, Error> {
@@ -86,7 +88,8 @@ pub fn fetch(
     if source.offline {
         return Err(Error::StoreLacks { names: missing.iter().map(Package::id).collect() });
     }
-    download(missing, source, Proxies::from_environment()?, store, interrupt, note)
+    let proxies = Proxies::parse(Settings::of_this_machine(source.mirror, runner)?)?;
+    download(missing, source, proxies, store, interrupt, note)
 }
 
 fn download(

@@ -25,7 +25,7 @@ const UPDATE_DEADLINE: Duration = Duration::from_secs(600);
 /// [`Error::Mirror`] when the index cannot be read, [`Error::Unresolvable`] when apt finds no solution,
 /// [`Error::Program`], [`Error::Io`].
 pub fn resolve(recipe: &Recipe, mirror: &str, work: &WorkDir, system: &System) -> Result<Lock, Error> {
-    let root = AptRoot::create(recipe, mirror, work)?;
+    let root = AptRoot::create(recipe, mirror, work, system)?;
     let update = root.command("apt-get").args(["-q", "update", "--error-on=any"]).deadline(UPDATE_DEADLINE);
     system.run(&update).map_err(|error| match error {
         CommandError::Failed { stderr, .. } | CommandError::TimedOut { stderr, .. } => {

@@ -280,6 +280,55 @@ fn a_bad_mirror_is_told_and_a_good_one_helps() -> Result<()> {
 }
 
 #[test]
+fn the_proxy_of_a_node_is_asked() -> Result<()> {
+    // where pve-manager writes the data center's `http_proxy` (`update_database` in PVE/API2/APT.pm); /etc is the lab's own
+    const PLACE: &str = "/etc/apt/apt.conf.d/76pveproxy";
+    const MIRROR: &str = "http://mirror.invalid";
+    let lab = Lab::enter(RECIPE)?;
+    let data = lab.data("build")?;
+    let (cache, out) = (Cache::make(&lab, &data)?, data.join("out"));
+    let has: HashMap<_, _> = cache
+        .take_out(&LACKING)?
+        .into_iter()
+        .map(|(path, content)| (format!("{MIRROR}{path}"), content))
+        .collect();
+    let with_mirror = build(&lab, &cache, &out, &["--mirror", MIRROR]);
+    refused(Answer::of(&with_mirror)?, &out, 3, &["mirror.invalid", "acl"])?;
+
+    let proxy = Mirror::start(Way::Good, has.clone())?;
+    fs::write(PLACE, format!("Acquire::http::Proxy \"{}\";\n", proxy.address))?;
+    let without = with_mirror.clone().env("no_proxy", "*");
+    refused(Answer::of(&without)?, &out, 3, &["mirror.invalid", "acl"])?;
+    ensure!(proxy.asked().is_empty(), "{:?} were asked for", proxy.asked());
+    Answer::of(&with_mirror)?.ok()?;
+    let (mut asked, mut lacking) = (proxy.asked(), has.into_keys().collect::<Vec<_>>());
+    asked.sort();
+    lacking.sort();
+    ensure!(asked == lacking, "{asked:?} were asked for, and not {lacking:?}");
+    same_as_elsewhere(&lab, &out)?;
+
+    // apt is given the same, for a lock
+    let recipe = lab.product.source.join(format!("images/{RECIPE}.yaml")).display().to_string();
+    let lock = lab.product.builder().args(["lock", &recipe, "--mirror", MIRROR, "--json"]);
+    let place = data.join("lock.json").display().to_string();
+    Answer::of(&lock.args(["--lock", &place]))?.exits(3)?;
+    let index = format!("{MIRROR}/debian/dists/trixie/InRelease");
+    ensure!(proxy.asked().contains(&index), "{:?} were asked for", proxy.asked());
+
+    fs::write(PLACE, "Acquire { http { Proxy \"http://p\"x\"; };\n")?;
+    fs::remove_file(cache.path(cache.package("acl")?))?;
+    let again = data.join("again");
+    refused(
+        Answer::of(&build(&lab, &cache, &again, &["--mirror", MIRROR]))?,
+        &again,
+        3,
+        &["apt's configuration", PLACE],
+    )?;
+    fs::remove_file(PLACE)?;
+    lab.leave()
+}
+
+#[test]
 fn a_damaged_store_is_found_told_and_mended() -> Result<()> {
     let lab = Lab::enter(RECIPE)?;
     let data = lab.data("build")?;

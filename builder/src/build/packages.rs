@@ -169,7 +169,8 @@ impl<'a> Packages<'a> {
         let (mirror, offline) = (self.mirror(), self.options.offline);
         let source = Source { mirror, offline, limits: Limits::with_stall(self.options.stall) };
         let note = |text: &str| stage.note(text);
-        let fetched = fetch::fetch(packages, &source, &store, &self.context.interrupt, &note)?;
+        let fetched =
+            fetch::fetch(packages, &source, &store, &self.context.system(), &self.context.interrupt, &note)?;
         match fetched.packages {
             0 => drop(stage),
             count => stage.done(&format!("{count} packages, {:.1} MB", megabytes(fetched.bytes))),

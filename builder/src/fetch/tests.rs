@@ -5,6 +5,8 @@
 use std::net::TcpListener;
 use std::sync::Barrier;
 
+use smbgw_command::Recorder;
+
 use super::*;
 use crate::hash;
 
@@ -148,7 +150,7 @@ fn what_is_there_is_not_asked_for_and_offline_nothing_is() {
     let fetch = |names: &[&str], offline| {
         let packages: Vec<Package> = names.iter().map(|name| package(name)).collect();
         let source = Source { mirror: &mirror.address, offline, limits: limits(DEADLINE) };
-        fetch(&packages, &source, &place.store, &Interrupt::new(), &|_| ())
+        fetch(&packages, &source, &place.store, &Recorder::new(), &Interrupt::new(), &|_| ())
     };
     assert_eq!(fetch(&["a"], true).unwrap(), Fetched::default());
     assert_eq!(fetch(&["a"], false).unwrap(), Fetched::default());
@@ -404,7 +406,7 @@ fn what_a_killed_build_left_is_swept_even_when_nothing_is_missing() {
     fetch_from(&["a"], &mirror.address, &place).unwrap();
     std::fs::write(place.directory.path().join("store/incoming/incoming-1-0"), "half").unwrap();
     let source = Source { mirror: &mirror.address, offline: false, limits: limits(DEADLINE) };
-    fetch(&[package("a")], &source, &place.store, &Interrupt::new(), &|_| ()).unwrap();
+    fetch(&[package("a")], &source, &place.store, &Recorder::new(), &Interrupt::new(), &|_| ()).unwrap();
     assert!(stored(&["a"], &place) && place.unfinished() == 0);
 }
 
@@ -424,11 +426,12 @@ fn http_goes_through_a_proxy_by_whole_addresses() {
     let variable = format!("http://user:ge%3Aheim@{authority}");
     let proxies = |without: &'static str| {
         let variable = variable.clone();
-        Proxies::from(move |name| match name {
+        let settings = Settings::from_variables(move |name| match name {
             "http_proxy" => Some(variable.clone()),
             "no_proxy" => Some(without.to_owned()),
             _ => None,
-        })
+        });
+        Proxies::parse(settings)
     };
     let place = Place::new();
     let mirror = "http://mirror.invalid:8080/x";
@@ -455,7 +458,8 @@ fn http_goes_through_a_proxy_by_whole_addresses() {
 fn https_goes_through_a_proxy_by_a_tunnel() {
     let proxy = Mirror::start(|_, _| Give::Status(403));
     let variable = proxy.address.clone();
-    let proxies = Proxies::from(move |name| (name == "https_proxy").then(|| variable.clone())).unwrap();
+    let settings = Settings::from_variables(move |name| (name == "https_proxy").then(|| variable.clone()));
+    let proxies = Proxies::parse(settings).unwrap();
     let place = Place::new();
     let mirror = "https://mirror.invalid";
     let failed = failure(fetch_with(&["a"], mirror, DEADLINE, proxies, &place, &Interrupt::new()));
