@@ -2,10 +2,19 @@
 
 use smbgw_command::Command;
 
-/// Mounts are seen by nobody else. The processes end with the process namespace, and that with the builder, so that a
+/// Mounts are seen by nobody else. There is no network, not even a loopback that is up: what a script makes is made of the
+/// packages alone. The processes end with the process namespace, and that with the builder, so that a
 /// build that was killed does not go on.
-const NAMESPACES: &[&str] =
-    &["--mount", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc", "--propagation", "private"];
+const NAMESPACES: &[&str] = &[
+    "--mount",
+    "--net",
+    "--pid",
+    "--fork",
+    "--kill-child=SIGKILL",
+    "--mount-proc",
+    "--propagation",
+    "private",
+];
 /// The person is root inside, and everybody else one of the subordinate users.
 const USER_NAMESPACE: &[&str] = &["--user", "--map-root-user", "--map-auto"];
 
@@ -32,7 +41,7 @@ pub(super) fn contained(user: bool, program: &str) -> Command {
 mod tests {
     use smbgw_command::{Command, CommandError, Runner, System};
 
-    use super::UNLESS_ORPHANED;
+    use super::{UNLESS_ORPHANED, contained};
 
     #[test]
     fn an_orphan_does_nothing() {
@@ -42,5 +51,12 @@ mod tests {
         assert_eq!(run(guarded().stdin_open()).unwrap(), b"a bran");
         let orphan = run(guarded());
         assert!(matches!(orphan, Err(CommandError::Failed { code: Some(1), .. })), "{orphan:?}");
+    }
+    #[test]
+    fn there_is_no_network() {
+        let user = !rustix::process::geteuid().is_root();
+        let connect = contained(user, "bash").args(["-c", "exec 3<>/dev/tcp/127.0.0.1/9"]);
+        let refused = System::new().run(&connect).unwrap_err();
+        assert!(refused.stderr().contains("unreachable"), "{refused:?}");
     }
 }
