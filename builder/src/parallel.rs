@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::thread::ScopedJoinHandle;
 
 /// Does something for each number, in this order, on all processors, and gives the results in the order of the numbers.
 ///
@@ -11,14 +12,21 @@ pub fn in_parallel<T: Send, E: Send>(
     queue: &[usize],
     work: impl Fn(usize) -> Result<T, E> + Sync,
 ) -> Result<Vec<T>, E> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(queue.len());
     let shared = SharedWork::new(queue);
     std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| shared.take_part(&work));
-        }
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(|| shared.take_part(&work))).collect();
+        join_all(threads);
     });
     shared.results()
+}
+
+/// Waits for threads, and goes on with a panic of theirs: the end of a scope does not wait until its threads have given back
+/// their memory.
+pub fn join_all(threads: Vec<ScopedJoinHandle<'_, ()>>) {
+    for thread in threads {
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    }
 }
 
 /// Something to do for each of some numbers, that any thread may take part in at any time.

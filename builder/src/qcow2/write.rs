@@ -14,6 +14,7 @@ use super::{
 };
 use crate::error::Error;
 use crate::hash;
+use crate::parallel::join_all;
 use crate::sparse;
 use crate::tarball::Level;
 
@@ -100,10 +101,7 @@ fn write_image(
             let batch = receivers[number % threads].recv().map_err(io::Error::other)??;
             batch.into_iter().try_for_each(|(cluster, packed)| writer.put(cluster, packed))?;
         }
-        // the end of a scope does not wait until its threads have given back their memory
-        for thread in packing {
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        }
+        join_all(packing);
         Ok(())
     })?;
     writer.finish(size)
