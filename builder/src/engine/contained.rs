@@ -3,8 +3,8 @@
 use smbgw_command::Command;
 
 /// Mounts are seen by nobody else. There is no network, not even a loopback that is up: what a script makes is made of the
-/// packages alone. The processes end with the process namespace, and that with the builder, so that a
-/// build that was killed does not go on.
+/// packages alone. The processes end with the process namespace, and that with the builder, so that a build that was killed
+/// does not go on.
 const NAMESPACES: &[&str] = &[
     "--mount",
     "--net",
@@ -52,6 +52,7 @@ mod tests {
         let orphan = run(guarded());
         assert!(matches!(orphan, Err(CommandError::Failed { code: Some(1), .. })), "{orphan:?}");
     }
+
     #[test]
     fn there_is_no_network() {
         let user = !rustix::process::geteuid().is_root();
