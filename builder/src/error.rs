@@ -279,7 +279,7 @@ impl Error {
                 Some(failure) => failure.fault.hint().into(),
                 None => return None,
             },
-            Self::Proxy { .. } => "set http_proxy (and https_proxy) to http://HOST:PORT; no_proxy lists hosts to reach without, '*' is all".into(),
+            Self::Proxy { .. } => "mend it, or set http_proxy (and https_proxy) to http://HOST:PORT for this run; no_proxy='*' is without any proxy".into(),
             Self::StoreDamaged { .. } => "it was removed: run the same build again without --offline to fetch it anew; \
                  look at the disk if it happens again"
                 .into(),

@@ -22,8 +22,8 @@ const UPDATE_DEADLINE: Duration = Duration::from_secs(600);
 /// Asks the mirror what it has now, and locks it.
 ///
 /// # Errors
-/// [`Error::Mirror`] when the index cannot be read, [`Error::Unresolvable`] when apt finds no solution,
-/// [`Error::Program`], [`Error::Io`].
+/// [`Error::Mirror`] when the index cannot be read, [`Error::Unresolvable`] when apt finds no solution;
+/// [`Error::Missing`], [`Error::Proxy`], [`Error::Program`], [`Error::Io`], [`Error::Interrupted`].
 pub fn resolve(recipe: &Recipe, mirror: &str, work: &WorkDir, system: &System) -> Result<Lock, Error> {
     let root = AptRoot::create(recipe, mirror, work, system)?;
     let update = root.command("apt-get").args(["-q", "update", "--error-on=any"]).deadline(UPDATE_DEADLINE);

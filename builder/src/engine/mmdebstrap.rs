@@ -50,7 +50,7 @@ impl RootfsEngine for Mmdebstrap {
 fn command(job: &Job<'_>, repo: &Path, tar: &str, user_namespace: bool) -> Command {
     let mode = if user_namespace { "--mode=unshare" } else { "--mode=root" };
     let mut command = if rustix::process::geteuid().is_root() {
-        // it makes its own user namespace, so that here only mounts and processes need one
+        // it makes its own user namespace, so that here only the others are needed
         contained(false, "mmdebstrap").arg(mode)
     } else {
         Command::new("mmdebstrap").arg(mode)

@@ -61,7 +61,7 @@ impl Fault {
                 "make the lock anew with `smbgw-builder lock RECIPE`, or name another mirror with --mirror"
             }
             Self::Connection(_) | Self::Stalled(_) => {
-                "check the network and the proxy (http_proxy, https_proxy, no_proxy), or name another mirror with --mirror; \
+                "check the network and the proxy (http_proxy, https_proxy, no_proxy, or apt's), or name another mirror with --mirror; \
                  what has come is kept, and the next build goes on from there"
             }
             Self::Status(500..) => {
